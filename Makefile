@@ -1,0 +1,60 @@
+# make pretrain   set everything up and run the main job on the embedded corpus
+# make test       set everything up and pass the tests
+# make help       the other targets
+
+SHELL := bash
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+# One process a GPU, or one on the CPU.
+GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c ^GPU)
+PROCESSES ?= $(if $(filter-out 0,$(GPUS)),$(GPUS),1)
+LAUNCH = $(BIN)/accelerate launch --num_processes $(PROCESSES) --num_machines 1 --mixed_precision no \
+	--dynamo_backend no --num_cpu_threads_per_process $(CORES) $(if $(filter-out 0 1,$(GPUS)),--multi_gpu,)
+RECIPE ?= recipes/simclr_multidomain.yaml
+
+.DEFAULT_GOAL := help
+.PHONY: help setup pretrain test lint format bench results clean
+
+help:
+	@echo "make pretrain   set everything up and run the main job (RECIPE=..., ARGS='key=value ...')"
+	@echo "make test       set everything up and pass the tests"
+	@echo "make lint       ruff and mypy"
+	@echo "make format     let ruff tidy the code"
+	@echo "make results    regenerate results/ from the real scenes (SSLHSI_DATA must name their folder)"
+	@echo "make bench      speed and memory, as ratios against a peer"
+	@echo "make clean      remove the virtual environment, corpora and runs"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("sslhsi needs Python 3.11 or newer; set PYTHON=...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+pretrain: $(READY)
+	$(LAUNCH) sslhsi/pretrain.py $(RECIPE) $(ARGS)
+
+test: $(READY)
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(READY)
+	$(BIN)/python benchmarks/backbones.py
+
+results: $(READY)
+	$(BIN)/python results/make_results.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) corpora runs build *.egg-info

@@ -1,0 +1,85 @@
+"""The spectral axis: positions of a camera's bands, and the matrix that interpolates them onto a grid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from sslhsi.errors import InputError
+
+
+def band_positions(wavelengths: np.ndarray | None, bands: int, align: str, where: str) -> np.ndarray:
+    """Position of every band on the axis that cameras are aligned on.
+
+    Args:
+        wavelengths: (B,) band centres in nm, in any order, or None.
+        bands: B.
+        align: ``wavelength`` (nm) or ``index`` (0 for the first band, 1 for the last).
+        where: Name of the scene, for messages.
+
+    Returns:
+        (B,) float64.
+    """
+    if align == "index":
+        return np.linspace(0.0, 1.0, bands)
+    if wavelengths is None:
+        raise InputError(
+            f"{where} has no wavelengths, which aligning by wavelength needs; give wavelengths=, or align by index"
+        )
+    wavelengths = np.asarray(wavelengths, dtype=np.float64).ravel()
+    if wavelengths.size != bands:
+        raise InputError(f"{where}: {wavelengths.size} wavelengths for {bands} bands")
+    return wavelengths
+
+
+def common_grid(positions: Iterable[np.ndarray], points: int) -> np.ndarray:
+    """(points,) equidistant positions over the range that every camera covers.
+
+    Raises:
+        InputError: The cameras share no range, so that a grid would have to extrapolate.
+    """
+    ranges = [(float(p.min()), float(p.max())) for p in positions]
+    low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
+    if low >= high:
+        listed = ", ".join(f"{a:g}-{b:g}" for a, b in sorted(set(ranges)))
+        raise InputError(
+            f"the wavelength ranges {listed} nm don't overlap; leave the odd camera out or align by index"
+        )
+    return np.linspace(low, high, points)
+
+
+def resampling_matrix(positions: np.ndarray, grid: np.ndarray, where: str = "the cube") -> np.ndarray:
+    """Linear interpolation from a camera's bands to the grid, as a matrix.
+
+    Args:
+        positions: (B,) band positions, in any order.
+        grid: (G,) target positions.
+        where: Name of the scene, for messages.
+
+    Returns:
+        (G, B) float64 with at most two non-zero weights a row: ``spectrum_on_grid = W @ spectrum``.
+
+    Raises:
+        InputError: The grid reaches beyond the bands; nothing is ever extrapolated.
+    """
+    order = np.argsort(positions, kind="stable")
+    ordered = positions[order]
+    # A hair of tolerance, so that rounding in a stored grid is no extrapolation.
+    slack = 1e-9 * max(1.0, abs(float(grid[-1])))
+    if grid[0] < ordered[0] - slack or grid[-1] > ordered[-1] + slack:
+        raise InputError(
+            f"{where} covers {ordered[0]:g}-{ordered[-1]:g}, but the grid needs {grid[0]:g}-{grid[-1]:g}; "
+            "values outside a camera's range are never extrapolated: fit on the common range or align by index"
+        )
+    matrix = np.zeros((grid.size, ordered.size))
+    if ordered.size == 1:
+        matrix[:, 0] = 1.0
+        return matrix
+    right = np.clip(np.searchsorted(ordered, grid, side="left"), 1, ordered.size - 1)
+    step = ordered[right] - ordered[right - 1]
+    weight = np.divide(grid - ordered[right - 1], step, out=np.ones_like(grid), where=step > 0).clip(0.0, 1.0)
+    rows = np.arange(grid.size)
+    np.add.at(matrix, (rows, order[right - 1]), 1.0 - weight)
+    np.add.at(matrix, (rows, order[right]), weight)
+    return matrix

@@ -1,0 +1,268 @@
+"""Scenes -> prepared corpus, once per content hash, shared over processes, written atomically."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslhsi.bands.moments import Moments, moments
+from sslhsi.bands.projector import SpectralProjector
+from sslhsi.errors import InputError
+from sslhsi.patches.corpus import FORMAT, Corpus
+from sslhsi.patches.holdout import holdout_map, shared_sites
+from sslhsi.patches.masks import background_mask
+from sslhsi.recipe import Recipe, SceneSource
+from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.sources import expand, open_source, source_hash
+
+Gather = Callable[[Any], list[Any]]
+Progress = Callable[[str, int, int], None]
+
+
+def corpus_key(recipe: Recipe, sources: list[SceneSource]) -> str:
+    """Hash of all that a prepared corpus depends on."""
+    parts = [
+        f"format {FORMAT}",
+        recipe.corpus.bands.model_dump_json(),
+        f"holdout {recipe.corpus.patches.holdout} seed {recipe.seed}",
+        *(source_hash(s, recipe.seed) for s in sources),
+    ]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def prepare(
+    recipe: Recipe,
+    *,
+    rank: int = 0,
+    world: int = 1,
+    gather: Gather | None = None,
+    progress: Progress | None = None,
+) -> Corpus:
+    """Prepare the corpus of a recipe, or open it where it has been prepared before.
+
+    With several processes each streams its own scenes: their moments are gathered, the projection is
+    fitted alike on all, and each writes its scenes. A folder appears under its final name only when it is
+    whole.
+
+    Args:
+        recipe: The recipe.
+        rank, world: This process and their number.
+        gather: Collects one object from every process (``accelerate.utils.gather_object`` style); called
+            the same number of times on every rank. None for one process.
+        progress: Called with what is done, how far, and out of how many.
+
+    Raises:
+        InputError: A scene can't be used, or the disk is full.
+    """
+    gather = gather or (lambda value: [value])
+    problem: InputError | None = None
+    key = ""
+    cache = Path(recipe.corpus.cache)
+    try:
+        sources = expand(recipe.corpus.scenes)
+        key = corpus_key(recipe, sources)
+    except InputError as error:
+        problem = error
+    _raise_together(problem, gather)
+    final = cache / key
+    if gather((final / "manifest.json").is_file())[0]:
+        return Corpus(final)
+    # Of this run alone: another may be preparing the same corpus.
+    part = cache / f".{key}.{gather(os.getpid())[0]}.part"
+    try:
+        try:
+            part.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            problem = _disk_error(error, part)
+        _raise_together(problem, gather)
+        _fill(recipe, sources, key, part, rank, world, gather, progress)
+        if rank == 0:
+            try:
+                os.replace(part, final)
+            except OSError as error:
+                # Another run that prepared the same corpus got there first.
+                if not (final / "manifest.json").is_file():
+                    raise _disk_error(error, final) from None
+        gather(None)
+    finally:
+        if rank == 0:
+            shutil.rmtree(part, ignore_errors=True)
+    return Corpus(final)
+
+
+def _fill(
+    recipe: Recipe,
+    sources: list[SceneSource],
+    key: str,
+    part: Path,
+    rank: int,
+    world: int,
+    gather: Gather,
+    progress: Progress | None,
+) -> None:
+    bands, shared = recipe.corpus.bands, shared_sites(sources)
+    mine = [i for i in range(len(sources)) if i % world == rank]
+    projector = SpectralProjector(**bands.model_dump())
+    problem: InputError | None = None
+    read: dict[int, tuple[Scene, np.ndarray]] = {}
+    taken: dict[int, tuple[Scene, Moments, Moments]] = {}
+    try:
+        for n, i in enumerate(mine):
+            source = sources[i]
+            scene = open_source(source, recipe.seed)
+            scene = scene.with_(mask=_mask(scene, source))
+            held = holdout_map(
+                source, scene.cube.shape[:2], recipe.corpus.patches.holdout, source.site in shared, recipe.seed
+            )
+            own = moments(scene.cube, scene.mask)
+            check_bands(scene, own)
+            train = projector.fit_mask(scene, ~held)
+            fit = own if train is scene.mask else moments(scene.cube, train)
+            read[i] = (scene, held)
+            taken[i] = (_light(scene), own, fit)
+            if progress:
+                progress(f"read {scene.name}", n + 1, 2 * len(mine))
+    except InputError as error:
+        problem = error
+    _raise_together(problem, gather)
+    everything = {k: v for share in gather(taken) for k, v in share.items()}
+    ordered = [everything[i] for i in range(len(sources))]
+    try:
+        projector.fit_moments([o[0] for o in ordered], [o[2] for o in ordered])
+    except InputError as error:
+        problem = error
+    _raise_together(problem, gather)
+    entries: dict[int, dict[str, Any]] = {}
+    spreads: dict[int, Moments] = {}
+    try:
+        for n, i in enumerate(mine):
+            scene, held = read.pop(i)
+            entries[i], spreads[i] = _write(scene, held, sources[i], projector, everything[i][1], part, i)
+            entries[i]["hash"] = source_hash(sources[i], recipe.seed)
+            if progress:
+                progress(f"wrote {scene.name}", len(mine) + n + 1, 2 * len(mine))
+    except InputError as error:
+        problem = error
+    except OSError as error:
+        problem = _disk_error(error, part)
+    _raise_together(problem, gather)
+    written = gather((entries, spreads))
+    all_entries = {k: v for e, _ in written for k, v in e.items()}
+    all_spreads = {k: v for _, s in written for k, v in s.items()}
+    if rank == 0:
+        count = sum(m.count for m in all_spreads.values())
+        variance = sum(m.count * (np.diag(m.covariance) + m.mean**2) for m in all_spreads.values()) / count
+        manifest = {
+            "format": FORMAT,
+            "key": key,
+            "seed": recipe.seed,
+            "projector": projector.state(),
+            "spread": np.sqrt(variance).tolist(),
+            "scenes": [all_entries[i] for i in range(len(sources))],
+        }
+        try:
+            projector.save(part)
+            (part / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
+        except OSError as error:
+            problem = _disk_error(error, part)
+    _raise_together(problem, gather)
+
+
+def _mask(scene: Scene, source: SceneSource) -> np.ndarray | None:
+    if source.background == "given":
+        if scene.mask is None:
+            raise InputError(f"scene {scene.name!r}: background is 'given', but the scene has no mask")
+        return scene.mask
+    mask = background_mask(scene, source.background, nodata=source.nodata)
+    return None if mask.all() else mask
+
+
+def _light(scene: Scene) -> Scene:
+    """The scene without its data, to be sent to other processes."""
+    empty = np.zeros((1, 1, scene.bands), np.int8)
+    return Scene(scene.name, empty, scene.wavelengths, domain=scene.domain)
+
+
+def check_bands(scene: Scene, raw: Moments) -> None:
+    """Refuse bands that hold no information, which standardising or whitening would turn into noise."""
+    if not raw.count:
+        raise InputError(f"scene {scene.name!r} ({scene.source}): no foreground pixel is left; check its background")
+    if not np.isfinite(raw.mean).all() or not np.isfinite(raw.covariance).all():
+        bad = np.flatnonzero(~np.isfinite(raw.mean))
+        where = f"bands {_ranges(bad)} hold" if bad.size else "the cube holds"
+        raise InputError(
+            f"scene {scene.name!r} ({scene.source}): {where} values that are not finite or too large; "
+            "mask those pixels or give drop_bands"
+        )
+    constant = np.flatnonzero(np.diag(raw.covariance) <= 1e-12 * np.maximum(1.0, raw.mean**2))
+    if constant.size:
+        raise InputError(
+            f"scene {scene.name!r} ({scene.source}): bands {_ranges(constant)} are constant; "
+            "add drop_bands: bad to this scene, or list them"
+        )
+
+
+def _ranges(numbers: np.ndarray) -> str:
+    """0, 3-7, 12."""
+    runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+    return ", ".join(f"{r[0]}" if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
+
+
+def _write(
+    scene: Scene,
+    held: np.ndarray,
+    source: SceneSource,
+    projector: SpectralProjector,
+    own: Moments,
+    folder: Path,
+    number: int,
+) -> tuple[dict[str, Any], Moments]:
+    file = f"{number:04d}"
+    mask = np.ones(scene.cube.shape[:2], dtype=bool) if scene.mask is None else scene.mask
+    shape = (*scene.cube.shape[:2], projector.channels)
+    components = np.lib.format.open_memmap(folder / f"{file}.components.npy", "w+", np.float16, shape)
+    projector.transform(scene.cube, scene.wavelengths, raw=own, out=components, scaled=True)
+    components.flush()
+    np.save(folder / f"{file}.mask.npy", mask)
+    np.save(folder / f"{file}.held.npy", held)
+    if scene.labels is not None:
+        np.save(folder / f"{file}.labels.npy", scene.labels.astype(np.int32))
+    _, offset = projector.affine(scene.wavelengths, scene.bands, own, scene.name)
+    entry = {
+        "file": file,
+        "name": scene.name,
+        "domain": scene.domain,
+        "sensor": scene.sensor,
+        "site": source.site,
+        "source": source.path or f"simulated:{source.simulated}:{source.index}",
+        "shape": list(scene.cube.shape),
+        "wavelengths": None if scene.wavelengths is None else [scene.wavelengths.min(), scene.wavelengths.max()],
+        "foreground": float(mask.mean()),
+        "held": float(held.mean()),
+        "labelled": scene.labels is not None,
+        "classes": list(scene.classes),
+        "stand_in": scene.stand_in,
+        "black": (offset / projector.scale).tolist(),
+    }
+    return entry, moments(components, mask)
+
+
+def _raise_together(problem: InputError | None, gather: Gather) -> None:
+    """Raise on every rank what any rank ran into, so that none waits for one that has stopped."""
+    messages = [m for m in gather(str(problem) if problem else None) if m]
+    if messages:
+        raise InputError(messages[0]) from None
+
+
+def _disk_error(error: OSError, path: Path) -> InputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(f"{path}: the disk is full; free some space or set another folder")
+    return InputError(f"{path}: can't be written ({error.strerror}); choose another folder")

@@ -1,0 +1,111 @@
+"""From what a recipe names to scenes: files, globs, folders and the simulated corpus."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from sslhsi.errors import InputError
+from sslhsi.recipe import SceneSource
+from sslhsi.scenes import simulated
+from sslhsi.scenes.read import read_scene
+from sslhsi.scenes.scene import Scene
+
+READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".npz")
+
+
+def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
+    """Replace globs and folders by one source per file, and check that every file is there.
+
+    Raises:
+        InputError: A file is missing, a pattern matches nothing, a simulated domain is unknown, or two
+            scenes bear one name.
+    """
+    found: list[SceneSource] = []
+    for source in sources:
+        if source.simulated is not None:
+            if source.simulated not in simulated.DOMAINS:
+                raise InputError(f"simulated: {source.simulated!r} is none of {', '.join(simulated.DOMAINS)}")
+            found.append(source.model_copy(update={"name": source.name or f"{source.simulated}-{source.index}"}))
+            continue
+        assert source.path is not None
+        files = _files(source.path)
+        for file in files:
+            name = source.name if source.name and len(files) == 1 else file.name.split(".")[0]
+            found.append(source.model_copy(update={"path": str(file), "name": name}))
+    names = [s.name for s in found]
+    if double := sorted({str(n) for n in names if names.count(n) > 1}):
+        raise InputError(f"two scenes are named {double[0]!r}; give each a name of its own")
+    return found
+
+
+def _files(pattern: str) -> list[Path]:
+    path = Path(pattern).expanduser()
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
+        if not files:
+            raise InputError(f"{path}: the folder holds no file ending in {', '.join(READABLE)}")
+        return files
+    if any(c in pattern for c in "*?["):
+        anchor = Path(path.anchor or ".")
+        files = sorted(anchor.glob(str(path.relative_to(anchor) if path.anchor else path)))
+        if not files:
+            raise InputError(f"{pattern}: no file matches this pattern")
+        return files
+    if not path.exists():
+        raise InputError(f"{path}: there is no such file; check corpus.scenes, or set the variable that it uses")
+    return [path]
+
+
+def open_source(source: SceneSource, seed: int) -> Scene:
+    """Open one expanded source."""
+    if source.simulated is not None:
+        scene = simulated.simulate_domain(source.simulated, index=source.index, seed=seed, size=source.size)
+        return scene.with_(name=source.name or scene.name, domain=source.domain or scene.domain)
+    assert source.path is not None
+    return read_scene(
+        source.path,
+        cube=source.cube,
+        labels=source.labels,
+        labels_key=source.labels_key,
+        abundances=source.abundances,
+        purity=source.purity,
+        wavelengths=source.wavelengths,
+        nodata=source.nodata,
+        drop_bands=source.drop_bands,
+        name=source.name,
+        domain=source.domain or "",
+        sensor=source.sensor,
+    )
+
+
+def source_hash(source: SceneSource, seed: int) -> str:
+    """Hash of everything that a source's scene depends on: settings, file contents, the simulator's code."""
+    digest = hashlib.blake2b(digest_size=16)
+    settings = source.model_dump_json(exclude={"path", "labels"})
+    digest.update(settings.encode())
+    if source.simulated is not None:
+        digest.update(f"simulated with seed {seed}".encode())
+        # The simulator's own code stands for its version.
+        for file in sorted(Path(simulated.__file__).parent.glob("simulated*.py")):
+            digest.update(file.read_bytes())
+    for name in (source.path, source.labels, source.wavelengths):
+        if isinstance(name, str) and Path(name).is_file():
+            for file in companions(Path(name)):
+                with file.open("rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+        elif name is not None:
+            digest.update(str(name).encode())
+    return digest.hexdigest()
+
+
+def companions(path: Path) -> list[Path]:
+    """A file and, for ENVI, its header or data beside it."""
+    stems = {path.with_suffix(""), path}
+    same = [p for p in path.parent.iterdir() if p in stems or (p.with_suffix("") in stems and p.suffix == ".hdr")]
+    if path.suffix.lower() == ".hdr":
+        same += [
+            p for p in path.parent.glob(path.stem + ".*") if p.suffix.lower() in (".raw", ".img", ".dat", ".bin")
+        ]
+    return sorted({path, *(p for p in same if p.is_file())})

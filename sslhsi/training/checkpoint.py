@@ -1,0 +1,113 @@
+"""Checkpoints that are whole or absent: written beside, verified by hash, renamed into place."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sslhsi.errors import InputError
+
+STEP = re.compile(r"step_(\d{6,})$")
+
+
+def save_checkpoint(
+    run: Path, step: int, model: dict[str, Tensor], optimiser: dict[str, Any], facts: dict[str, Any], keep: int
+) -> Path:
+    """Write ``run/step_NNNNNN`` and drop all but the newest ``keep``.
+
+    The schedule, the sampler, the views and every random number are functions of the step, so that the
+    step, the weights and the optimiser's state are all that a run needs to go on exactly as it would have.
+
+    Args:
+        run: Run directory.
+        step: Optimiser steps done.
+        model: State dict of backbone and projection head.
+        optimiser: State dict of the optimiser.
+        facts: What must agree when resuming (recipe and corpus hashes), as JSON values.
+        keep: Checkpoints to keep.
+
+    Raises:
+        InputError: The disk is full or the folder can't be written; older checkpoints are untouched.
+    """
+    final = run / f"step_{step:06d}"
+    part = run / f".{final.name}.part"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_file({k: v.contiguous().cpu() for k, v in model.items()}, part / "model.safetensors")
+        torch.save(optimiser, part / "optimiser.pt")
+        hashes = {p.name: file_hash(p) for p in sorted(part.iterdir())}
+        (part / "checkpoint.json").write_text(json.dumps({"step": step, "sha256": hashes, **facts}, indent=1))
+        for path in part.iterdir():
+            _sync(path)
+        _sync(part)
+        if final.exists():
+            shutil.rmtree(final)
+        os.replace(part, final)
+        _sync(run)
+    except (OSError, RuntimeError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error)
+        reason = "the disk is full; free some space" if full else f"can't be written ({error}); check the folder"
+        raise InputError(f"{final}: {reason}, then start again: the run goes on from its last checkpoint") from None
+    for old in checkpoints(run)[:-keep]:
+        shutil.rmtree(old, ignore_errors=True)
+    return final
+
+
+def load_checkpoint(run: Path, facts: dict[str, Any]) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+    """The newest intact checkpoint of a run: step, model and optimiser state; None when there is none.
+
+    A truncated or altered checkpoint is passed over in favour of the one before.
+
+    Raises:
+        InputError: The checkpoint belongs to another recipe or corpus.
+    """
+    for folder in reversed(checkpoints(run)):
+        try:
+            record = json.loads((folder / "checkpoint.json").read_text())
+            if any(file_hash(folder / name) != value for name, value in record["sha256"].items()):
+                continue
+            model = load_file(folder / "model.safetensors")
+            optimiser = torch.load(folder / "optimiser.pt", weights_only=True, map_location="cpu")
+        except Exception:
+            # Whatever is wrong with a damaged file, an older one is the answer.
+            continue
+        for key, value in facts.items():
+            if record.get(key) != value:
+                raise InputError(
+                    f"{folder}: written with another {key}; give another output=, or training.resume=never "
+                    "after moving the folder away"
+                )
+        return record["step"], model, optimiser
+    return None
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders, oldest first."""
+    if not run.is_dir():
+        return []
+    return sorted((p for p in run.iterdir() if STEP.search(p.name)), key=lambda p: int(p.name[5:]))
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

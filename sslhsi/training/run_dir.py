@@ -1,0 +1,85 @@
+"""The run directory: one run at a time, tables written whole."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import fcntl
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from sslhsi.errors import InputError
+
+
+def claim(folder: Path) -> IO[str]:
+    """Make a run directory and lock it until the returned file is closed.
+
+    Raises:
+        InputError: It can't be written, or another run is at work in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("w")
+    except OSError as error:
+        raise InputError(f"{folder}: can't be written ({error.strerror}); give another output=") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES):
+            raise InputError(f"{folder}: another run is at work here; wait for it or give another output=") from None
+        # A file system without locks: better to run than to refuse.
+        return (folder / ".lock").open("w")
+    return lock
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(
+            f"{path}: can't be written ({error.strerror}); free some space or choose another folder"
+        ) from None
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write a CSV whole or not at all; with the union of the rows' columns where none are given."""
+    columns = list(columns) or list(dict.fromkeys(key for row in rows for key in row))
+    part = path.with_name(f".{path.name}.part")
+    with part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(part, path)
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """Rows of a CSV; none when there is no such file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+class Metrics:
+    """metrics.csv: one row per logged step, cut back to where a resumed run takes up."""
+
+    COLUMNS = ("step", "epoch", "loss", "lr", "grad_norm", "patches_per_second", "knn")
+
+    def __init__(self, path: Path, step: int) -> None:
+        write_rows(path, [row for row in read_rows(path) if int(row["step"]) <= step], self.COLUMNS)
+        self.stream = path.open("a", newline="", encoding="utf-8")
+        self.writer = csv.DictWriter(self.stream, self.COLUMNS)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        self.writer.writerow(row)
+        self.stream.flush()
+
+    def close(self) -> None:
+        self.stream.close()

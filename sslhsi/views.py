@@ -1,0 +1,156 @@
+"""A batch of patches -> two augmented views, on the device, with parameters of their own per sample."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sslhsi.recipe import Views
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The random numbers of one view of n samples, each of shape (n, ...)."""
+
+    crop: Tensor  # side of the crop as a share of the window's, (n,)
+    centre: Tensor  # position of the crop's centre within its freedom, -1..1, (n, 2) as x, y
+    shift: Tensor  # displacement of the window in pixels, (n, 2) as x, y
+    flip: Tensor  # 1 or -1, (n, 2)
+    turn: Tensor  # quarter turns, (n,)
+    gain: Tensor  # factor on the whole spectrum, (n,)
+    scaling: Tensor  # factor on each component, (n, K)
+    keep: Tensor  # 1 or 0 for each component, (n, K)
+    blur: Tensor  # share that each of the two neighbours gets, (n,)
+    noise: int  # seed of the pixel noise
+
+    def to(self, device: torch.device) -> Draw:
+        fields = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+        return Draw(**fields)
+
+
+def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, second: bool) -> Draw:
+    """Draw the parameters of one view of n samples from a CPU generator.
+
+    The numbers depend on the generator and on n alone, not on the device or on the number of processes.
+    """
+
+    def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return torch.rand(*shape, generator=generator) * (high - low) + low
+
+    side = uniform(n, low=recipe.crop[0], high=recipe.crop[1]).sqrt()
+    centre = uniform(n, 2, low=-1, high=1) * (0.0 if recipe.keep_centre else 1.0)
+    shift = torch.randint(-recipe.shift, recipe.shift + 1, (n, 2), generator=generator).float()
+    flip = 1.0 - 2.0 * (uniform(n, 2) < recipe.flip).float()
+    turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n,), generator=generator)
+    gain = torch.exp(torch.randn(n, generator=generator) * recipe.gain)
+    scaling = 1.0 + recipe.scaling * torch.randn(n, channels, generator=generator)
+    keep = (uniform(n, channels) >= recipe.dropout).float()
+    sigma = uniform(n, low=recipe.blur_sigma[0], high=recipe.blur_sigma[1])
+    tap = torch.exp(-0.5 / sigma**2)
+    blur = tap / (1 + 2 * tap) * (uniform(n) < recipe.blur).float()
+    noise = int(torch.randint(0, 2**31 - 1, (1,), generator=generator))
+    return Draw(side, centre, shift * float(second), flip, turn, gain, scaling, keep, blur, noise)
+
+
+def _resample(patches: Tensor, window: int, d: Draw) -> Tensor:
+    """Crop, resize, mirror and turn in one interpolation: (n, K, S, S) -> (n, K, window, window)."""
+    size = patches.shape[-1]
+    still = bool((d.crop == 1).all()) and not d.shift.any()
+    if still and size == window and bool((d.flip == 1).all()) and not d.turn.any():
+        return patches
+    side = d.crop * (window / size)
+    # The crop may move where the window leaves room; a shift displaces the window itself.
+    freedom = (window / size) * (1 - d.crop)
+    offset = d.centre * freedom[:, None] + d.shift * (2.0 / size)
+    angle = d.turn * (math.pi / 2)
+    # Rounded, so that quarter turns and mirrors land exactly on pixel centres.
+    cos, sin = angle.cos().round(), angle.sin().round()
+    rows = torch.stack(
+        [
+            torch.stack([cos * d.flip[:, 0] * side, -sin * d.flip[:, 1] * side, offset[:, 0]], dim=1),
+            torch.stack([sin * d.flip[:, 0] * side, cos * d.flip[:, 1] * side, offset[:, 1]], dim=1),
+        ],
+        dim=1,
+    )
+    grid = F.affine_grid(rows, [len(patches), 1, window, window], align_corners=False)
+    return F.grid_sample(patches, grid.to(patches.dtype), padding_mode="reflection", align_corners=False)
+
+
+def _blur(x: Tensor, share: Tensor) -> Tensor:
+    """Three-tap Gaussian along both axes; ``share`` (n,) is the weight of each neighbour."""
+    share = share[:, None, None, None]
+    padded = F.pad(x, (1, 1, 0, 0), mode="replicate")
+    x = x + share * (padded[..., :-2] + padded[..., 2:] - 2 * x)
+    padded = F.pad(x, (0, 0, 1, 1), mode="replicate")
+    return x + share * (padded[..., :-2, :] + padded[..., 2:, :] - 2 * x)
+
+
+def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, spread: Tensor, black: Tensor) -> Tensor:
+    """Apply one view's parameters: (n, K, S, S) -> (n, K, window, window)."""
+    x = _resample(patches, window, d)
+    if recipe.gain:
+        x = (x - black[..., None, None]) * d.gain[:, None, None, None] + black[..., None, None]
+    if recipe.blur:
+        x = _blur(x, d.blur)
+    if recipe.scaling:
+        x = x * d.scaling[..., None, None]
+    if recipe.noise:
+        # A generator on the device: drawing K x S x S normals a sample on the host would cost more than the rest.
+        generator = torch.Generator(x.device).manual_seed(d.noise)
+        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
+        x = x + noise * (recipe.noise * spread[:, None, None])
+    if recipe.dropout:
+        x = x * d.keep[..., None, None]
+    return x
+
+
+def two_views(
+    patches: Tensor,
+    recipe: Views,
+    *,
+    window: int,
+    spread: Tensor,
+    black: Tensor,
+    seed: int,
+    step: int,
+    rank: int = 0,
+    world: int = 1,
+) -> Tensor:
+    """Two views of a batch, stacked, for one forward pass (Chen et al. 2020, section 2).
+
+    Args:
+        patches: (n, K, S, S) of this rank, S = window + 2 x ``recipe.shift``, on any device.
+        recipe: Strengths.
+        window: Side of the views.
+        spread: (K,) standard deviation of each component, the unit of ``noise``.
+        black: (n, K) components of a spectrum of zeros, about which ``gain`` scales.
+        seed, step: What the parameters are a function of, besides the position in the global batch.
+        rank, world: This rank's place in the global batch.
+
+    Returns:
+        (2 n, K, window, window): the first views of all samples, then the second.
+    """
+    n = len(patches)
+    views = []
+    for which in (0, 1):
+        generator = torch.Generator().manual_seed(hash_seed(seed, step, which))
+        d = draw(recipe, n * world, patches.shape[1], generator, second=bool(which))
+        mine = slice(rank * n, (rank + 1) * n)
+        own = Draw(**{k: v[mine] if isinstance(v, Tensor) else hash_seed(v, rank) for k, v in vars(d).items()})
+        views.append(one_view(patches, window, own.to(patches.device), recipe, spread, black))
+    return torch.cat(views)
+
+
+def hash_seed(*parts: int) -> int:
+    """A 63-bit seed from several integers (splitmix64 steps), so that near inputs give unrelated streams."""
+    state = 0
+    for part in parts:
+        state = (state + part + 0x9E3779B97F4A7C15) & 0xFFFFFFFFFFFFFFFF
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            state = ((state ^ (state >> shift)) * factor) & 0xFFFFFFFFFFFFFFFF
+        state ^= state >> 31
+    return state >> 1

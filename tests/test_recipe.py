@@ -1,0 +1,108 @@
+"""Recipes: what they take, and what they say when they don't."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sslhsi.errors import InputError
+from sslhsi.recipe import load_recipe
+
+TEXT = """
+name: small
+corpus: {scenes: [{simulated: paper}], patches: {holdout: 0.2}}
+backbone: {name: resnet18, options: {stem: fresh}}
+training: {steps: 10, lr: 3e-4}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_values_and_overrides(recipe):
+    plain = load_recipe(recipe)
+    assert plain.training.lr == 3e-4
+    assert plain.run_dir == Path("runs/small")
+    changed = load_recipe(
+        recipe,
+        ["training.lr=1e-2", "views.crop=[0.5,0.9]", "corpus.scenes.0.index=2", "output=elsewhere", "seed=4"],
+    )
+    assert changed.training.lr == 1e-2
+    assert changed.views.crop == (0.5, 0.9)
+    assert changed.corpus.scenes[0].index == 2
+    assert changed.run_dir == Path("elsewhere")
+
+
+def test_the_dump_is_a_recipe_again(recipe, tmp_path):
+    first = load_recipe(recipe, ["views.noise=0.3"])
+    again = tmp_path / "dump.yaml"
+    again.write_text(first.dump())
+    assert load_recipe(again) == first
+
+
+def test_environment_variables(recipe, monkeypatch):
+    monkeypatch.setenv("SCENES", "/there")
+    assert load_recipe(recipe, ["corpus.cache=${oc.env:SCENES}/cache"]).corpus.cache == "/there/cache"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainig.steps=5", "unknown key 'trainig'; did you mean 'training'"),
+        ("training.stepps=5", "unknown key 'training.stepps'; did you mean 'steps'"),
+        ("corpus.scenes.0.indx=5", "unknown key 'corpus.scenes.0.indx'; did you mean 'index'"),
+        ("corpus.bands.gird=5", "did you mean 'grid'"),
+        ("training.steps=many", "training.steps: .*integer, not 'many'"),
+        ("training.steps=2.5", "training.steps: .*integer"),
+        ("training.steps=-1", "training.steps: .*greater than 0"),
+        ("training.lr=.nan", "training.lr"),
+        ("training.lr='0.1'", "training.lr: .*number"),
+        ("training.epochs=3", "either steps or epochs"),
+        ("training.steps=null", "either steps or epochs"),
+        ("training.batch_size=1", "batch_size: .*greater than or equal to 2"),
+        ("training.optimizer=adam", "training.optimizer: .*'adamw', 'sgd' or 'lars'"),
+        ("training.precision=fp16", "training.precision"),
+        ("views.crop=[0.9,0.2]", "two rising numbers"),
+        ("views.flip=2", "views.flip"),
+        ("corpus.scenes=[]", "corpus.scenes: .*at least 1"),
+        ("corpus.scenes=[{}]", "either path or simulated"),
+        ("corpus.patches.holdout=1.5", "corpus.patches.holdout"),
+        ("corpus.bands.align=colour", "corpus.bands.align"),
+        ("objective.temperature=0", "objective.temperature"),
+        ("name=a/b", "name"),
+        ("seed=true", "seed: .*integer"),
+        ("name=${oc.env:SSLHSI_UNSET}", "environment variable SSLHSI_UNSET, which is not set"),
+        ("views", "write key=value"),
+        ("views={", "recipe.yaml"),
+    ],
+)
+def test_what_is_wrong_is_named(recipe, override, message):
+    with pytest.raises(InputError, match=message):
+        load_recipe(recipe, [override])
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "a: [1, 2", "\t", "!!python/object:os.system x", "just words"])
+def test_files_that_are_no_recipe(tmp_path, text):
+    path = tmp_path / "odd.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"odd\.yaml"):
+        load_recipe(path)
+
+
+def test_a_missing_or_binary_file(tmp_path):
+    with pytest.raises(InputError, match=r"no\.yaml: can't read"):
+        load_recipe(tmp_path / "no.yaml")
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00\x01")
+    with pytest.raises(InputError, match="not a UTF-8 text"):
+        load_recipe(tmp_path / "binary.yaml")
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_recipe_in_the_repository_is_valid(path, monkeypatch, tmp_path):
+    monkeypatch.setenv("SSLHSI_DATA", str(tmp_path))
+    assert load_recipe(path).name == path.stem

@@ -1,0 +1,143 @@
+"""Views: each augmentation does what it says, per sample, the same for any number of ranks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import convolve1d
+
+from sslhsi.recipe import Views
+from sslhsi.views import two_views
+
+NEUTRAL = Views(crop=(1.0, 1.0), flip=0.0, quarter_turns=False, scaling=0.0, noise=0.0, dropout=0.0, blur=0.0)
+
+
+def patches(n: int = 32, side: int = 9, channels: int = 5) -> torch.Tensor:
+    return torch.randn(n, channels, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def views(x: torch.Tensor, recipe: Views, window: int = 9, step: int = 0, black: float = 0.0, **more: int):
+    first_second = two_views(
+        x,
+        recipe,
+        window=window,
+        spread=torch.arange(1.0, x.shape[1] + 1),
+        black=torch.full(x.shape[:2], black),
+        seed=7,
+        step=step,
+        **more,
+    )
+    return first_second.chunk(2)
+
+
+def with_(**changes) -> Views:
+    return NEUTRAL.model_copy(update=changes)
+
+
+def test_neutral_views_are_the_patches():
+    x = patches()
+    for view in views(x, NEUTRAL):
+        torch.testing.assert_close(view, x, rtol=0, atol=0)
+
+
+def test_flips_and_turns_are_one_of_the_eight_symmetries():
+    x = patches(64)
+    seen = set()
+    for view in views(x, with_(flip=0.5, quarter_turns=True)):
+        for sample, original in zip(view, x, strict=True):
+            symmetries = [torch.rot90(m, k, (1, 2)) for m in (original, original.flip(2)) for k in range(4)]
+            errors = [float((s - sample).abs().max()) for s in symmetries]
+            assert min(errors) < 1e-5
+            seen.add(int(np.argmin(errors)))
+    assert seen == set(range(8))
+
+
+def test_a_kept_centre_stays_in_the_centre():
+    x = torch.zeros(16, 1, 9, 9)
+    x[:, :, 4, 4] = 1
+    view, _ = views(x, with_(crop=(0.5, 1.0), keep_centre=True, flip=0.5, quarter_turns=True))
+    assert (view.flatten(1).argmax(1) == 40).all()
+
+
+def test_crops_zoom_by_the_area_asked():
+    """A linear ramp's slope shrinks by the side of the crop."""
+    x = torch.linspace(-1, 1, 33).repeat(64, 1, 33, 1)
+    view, _ = views(x, with_(crop=(0.25, 0.25)), window=33)
+    slope = (view[..., 1:] - view[..., :-1])[..., 1:-1]  # the outermost reflect
+    torch.testing.assert_close(slope, torch.full_like(slope, 0.5 * 2 / 32), rtol=1e-3, atol=1e-5)
+    centres = view.mean((1, 2, 3))
+    assert centres.std() > 0.1
+    assert centres.abs().max() <= 0.52
+
+
+def test_a_shift_moves_the_second_view_by_whole_pixels():
+    x = patches(side=13)
+    first, second = views(x, with_(shift=2))
+    torch.testing.assert_close(first, x[..., 2:11, 2:11], rtol=1e-4, atol=1e-5)
+    offsets = set()
+    for sample, original in zip(second, x, strict=True):
+        places = [(a, b) for a in range(5) for b in range(5)]
+        errors = [float((original[:, a : a + 9, b : b + 9] - sample).abs().max()) for a, b in places]
+        assert min(errors) < 1e-4
+        offsets.add(places[int(np.argmin(errors))])
+    assert len(offsets) > 10
+
+
+def test_gain_scales_about_a_spectrum_of_zeros():
+    x = patches()
+    view, _ = views(x, with_(gain=0.3), black=-2.0)
+    gain = (view + 2) / (x + 2)
+    assert gain.flatten(1).std(1).max() < 1e-3
+    assert gain.mean((1, 2, 3)).log().std() == pytest.approx(0.3, rel=0.5)
+
+
+def test_scaling_is_per_component_and_sample():
+    x = patches()
+    view, _ = views(x, with_(scaling=0.2))
+    factor = view / x
+    assert factor.flatten(2).std(2).max() < 1e-3
+    assert factor.mean((2, 3)).std() == pytest.approx(0.2, rel=0.2)
+
+
+def test_noise_is_in_units_of_the_spread():
+    x = patches(64)
+    view, _ = views(x, with_(noise=0.1))
+    spread = (view - x).std((0, 2, 3))
+    np.testing.assert_allclose(spread, 0.1 * np.arange(1, 6), rtol=0.1)
+
+
+def test_dropout_takes_whole_components():
+    x = patches(64)
+    view, _ = views(x, with_(dropout=0.3))
+    gone = (view == 0).flatten(2)
+    assert (gone.all(2) == gone.any(2)).all()
+    assert gone.all(2).float().mean() == pytest.approx(0.3, abs=0.08)
+
+
+def test_blur_is_a_gaussian():
+    x = patches(4)
+    view, _ = views(x, with_(blur=1.0, blur_sigma=(0.7, 0.7)))
+    tap = np.exp(-0.5 / 0.7**2)
+    kernel = np.array([tap, 1, tap]) / (1 + 2 * tap)
+    expected = convolve1d(convolve1d(x.numpy(), kernel, axis=2, mode="nearest"), kernel, axis=3, mode="nearest")
+    np.testing.assert_allclose(view, expected, atol=1e-5)
+
+
+def test_views_differ_between_themselves_and_between_steps():
+    x, recipe = patches(), Views()
+    a, b = views(x, recipe)
+    c, _ = views(x, recipe, step=1)
+    assert not torch.allclose(a, b)
+    assert not torch.allclose(a, c)
+    again, _ = views(x, recipe)
+    torch.testing.assert_close(a, again, rtol=0, atol=0)
+
+
+def test_parameters_do_not_depend_on_the_number_of_ranks():
+    x = patches()
+    recipe = Views(noise=0.0)
+    whole = views(x, recipe)
+    halves = [views(x[r * 16 : (r + 1) * 16], recipe, rank=r, world=2) for r in range(2)]
+    for which in (0, 1):
+        torch.testing.assert_close(torch.cat([h[which] for h in halves]), whole[which], rtol=1e-6, atol=1e-6)
