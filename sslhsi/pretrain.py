@@ -32,8 +32,9 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
 from sslhsi.hub import save_backbone
 from sslhsi.objectives.registry import create_objective
-from sslhsi.patches.corpus import Corpus, PatchReader
+from sslhsi.patches.corpus import Corpus
 from sslhsi.patches.prepare import prepare
+from sslhsi.patches.reader import PatchReader
 from sslhsi.patches.sampler import DomainSampler
 from sslhsi.probes.judge import Row, judge_run, monitor_accuracy
 from sslhsi.recipe import Recipe, load_recipe
@@ -82,7 +83,7 @@ def pretrain(recipe: Recipe) -> Path:
             write_text(recipe.run_dir / "recipe.yaml", recipe.dump())
             facts = provenance(corpus, processes=world, steps=steps, backbone=str(recipe.backbone.name))
             write_text(recipe.run_dir / "provenance.json", json.dumps(facts, indent=1) + "\n")
-        reader = PatchReader(corpus, patches.window, recipe.views.shift, accelerator.device)
+        reader = PatchReader(corpus.arrays, patches.window, recipe.views.shift, accelerator.device)
         train(recipe, accelerator, corpus, backbone, reader, windows, sampler, steps)
         if rank == 0:
             finish(recipe, corpus, backbone.to(accelerator.device), untrained.to(accelerator.device), say)
@@ -138,7 +139,7 @@ def train(
                 recipe.views,
                 window=recipe.corpus.patches.window,
                 spread=spread,
-                black=reader.black(batch),
+                black=torch.from_numpy(corpus.black(batch)).to(device),
                 seed=recipe.seed,
                 step=step,
                 rank=rank,

@@ -61,6 +61,7 @@ class Bands(Section):
     components: Positive | None = 30
     align: Literal["wavelength", "index"] = "wavelength"
     whiten: Share = Field(0.0, description="power of the whitening: 0 plain PCA, 1 unit variances")
+    denoise: Share = Field(0.0, description="power of a noise whitening, scene by scene")
     standardize: Literal["none", "scene"] = "none"
     scope: Literal["all", "foreground", "train"] = "foreground"
 
@@ -150,6 +151,8 @@ class Evaluation(Section):
 
 class Corpus(Section):
     scenes: Annotated[list[SceneSource], Field(min_length=1)]
+    only: list[str] = Field([], description="names of the scenes to use; all when empty")
+    leave_out: list[str] = Field([], description="names of scenes not to use")
     cache: str = "corpora"
     bands: Bands = Bands()
     patches: Patches = Patches()

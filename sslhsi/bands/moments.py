@@ -13,11 +13,16 @@ BLOCK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Moments:
-    """Number of pixels, mean (B,) and covariance (B, B, divided by the number of pixels), float64."""
+    """Number of pixels, mean (B,), covariance and noise covariance (B, B, divided by counts), float64.
+
+    The noise is what neighbouring pixels don't share: half the covariance of the differences between
+    pixels side by side (Green et al. 1988, IEEE TGRS 26(1), the shift difference of MNF). None unless asked.
+    """
 
     count: int
     mean: np.ndarray
     covariance: np.ndarray
+    noise: np.ndarray | None = None
 
     @property
     def spread(self) -> np.ndarray:
@@ -32,8 +37,13 @@ def blocks(cube: np.ndarray, bytes_per_block: int = BLOCK_BYTES) -> Iterator[sli
         yield slice(start, min(start + rows, cube.shape[0]))
 
 
-def moments(cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:
+def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: bool = False) -> Moments:
     """Stream over an (H, W, B) cube; peak extra memory does not depend on H and W.
+
+    Args:
+        cube: Any real dtype.
+        mask: (H, W) pixels to count; all when None.
+        noise: Also take the noise covariance.
 
     Pixels are centred on the first block's mean before the Gram matrix is formed in float64: nearly equal
     variances deep in the spectrum of the covariance are told apart only by its last digits.
@@ -56,7 +66,27 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:
     if shift is None:
         return Moments(0, np.zeros(bands), np.zeros((bands, bands)))
     offset = total / count
-    return Moments(count, shift + offset, gram / count - np.outer(offset, offset))
+    covariance = gram / count - np.outer(offset, offset)
+    return Moments(count, shift + offset, covariance, _noise(cube, mask) if noise else None)
+
+
+def _noise(cube: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    bands = cube.shape[2]
+    pairs, gram = 0, np.zeros((bands, bands))
+    for rows in blocks(cube):
+        # One row of the next block, so that no pair across the boundary is lost.
+        part = np.asarray(cube[rows.start : rows.stop + 1], dtype=np.float64)
+        inside = np.ones(part.shape[:2], bool) if mask is None else mask[rows.start : rows.stop + 1]
+        own = rows.stop - rows.start
+        for ahead, here in (
+            ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
+            ((slice(own), slice(1, None)), (slice(own), slice(None, -1))),
+        ):
+            both = inside[ahead] & inside[here]
+            differences = (part[ahead] - part[here])[both]
+            pairs += len(differences)
+            gram += differences.T @ differences
+    return gram / (2 * max(1, pairs))
 
 
 def pool(parts: list[Moments]) -> Moments:

@@ -28,6 +28,8 @@ class SpectralProjector:
         components: K; None keeps the resampled bands themselves (then K = grid, nothing is centred).
         align: ``wavelength`` (nm; the range that all cameras share) or ``index`` (relative band number).
         whiten: Power of the whitening: False or 0 none, True or 1 unit variances, between them a part.
+        denoise: Power of a noise whitening, scene by scene: 1 brings the noise of the components (what
+            neighbouring pixels don't share) to unit covariance in every scene, without turning the axes.
         standardize: ``scene`` brings every band of every scene to mean 0 and variance 1 by itself first.
         scope: Pixels to fit on: ``all``, ``foreground`` (the scene's mask), or ``train`` (foreground
             pixels that are not held out; see ``fit``).
@@ -47,6 +49,7 @@ class SpectralProjector:
         components: int | None = 30,
         align: Literal["wavelength", "index"] = "wavelength",
         whiten: bool | float = False,
+        denoise: float = 0.0,
         standardize: Literal["none", "scene"] = "none",
         scope: Literal["all", "foreground", "train"] = "foreground",
     ) -> None:
@@ -58,6 +61,11 @@ class SpectralProjector:
             raise InputError(f"components={components}: use 1 to {grid} (the grid), or None for bands")
         if not 0 <= float(whiten) <= 1:
             raise InputError(f"whiten={whiten}: use a power between 0 and 1")
+        if not 0 <= denoise <= 1:
+            raise InputError(f"denoise={denoise}: use a power between 0 and 1")
+        if denoise and (components is None or whiten):
+            raise InputError("denoise works on components that are not whitened; give components, and whiten=0")
+        self.denoise = float(denoise)
         self.grid, self.components, self.align = grid, components, align
         self.whiten, self.standardize, self.scope = float(whiten), standardize, scope
         self.axis: np.ndarray | None = None
@@ -81,9 +89,15 @@ class SpectralProjector:
         return np.maximum(self.variances, max(floor, np.finfo(float).tiny)) ** (-self.whiten / 2)
 
     @property
+    def per_scene(self) -> bool:
+        """Whether the map of a scene depends on the scene's own moments."""
+        return self.standardize == "scene" or self.denoise > 0
+
+    @property
     def scale(self) -> float:
         """One number that brings components to order one for a network (and for float16)."""
-        return float(np.sqrt(np.max(self.variances * self.gains**2)))
+        # Noise whitening ends in units of the noise.
+        return 1.0 if self.denoise else float(np.sqrt(np.max(self.variances * self.gains**2)))
 
     def fit(self, scenes: Sequence[Scene], train: Sequence[np.ndarray | None] | None = None) -> Self:
         """Fit grid and PCA on scenes of any cameras.
@@ -95,7 +109,8 @@ class SpectralProjector:
         Raises:
             InputError: No scene, no pixel, or cameras whose ranges don't overlap.
         """
-        parts = [moments(s.cube, self.fit_mask(s, train[i] if train else None)) for i, s in enumerate(scenes)]
+        masks = [self.fit_mask(s, train[i] if train else None) for i, s in enumerate(scenes)]
+        parts = [moments(s.cube, mask) for s, mask in zip(scenes, masks, strict=True)]
         return self.fit_moments(scenes, parts)
 
     def fit_mask(self, scene: Scene, train: np.ndarray | None = None) -> np.ndarray | None:
@@ -158,7 +173,7 @@ class SpectralProjector:
         Args:
             wavelengths: (B,) nm, or None when aligned by index.
             bands: B.
-            raw: The scene's moments, needed for ``standardize="scene"`` only.
+            raw: The scene's moments, needed where ``per_scene`` says so (with ``noise`` to denoise).
             where: Name of the scene, for messages.
 
         Returns:
@@ -170,7 +185,13 @@ class SpectralProjector:
         matrix, offset = self._to_grid(positions, raw, where)
         if self.components is None:
             return matrix, offset
-        return matrix @ self.basis * self.gains, (offset - self.mean) @ self.basis * self.gains
+        matrix, offset = matrix @ self.basis * self.gains, (offset - self.mean) @ self.basis * self.gains
+        if self.denoise:
+            assert raw is not None
+            assert raw.noise is not None
+            turned = noise_whitening(matrix.T @ raw.noise @ matrix, self.denoise)
+            matrix, offset = matrix @ turned, offset @ turned
+        return matrix, offset
 
     def transform(
         self,
@@ -186,7 +207,7 @@ class SpectralProjector:
         Args:
             cube: (H, W, B), any real dtype.
             wavelengths: (B,) nm, or None when aligned by index.
-            mask: (H, W) pixels whose statistics standardise the scene; all when None.
+            mask: (H, W) pixels whose statistics standardise or denoise the scene; all when None.
             raw: Those statistics, where they are at hand already.
             out: (H, W, K) array to fill, possibly memory-mapped; a float32 array when None.
             scaled: Divide by ``scale``, as networks get it.
@@ -194,8 +215,8 @@ class SpectralProjector:
         Returns:
             (H, W, K).
         """
-        if self.standardize == "scene" and raw is None:
-            raw = moments(cube, mask)
+        if self.per_scene and raw is None:
+            raw = self.scene_moments(cube, mask)
         if raw is not None and not raw.count:
             raise InputError("the mask leaves no pixel to standardise the cube with")
         matrix, offset = self.affine(wavelengths, cube.shape[2], raw)
@@ -211,9 +232,13 @@ class SpectralProjector:
             out[rows] = centred @ weights + constant
         return out
 
+    def scene_moments(self, cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:
+        """All that the map of a scene needs to know of it."""
+        return moments(cube, mask, noise=self.denoise > 0)
+
     def state(self) -> dict[str, Any]:
         """Settings and provenance, as plain JSON values."""
-        keys = ("grid", "components", "align", "whiten", "standardize", "scope", "pixels")
+        keys = ("grid", "components", "align", "whiten", "denoise", "standardize", "scope", "pixels")
         return {key: getattr(self, key) for key in keys} | {"scale": self.scale}
 
     def save(self, folder: str | Path) -> None:
@@ -244,3 +269,15 @@ class SpectralProjector:
             raise InputError(f"{folder}: not a saved projector ({error}); give a folder that holds one") from None
         projector.pixels = pixels
         return projector
+
+
+def noise_whitening(covariance: np.ndarray, power: float) -> np.ndarray:
+    """Symmetric (K, K) matrix that brings a noise covariance to its (1 - power)-th power, at mean variance 1.
+
+    Symmetric (ZCA), so that a component stays the one it was and scenes remain comparable.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    # Directions without noise (synthetic or resampled bands) would be blown up without bound.
+    values = np.maximum(values, max(1e-4 * values.max(), np.finfo(float).tiny))
+    matrix = (vectors * values ** (-power / 2)) @ vectors.T
+    return matrix * np.sqrt(len(values) / (values ** (1 - power)).sum())

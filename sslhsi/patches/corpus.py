@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
@@ -118,95 +116,16 @@ class Corpus:
                 )
         return windows
 
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """(H, W, K) components of each scene."""
+        return [s.components for s in self.scenes]
+
+    def black(self, windows: np.ndarray) -> np.ndarray:
+        """(n, K) components of a spectrum of zeros in each window's scene."""
+        return np.stack([s.black for s in self.scenes])[windows[:, 0]]
+
     def domain_numbers(self, windows: np.ndarray) -> np.ndarray:
         """(n,) number of each window's domain in ``domains``."""
         of_scene = np.array([self.domains.index(s.domain) for s in self.scenes])
         return of_scene[windows[:, 0]]
-
-
-class PatchReader:
-    """Windows of a corpus as tensors.
-
-    Scenes are held as one (pixels, K) float16 tensor on the device where they fit, so that a batch is one
-    gather of contiguous spectra; otherwise they stay memory-mapped on disk.
-
-    Args:
-        corpus: The corpus.
-        window: Side of a patch.
-        margin: Pixels added on every side, reflected at the scene's border.
-        device: Where the patches shall be.
-        resident: Hold the corpus on the device; None decides by its size.
-    """
-
-    def __init__(
-        self,
-        corpus: Corpus,
-        window: int,
-        margin: int = 0,
-        device: torch.device | str = "cpu",
-        resident: bool | None = None,
-    ) -> None:
-        self.corpus, self.window, self.margin = corpus, window, margin
-        self.device = torch.device(device)
-        sizes = [s.components.shape[:2] for s in corpus.scenes]
-        self.heights, self.widths = torch.tensor(sizes).T
-        pixels = self.heights * self.widths
-        self.bases = torch.cumsum(pixels, 0) - pixels
-        need = int(pixels.sum()) * corpus.channels * 2
-        if resident is None:
-            resident = need <= _free_memory(self.device) // 2
-        self.pixels: Tensor | None = None
-        if resident:
-            self.pixels = torch.empty(int(pixels.sum()), corpus.channels, dtype=torch.float16)
-            for base, count, scene in zip(self.bases.tolist(), pixels.tolist(), corpus.scenes, strict=True):
-                rows = np.asarray(scene.components).reshape(-1, corpus.channels)
-                self.pixels[base : base + count] = torch.from_numpy(rows)
-            self.pixels = self.pixels.to(self.device)
-
-    def __call__(self, windows: np.ndarray) -> Tensor:
-        """(n, 3) windows -> (n, K, S, S) float32 with S = window + 2 x margin."""
-        return self._read(windows, self.margin)
-
-    def without_margin(self, windows: np.ndarray) -> Tensor:
-        """(n, 3) windows -> (n, K, window, window) float32."""
-        return self._read(windows, 0)
-
-    def _read(self, windows: np.ndarray, margin: int) -> Tensor:
-        where = torch.from_numpy(np.ascontiguousarray(windows, dtype=np.int64))
-        scene, size = where[:, 0], self.window + 2 * margin
-        steps = torch.arange(size) - margin
-        rows = _reflect(where[:, 1:2] + steps, self.heights[scene][:, None])
-        columns = _reflect(where[:, 2:3] + steps, self.widths[scene][:, None])
-        index = rows[:, :, None] * self.widths[scene][:, None, None] + columns[:, None, :]
-        shape = (len(where), size, size, self.corpus.channels)
-        if self.pixels is not None:
-            flat = (index + self.bases[scene][:, None, None]).flatten().to(self.device)
-            return self.pixels.index_select(0, flat).view(shape).permute(0, 3, 1, 2).float()
-        out = torch.empty(shape, dtype=torch.float16)
-        for number in scene.unique().tolist():
-            mine = scene == number
-            stored = self.corpus.scenes[number].components.reshape(-1, self.corpus.channels)
-            out[mine] = torch.from_numpy(stored[index[mine].numpy()])
-        return out.to(self.device).permute(0, 3, 1, 2).float()
-
-    def black(self, windows: np.ndarray) -> Tensor:
-        """(n, K) components of a spectrum of zeros in each window's scene."""
-        table = torch.from_numpy(np.stack([s.black for s in self.corpus.scenes]))
-        return table[torch.from_numpy(windows[:, 0].astype(np.int64))].to(self.device)
-
-
-def _reflect(index: Tensor, length: Tensor) -> Tensor:
-    """Mirror indices into 0..length-1 without repeating the edge, as often as needed."""
-    period = (2 * (length - 1)).clamp(min=1)
-    index = index.remainder(period)
-    return torch.where(index >= length, period - index, index).clamp(max=length - 1)
-
-
-def _free_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return 4 << 30

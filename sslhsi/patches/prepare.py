@@ -21,7 +21,7 @@ from sslhsi.patches.holdout import holdout_map, shared_sites
 from sslhsi.patches.masks import background_mask
 from sslhsi.recipe import Recipe, SceneSource
 from sslhsi.scenes.scene import Scene
-from sslhsi.scenes.sources import expand, open_source, source_hash
+from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 
 Gather = Callable[[Any], list[Any]]
 Progress = Callable[[str, int, int], None]
@@ -67,7 +67,7 @@ def prepare(
     key = ""
     cache = Path(recipe.corpus.cache)
     try:
-        sources = expand(recipe.corpus.scenes)
+        sources = corpus_sources(recipe.corpus)
         key = corpus_key(recipe, sources)
     except InputError as error:
         problem = error
@@ -122,7 +122,7 @@ def _fill(
             held = holdout_map(
                 source, scene.cube.shape[:2], recipe.corpus.patches.holdout, source.site in shared, recipe.seed
             )
-            own = moments(scene.cube, scene.mask)
+            own = projector.scene_moments(scene.cube, scene.mask)
             check_bands(scene, own)
             train = projector.fit_mask(scene, ~held)
             fit = own if train is scene.mask else moments(scene.cube, train)

@@ -2,17 +2,39 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
 from sslhsi.errors import InputError
-from sslhsi.recipe import SceneSource
+from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes import simulated
 from sslhsi.scenes.read import read_scene
 from sslhsi.scenes.scene import Scene
 
-READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".npy", ".npz")
+# In a folder, an ENVI cube is found by its header.
+READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".he5", ".npy", ".npz")
+
+
+def corpus_sources(corpus: Corpus) -> list[SceneSource]:
+    """One source per scene that a recipe's corpus takes.
+
+    Raises:
+        InputError: A file is missing, a name under ``only`` or ``leave_out`` is none of the scenes', or
+            nothing is left.
+    """
+    sources = expand(corpus.scenes)
+    known = [s.name for s in sources]
+    for key in ("only", "leave_out"):
+        if unknown := [name for name in getattr(corpus, key) if name not in known]:
+            near = difflib.get_close_matches(unknown[0], [str(k) for k in known], n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"corpus.{key}: no scene is named {unknown[0]!r}{hint}")
+    kept = [s for s in sources if (not corpus.only or s.name in corpus.only) and s.name not in corpus.leave_out]
+    if not kept:
+        raise InputError("corpus.only and corpus.leave_out leave no scene")
+    return kept
 
 
 def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
@@ -101,11 +123,6 @@ def source_hash(source: SceneSource, seed: int) -> str:
 
 
 def companions(path: Path) -> list[Path]:
-    """A file and, for ENVI, its header or data beside it."""
-    stems = {path.with_suffix(""), path}
-    same = [p for p in path.parent.iterdir() if p in stems or (p.with_suffix("") in stems and p.suffix == ".hdr")]
-    if path.suffix.lower() == ".hdr":
-        same += [
-            p for p in path.parent.glob(path.stem + ".*") if p.suffix.lower() in (".raw", ".img", ".dat", ".bin")
-        ]
-    return sorted({path, *(p for p in same if p.is_file())})
+    """A file and those that belong to it by name, such as ENVI's header or data."""
+    stems = {path.stem, path.name}
+    return sorted({path, *(p for p in path.parent.iterdir() if p.is_file() and {p.stem, p.name} & stems)})

@@ -7,6 +7,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from scipy.interpolate import interp1d
+from scipy.linalg import fractional_matrix_power
 from sklearn.decomposition import PCA
 
 from sslhsi.bands.moments import moments, pool
@@ -80,6 +81,21 @@ def test_standardised_per_scene_and_band(cameras):
     for scene, pixels in zip(cameras, flat, strict=True):
         ours = projector.transform(scene.cube, scene.wavelengths).reshape(-1, 10)
         assert relative(ours, peer.transform(pixels)) < 1e-4
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_noise_whitened_scene_by_scene(cameras, power):
+    projector = SpectralProjector(grid=100, components=6, denoise=power).fit(cameras)
+    plain = SpectralProjector(grid=100, components=6).fit(cameras)
+    for scene in cameras:
+        before, after = (p.transform(scene.cube, scene.wavelengths).astype(float) for p in (plain, projector))
+        covariances = []
+        for x in (before, after):
+            across, down = np.diff(x, axis=1).reshape(-1, 6), np.diff(x, axis=0).reshape(-1, 6)
+            both = np.concatenate([across, down])
+            covariances.append(both.T @ both / (2 * len(both)))
+        expected = fractional_matrix_power(covariances[0], 1 - power)
+        np.testing.assert_allclose(covariances[1], expected * 6 / np.trace(expected), rtol=1e-3, atol=1e-3)
 
 
 def test_unsorted_wavelengths_give_the_same_components(cameras):
@@ -165,6 +181,8 @@ def test_rows_of_the_matrix_sum_to_one_and_hold_at_most_two_weights():
         ({"components": 300}, "components=300"),
         ({"align": "colour"}, "align='colour'"),
         ({"whiten": 2}, "whiten=2"),
+        ({"denoise": 2}, "denoise=2"),
+        ({"denoise": 1, "whiten": 1}, "not whitened"),
         ({"standardize": "band"}, "standardize='band'"),
     ],
 )

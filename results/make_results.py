@@ -1,0 +1,190 @@
+"""Measure every table under results/ anew: `make results`.
+
+Pretrains on the real scenes under SSLHSI_DATA, judges pretrained, random-weights and raw-spectra
+features on identical splits, and writes one CSV per part and results/README.md. Parts that are whole are
+skipped, so that an interrupted run goes on where it stopped; --fresh measures them again.
+
+    python results/make_results.py [--fresh] [part ...]      parts: pixels, types, domains
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import functools
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import torch
+
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.errors import InputError
+from sslhsi.hub import load_backbone
+from sslhsi.patches.corpus import Corpus
+from sslhsi.patches.prepare import prepare
+from sslhsi.patches.protocols import dase_maps
+from sslhsi.patches.reader import PatchReader
+from sslhsi.patches.splits import Split, split
+from sslhsi.pretrain import pretrain
+from sslhsi.probes.encoder import Encoder
+from sslhsi.probes.judge import Row, judge_domains, judge_pixels
+from sslhsi.recipe import Recipe, load_recipe
+from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.sources import corpus_sources, open_source
+from sslhsi.training.provenance import git_revision, machine
+from sslhsi.training.run_dir import read_rows, write_rows
+
+HERE = Path(__file__).resolve().parent
+RECIPES = HERE.parent / "recipes"
+RUNS = Path("runs/results")
+SEEDS = 5
+LABELLED = {
+    "indian_pines_8bit": [5, 10, 15, 30],
+    "salinas_a": [1, 3, 5],
+    "samson": [1, 3, 5],
+    "muufl": [1, 3, 5],
+}
+# Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.
+FOLDS = (
+    ("abu-airport-1", "abu-beach-1", "abu-urban-1"),
+    ("abu-airport-2", "abu-beach-2", "abu-urban-5"),
+    ("abu-airport-3", "abu-beach-3", "abu-urban-3", "abu-urban-4"),
+)
+
+
+def trained(recipe: str, run: str, *overrides: str) -> tuple[Recipe, Corpus, dict[str, torch.nn.Module]]:
+    """A recipe's run, made where it isn't there, and its networks."""
+    loaded = load_recipe(RECIPES / f"{recipe}.yaml", [f"output={RUNS / run}", "evaluation.tasks=[]", *overrides])
+    if not (loaded.run_dir / "report.html").is_file():
+        pretrain(loaded)
+    corpus = prepare(loaded)
+    window = loaded.corpus.patches.window
+    torch.manual_seed(loaded.seed)
+    untrained = create_backbone(loaded.backbone.name, corpus.channels, window, **loaded.backbone.options)
+    ready = load_backbone(loaded.run_dir / "backbone").backbone
+    return loaded, corpus, {"pretrained": ready, "random weights": untrained.eval()}
+
+
+def protocols(scene: Scene, window: int) -> dict[str, Callable[[int], Split]]:
+    """Random and block splits, and for Indian Pines the DASE map."""
+    labels = scene.labels
+    assert labels is not None
+    found = {
+        f"{scheme}, {n} per class": functools.partial(one, labels, scheme, window, n)
+        for scheme in ("random", "blocks")
+        for n in LABELLED[scene.name]
+    }
+    if scene.name == "indian_pines_8bit":
+        with rasterio.open(Path(os.environ["SSLHSI_DATA"]) / "indian-pines" / "indianpines_ts.tif") as file:
+            train, test = dase_maps(file.read(1), labels)
+        masks = {"train_mask": train, "test_mask": test}
+        found["DASE, all"] = functools.partial(one, labels, "given", window, None, **masks)
+        for n in LABELLED[scene.name]:
+            found[f"DASE, {n} per class"] = functools.partial(one, labels, "given", window, n, **masks)
+    return found
+
+
+def one(labels: np.ndarray, scheme: str, window: int, n: int | None, seed: int, **masks: np.ndarray) -> Split:
+    return split(labels, scheme, window=window, per_class=n, seed=seed, **masks)
+
+
+def pixels() -> Iterator[list[Row]]:
+    """Labelled pixels of four real scenes: pretrained on all, on the scene alone, and on all but it."""
+    recipe = "simclr_real_scenes_pixel"
+    sources = {s.name: s for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)}
+    for name in LABELLED:
+        scene = open_source(sources[name], 0)
+        for condition, override, run in (
+            ("all scenes", "seed=0", "pixel-all"),
+            ("the scene alone", f"corpus.only=[{name}]", f"pixel-only-{name}"),
+            ("all but the scene", f"corpus.leave_out=[{name}]", f"pixel-without-{name}"),
+        ):
+            loaded, corpus, networks = trained(recipe, run, override)
+            config = {"window": loaded.corpus.patches.window}
+            encoders = {k: Encoder(v, corpus.projector, config) for k, v in networks.items()}
+            saw = condition != "all but the scene"
+            chosen = protocols(scene, config["window"])
+            rows = judge_pixels(encoders, scene, chosen, seeds=SEEDS, k=20, saw=saw)
+            yield [{"pretraining": condition, "corpus": corpus.key, **row} for row in rows]
+
+
+def types() -> Iterator[list[Row]]:
+    """Airport, beach or urban: windows of whole scenes that neither pretraining nor the probes saw."""
+    for number, fold in enumerate(FOLDS):
+        held = [f"corpus.scenes.{i}.holdout=true" for i in scene_numbers("simclr_real_scenes", fold)]
+        loaded, corpus, networks = trained("simclr_real_scenes", f"types-{number}", "corpus.patches.holdout=0", *held)
+        abu = copy.copy(corpus)
+        abu.scenes = [s for s in corpus.scenes if s.name.startswith("abu-")]
+        abu.domains = sorted({s.domain for s in abu.scenes})
+        reader = PatchReader(abu.arrays, loaded.corpus.patches.window)
+        evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
+        rows = judge_domains(
+            networks, abu, reader, loaded.corpus.patches, evaluation, lambda scene: scene.name.split("-")[1]
+        )
+        note = {"task": "scene type", "scene": f"fold {number + 1}: without {', '.join(fold)}", "corpus": corpus.key}
+        yield [{**row, **note, "split": "whole scenes out"} for row in rows]
+
+
+def scene_numbers(recipe: str, names: tuple[str, ...]) -> list[int]:
+    found = [s.name for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)]
+    return [found.index(name) for name in names]
+
+
+def domains() -> Iterator[list[Row]]:
+    """Domains of held-out windows: the simulated laboratory corpus, and the real scenes."""
+    for recipe in ("simclr_multidomain", "simclr_real_scenes"):
+        loaded, corpus, networks = trained(recipe, f"domains-{recipe}")
+        reader = PatchReader(corpus.arrays, loaded.corpus.patches.window)
+        evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
+        rows = judge_domains(networks, corpus, reader, loaded.corpus.patches, evaluation)
+        what = "simulated laboratory corpus" if recipe == "simclr_multidomain" else "real scenes"
+        yield [{**row, "scene": what, "corpus": corpus.key} for row in rows]
+
+
+PARTS: dict[str, Callable[[], Iterator[list[Row]]]] = {"domains": domains, "types": types, "pixels": pixels}
+
+
+def measure(part: str) -> None:
+    """Write results/PART.csv, step by step; a whole one is marked by its last column."""
+    target = HERE / f"{part}.csv"
+    rows: list[Row] = []
+    about = {"git": git_revision(), "machine": machine()["cpu"]}
+    for step in PARTS[part]():
+        rows += [{**row, **about} for row in step]
+        write_rows(target.with_suffix(".part.csv"), rows)
+        print(f"{part}: {len(rows)} rows", file=sys.stderr, flush=True)
+    os.replace(target.with_suffix(".part.csv"), target)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    parser.add_argument("--fresh", action="store_true", help="pretrain and measure again")
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"unknown part {unknown.pop()!r}; known are {', '.join(PARTS)}")
+    if not os.environ.get("SSLHSI_DATA"):
+        print("error: SSLHSI_DATA must name the folder of the real scenes (README: Real scenes)", file=sys.stderr)
+        return 2
+    if options.fresh:
+        shutil.rmtree(RUNS, ignore_errors=True)
+    try:
+        for part in options.parts or PARTS:
+            if options.fresh or not (HERE / f"{part}.csv").is_file():
+                measure(part)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    from page import write_page
+
+    write_page(HERE, {part: read_rows(HERE / f"{part}.csv") for part in PARTS})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

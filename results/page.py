@@ -1,0 +1,111 @@
+"""results/README.md: the measured tables, made from the CSV files beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from sslhsi.training.run_dir import write_text
+
+Row = Mapping[str, Any]
+CONDITIONS = ("all scenes", "the scene alone", "all but the scene")
+INTRO = """# Measured results
+
+Made by `make results` (`results/make_results.py`), which pretrains, judges and writes this page; nothing
+here is typed by hand. OA, AA and kappa of every seed are in the CSV files, with the corpus hash, the code
+revision and the machine. Mean ± sample standard deviation over splits, percent OA.
+
+**How to read it.** *Random weights* is the same network, untrained, on the same projection; *raw spectra*
+are the camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted
+vote, k = 20 clamped to the training pixels) and a linear probe (standardised features, logistic regression,
+C chosen on training pixels). *leak* is the share of test windows that contain a training pixel: under
+`random` it is high, which is why `blocks` stands beside it, where it is zero. The spectral projection is
+fitted on the pretraining scenes only, without labels; every scene is standardised and its noise whitened
+by its own unlabelled pixels, the test pixels among them. Pretraining under *all scenes* and *the scene
+alone* saw the test pixels, without labels; under *all but the scene* it never saw that scene at all.
+`indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published figures of the
+full-precision cube.
+"""
+
+
+def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
+    """Write README.md into the folder of results."""
+    blocks = [INTRO]
+    if parts.get("pixels"):
+        blocks += pixel_tables(parts["pixels"])
+    if parts.get("domains"):
+        blocks += ["## Patches by domain", "Windows share no pixel: training windows lie side by side in ground that "
+                   "pretraining saw, test windows in ground that it never saw."]  # fmt: skip
+        blocks += patch_tables(parts["domains"])
+    if parts.get("types"):
+        blocks += ["## Patches by scene type", "Airport, beach or urban: the scenes of a fold are left out of "
+                   "pretraining and of the probes' training, whole."]  # fmt: skip
+        blocks += patch_tables(parts["types"])
+    write_text(folder / "README.md", "\n\n".join(b.rstrip() for b in blocks) + "\n")
+
+
+def pixel_tables(rows: Sequence[Row]) -> Iterable[str]:
+    for scene in dict.fromkeys(r["scene"] for r in rows):
+        mine = [r for r in rows if r["scene"] == scene]
+        yield f"## Pixels of {scene}"
+        for probe, title in (("linear", "Linear probe"), ("k-NN", "k-NN")):
+            columns = [(f"pretrained on {c}", {"pretraining": c, "method": "pretrained"}) for c in CONDITIONS]
+            # The untrained network of the honest condition, whose projection never saw the scene either.
+            columns.append(("random weights", {"pretraining": CONDITIONS[2], "method": "random weights"}))
+            columns.append(("raw spectra", {"pretraining": CONDITIONS[2], "method": "raw spectra"}))
+            yield f"{title}, window {mine[0]['window']}:"
+            yield table(mine, {"probe": probe}, columns)
+        if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note")}):
+            yield "\n".join(noted)
+
+
+def patch_tables(rows: Sequence[Row]) -> Iterable[str]:
+    for scene in dict.fromkeys(r["scene"] for r in rows):
+        mine = [{**r, "protocol": _amount(r["per_class"])} for r in rows if r["scene"] == scene]
+        yield f"### {scene[0].upper()}{scene[1:]}"
+        columns = [
+            (f"{method}, {probe}", {"method": method, "probe": probe})
+            for probe in ("k-NN", "linear")
+            for method in ("pretrained", "random weights", "mean spectrum")
+        ]
+        yield table(mine, {}, columns)
+
+
+def _amount(per_class: str) -> str:
+    return "all windows" if per_class == "all" else f"{per_class} windows per class"
+
+
+def table(rows: Sequence[Row], where: Row, columns: Sequence[tuple[str, Row]]) -> str:
+    """A Markdown table with a line per protocol; the best mean of a line is bold."""
+    lines = ["| protocol | leak | " + " | ".join(name for name, _ in columns) + " |"]
+    lines.append("|---" * (len(columns) + 2) + "|")
+    for protocol in dict.fromkeys(r["protocol"] for r in rows):
+        found = [
+            [
+                float(r["oa"])
+                for r in rows
+                if r["protocol"] == protocol and r.get("oa") and _matches(r, {**where, **which})
+            ]
+            for _, which in columns
+        ]
+        if not any(found):
+            continue
+        best = max(fmean(values) for values in found if values)
+        leaks = [float(r["leak"]) for r in rows if r["protocol"] == protocol and r.get("leak")]
+        cells = [_cell(values, best) for values in found]
+        lines.append(f"| {protocol} | {100 * fmean(leaks):.0f} % | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _matches(row: Row, which: Row) -> bool:
+    return all(row[key] == value for key, value in which.items())
+
+
+def _cell(values: Sequence[float], best: float) -> str:
+    if not values:
+        return "-"
+    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
+    text = f"{fmean(values):.1f}{spread}"
+    return f"**{text}**" if fmean(values) == best else text

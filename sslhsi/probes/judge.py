@@ -1,0 +1,222 @@
+"""Backbones beside their baselines, on identical splits: rows of results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from sslhsi.errors import InputError
+from sslhsi.patches.corpus import Corpus, PreparedScene
+from sslhsi.patches.reader import PatchReader
+from sslhsi.patches.splits import Split, leak, split
+from sslhsi.probes.encoder import Encoder
+from sslhsi.probes.features import features, mean_spectra
+from sslhsi.probes.knn import knn_predict
+from sslhsi.probes.linear import linear_probe
+from sslhsi.probes.metrics import scores
+from sslhsi.recipe import Evaluation, Patches, Recipe
+from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.sources import corpus_sources, open_source
+
+Row = dict[str, Any]
+
+
+def probe_rows(
+    methods: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, test: np.ndarray, *, k: int, seed: int
+) -> Iterator[Row]:
+    """k-NN and linear probe of each method's features on one split.
+
+    Args:
+        methods: Name -> (n, D) features; all of the same n samples.
+        labels: (n,) class ids.
+        train, test: Indices of samples.
+        k: Neighbours, clamped to the training samples.
+        seed: Of the linear probe's validation part.
+
+    Yields:
+        A row per method and probe, with method, probe, oa, aa, kappa (percent), k, seconds.
+    """
+    for method, x in methods.items():
+        for probe in ("k-NN", "linear"):
+            began = time.perf_counter()
+            if probe == "k-NN":
+                predicted = knn_predict(x[train], labels[train], x[test], k=k)
+            else:
+                predicted = linear_probe(x[train], labels[train], seed=seed).predict(x[test])
+            yield {
+                "method": method,
+                "probe": probe,
+                **{key: round(value, 3) for key, value in scores(labels[test], predicted).items()},
+                "k": min(k, len(train)) if probe == "k-NN" else "",
+                "train": len(train),
+                "test": len(test),
+                "seconds": round(time.perf_counter() - began, 3),
+            }
+
+
+def judge_domains(
+    backbones: Mapping[str, nn.Module],
+    corpus: Corpus,
+    reader: PatchReader,
+    patches: Patches,
+    evaluation: Evaluation,
+    target: Callable[[PreparedScene], str] = lambda scene: scene.domain,
+) -> list[Row]:
+    """Tell the domains of held-out windows; training and test windows share no pixel.
+
+    Windows lie side by side. The training windows are those pretraining could see, the test windows lie
+    in ground that it could not.
+
+    Raises:
+        InputError: Nothing is held out, or domains have no window on one side.
+    """
+    train = corpus.windows(patches, stride=patches.window)
+    test = corpus.windows(patches, held=True, stride=patches.window)
+    names = sorted({target(s) for s in corpus.scenes})
+    of_scene = np.array([names.index(target(s)) + 1 for s in corpus.scenes])
+    both = np.intersect1d(of_scene[train[:, 0]], of_scene[test[:, 0]])
+    if len(both) < 2:
+        raise InputError(
+            f"judging by domain needs two domains with {patches.window}x{patches.window} windows in held-out and in "
+            "other ground; set corpus.patches.holdout, mark scenes holdout, or leave domain out of evaluation.tasks"
+        )
+    rng = np.random.default_rng(0)
+    limit = evaluation.max_patches
+    train = train[np.sort(rng.permutation(len(train))[:limit])]
+    test = test[np.isin(of_scene[test[:, 0]], both)]
+    test = test[np.sort(rng.permutation(len(test))[:limit])]
+    windows = np.concatenate([train, test])
+    labels = of_scene[windows[:, 0]]
+    methods = {name: features(b, reader, windows) for name, b in backbones.items()}
+    methods["mean spectrum"] = mean_spectra(reader, windows)
+    tests = np.arange(len(train), len(windows))
+    rows = []
+    for n in [*evaluation.per_class, "all"]:
+        for seed in range(evaluation.seeds if n != "all" else 1):
+            chosen = _draw(labels[: len(train)], None if n == "all" else int(n), seed)
+            common = {
+                "task": "domain",
+                "scene": "all scenes",
+                "split": "held-out ground",
+                "per_class": n,
+                "seed": seed,
+            }
+            saw = {"window": patches.window, "saw_test_pixels": "no", "leak": 0.0}
+            rows += [
+                {**common, **saw, **row}
+                for row in probe_rows(methods, labels, chosen, tests, k=evaluation.k, seed=seed)
+            ]
+    return rows
+
+
+def _draw(labels: np.ndarray, per_class: int | None, seed: int) -> np.ndarray:
+    if per_class is None:
+        return np.arange(len(labels))
+    rng = np.random.default_rng(seed)
+    return np.sort(
+        np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:per_class] for c in np.unique(labels)])
+    )
+
+
+def judge_pixels(
+    encoders: Mapping[str, Encoder],
+    scene: Scene,
+    splits: Mapping[str, Callable[[int], Split]],
+    *,
+    seeds: int,
+    k: int,
+    saw: bool,
+) -> list[Row]:
+    """Classify the labelled pixels of one scene.
+
+    Args:
+        encoders: Name -> frozen backbone with its projection.
+        scene: A labelled scene, as it came.
+        splits: Name of a protocol (``random, 5 per class``) -> split of a seed.
+        seeds: Splits per protocol.
+        k: Neighbours.
+        saw: Whether pretraining saw the scene's pixels.
+    """
+    assert scene.labels is not None
+    pixels = np.argwhere(scene.labels > 0)
+    place = np.full(scene.labels.shape, -1)
+    place[tuple(pixels.T)] = np.arange(len(pixels))
+    labels = scene.labels[tuple(pixels.T)]
+    methods = {
+        name: encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
+        for name, encoder in encoders.items()
+    }
+    methods["raw spectra"] = np.asarray(scene.cube)[tuple(pixels.T)].astype(np.float32)
+    window = next(iter(encoders.values())).window
+    rows: list[Row] = []
+    for protocol, make in splits.items():
+        for seed in range(seeds):
+            common = {"task": "pixels", "scene": scene.name, "protocol": protocol, "seed": seed, "window": window}
+            try:
+                drawn = make(seed)
+            except InputError as error:
+                # A scene too small for spatial blocks is a finding about the scene, not the end of the run.
+                rows.append({**common, "note": str(error)})
+                continue
+            common |= {
+                "split": drawn.scheme,
+                "per_class": protocol.split(", ")[-1].removesuffix(" per class"),
+                "saw_test_pixels": "yes" if saw else "no",
+                "leak": round(leak(drawn).pixel, 4),
+                "left_out": len(drawn.report["left_out"]),
+            }
+            train, test = place[tuple(drawn.train.T)], place[tuple(drawn.test.T)]
+            rows += [{**common, **row} for row in probe_rows(methods, labels, train, test, k=k, seed=seed)]
+    return rows
+
+
+def pixel_splits(labels: np.ndarray, evaluation: Evaluation, window: int) -> dict[str, Callable[[int], Split]]:
+    """The protocols of a recipe for one label map."""
+
+    def maker(scheme: str, n: int) -> Callable[[int], Split]:
+        return lambda seed: split(labels, scheme, window=window, per_class=n, seed=seed)
+
+    return {f"{s}, {n} per class": maker(s, n) for s in evaluation.schemes for n in evaluation.per_class}
+
+
+def judge_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Recipe) -> list[Row]:
+    """All tasks that a recipe names."""
+    patches, evaluation = recipe.corpus.patches, recipe.evaluation
+    rows: list[Row] = []
+    if "domain" in evaluation.tasks:
+        device = next(next(iter(backbones.values())).parameters()).device
+        reader = PatchReader(corpus.arrays, patches.window, device=device)
+        rows += judge_domains(backbones, corpus, reader, patches, evaluation)
+    if "pixels" in evaluation.tasks:
+        config = {"window": patches.window}
+        encoders = {name: Encoder(b, corpus.projector, config) for name, b in backbones.items()}
+        held = {s.name: bool(s.held.all()) for s in corpus.scenes}
+        for source in corpus_sources(recipe.corpus):
+            scene = open_source(source, recipe.seed)
+            if scene.labels is None:
+                continue
+            splits = pixel_splits(scene.labels, evaluation, patches.window)
+            rows += judge_pixels(
+                encoders, scene, splits, seeds=evaluation.seeds, k=evaluation.k, saw=not held[scene.name]
+            )
+    common = {"corpus": corpus.key, "projector_scope": recipe.corpus.bands.scope, "recipe": recipe.name}
+    return [{**row, **common} for row in rows]
+
+
+def monitor_accuracy(
+    backbone: nn.Module, corpus: Corpus, reader: PatchReader, patches: Patches, k: int, limit: int = 1000
+) -> float:
+    """k-NN accuracy (percent) of telling the domains of held-out windows; NaN when nothing is held out."""
+    bank = corpus.windows(patches, stride=patches.window)
+    queries = corpus.windows(patches, held=True, stride=patches.window)
+    if not len(queries):
+        return float("nan")
+    rng = np.random.default_rng(0)
+    bank, queries = (w[np.sort(rng.permutation(len(w))[:limit])] for w in (bank, queries))
+    x, y = (features(backbone, reader.without_margin, w) for w in (bank, queries))
+    predicted = knn_predict(x, corpus.domain_numbers(bank), y, k=k)
+    return 100.0 * float(np.mean(predicted == corpus.domain_numbers(queries)))

@@ -1,0 +1,81 @@
+"""Components as colours, and arrays as images that a page can carry."""
+
+from __future__ import annotations
+
+import base64
+import io
+
+import numpy as np
+from matplotlib.image import imsave
+
+from sslhsi.patches.corpus import Corpus, PreparedScene
+
+_MASKED = (0.55, 0.55, 0.57)
+_HELD = (0.90, 0.62, 0.0)
+
+
+def shown_channels(corpus: Corpus) -> tuple[int, int, int]:
+    """Channels shown as red, green and blue: the first three components (the last is repeated where there are fewer).
+
+    Where a corpus holds bands instead of components: from the long to the short end.
+    """
+    k = corpus.channels
+    wanted = (0, 1, 2) if corpus.projector.components is not None else (3 * k // 4, k // 2, k // 4)
+    red, green, blue = (min(n, k - 1) for n in wanted)
+    return red, green, blue
+
+
+def channels_text(corpus: Corpus) -> str:
+    """What ``shown_channels`` are, for captions."""
+    red, green, blue = shown_channels(corpus)
+    kind = "components" if corpus.projector.components is not None else "bands"
+    return f"{kind} {red + 1}, {green + 1} and {blue + 1} as red, green and blue"
+
+
+def limits(values: np.ndarray) -> np.ndarray:
+    """(2, 3) 2nd and 98th percentile of (n, 3) values; 0 and 1 where there are none."""
+    values = values[np.isfinite(values).all(axis=1)]
+    if not len(values):
+        return np.tile([[0.0], [1.0]], (1, 3))
+    return np.percentile(values.astype(np.float32), (2, 98), axis=0)
+
+
+def false_colour(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
+    """(H, W, 3) values -> 0..1 between bounds (2, 3)."""
+    span = np.maximum(bounds[1] - bounds[0], 1e-6)
+    return np.clip(np.nan_to_num((values.astype(np.float32) - bounds[0]) / span), 0, 1)
+
+
+def thumbnail(scene: PreparedScene, channels: tuple[int, int, int], side: int = 200) -> np.ndarray:
+    """(h, w, 3) image of a prepared scene, no side above ``side``.
+
+    Background is grey; held-out ground is framed and tinted, a scene held out whole along its border.
+    """
+    step = max(1, -(-max(scene.mask.shape) // side))
+    thin = (slice(None, None, step), slice(None, None, step))
+    values = np.stack([np.asarray(scene.components[(*thin, c)]) for c in channels], axis=2)
+    mask, held = np.asarray(scene.mask[thin]), np.asarray(scene.held[thin])
+    image = false_colour(values, limits(values[mask] if mask.any() else values.reshape(-1, 3)))
+    image[~mask] = _MASKED
+    image[held] = 0.8 * image[held] + 0.2 * np.asarray(_HELD)
+    width = max(1, max(held.shape) // 60)
+    inner = held.copy()
+    for axis in (0, 1):
+        for shift in (-width, width):
+            inner &= np.roll(held, shift, axis)
+    # Rolling wraps round: the scene's own border belongs to the frame.
+    inner[:width], inner[-width:], inner[:, :width], inner[:, -width:] = False, False, False, False
+    image[held & ~inner] = _HELD
+    return image
+
+
+def png(image: np.ndarray) -> bytes:
+    """(H, W, 3) in 0..1 -> PNG."""
+    stream = io.BytesIO()
+    imsave(stream, np.ascontiguousarray(np.clip(image, 0, 1)[..., :3]), format="png")
+    return stream.getvalue()
+
+
+def data_uri(content: bytes, kind: str = "image/png") -> str:
+    """Bytes as an address that holds them."""
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"

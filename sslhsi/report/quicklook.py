@@ -1,0 +1,181 @@
+"""One PNG that shows what a scene looks like: image, labels, mask, spectra."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from sslhsi.scenes.bad_bands import bad_bands
+from sslhsi.scenes.scene import Scene
+
+_LONGEST_SIDE = 1024  # pixels of the image shown; larger scenes are thinned
+_PIXELS_PER_CLASS = 400
+_MOST_SPECTRA = 16
+# Red, green and blue as tried in turn: true colour, near infrared, short-wave infrared (nm).
+_COMPOSITES = (("true colour", (650, 550, 450)), ("near infrared", (860, 650, 550)), ("infrared", (1650, 1250, 1050)))
+_TOLERANCE = 30.0  # nm that a band may lie off
+
+
+def choose_bands(wavelengths: np.ndarray | None, usable: np.ndarray) -> tuple[str, tuple[int, int, int]]:
+    """Three bands for red, green and blue.
+
+    Args:
+        wavelengths: (B,) nm or None.
+        usable: (B,) booleans.
+
+    Returns:
+        What the composite shows and its three band numbers: near 650, 550 and 450 nm where the camera sees
+        them, else near-infrared or infrared equivalents, else bands at 1/4, 1/2 and 3/4 of the usable ones.
+    """
+    numbers = np.flatnonzero(usable) if usable.any() else np.arange(len(usable))
+    if wavelengths is not None:
+        for title, targets in _COMPOSITES:
+            nearest = [int(numbers[np.argmin(np.abs(wavelengths[numbers] - target))]) for target in targets]
+            off = [abs(wavelengths[band] - target) for band, target in zip(nearest, targets, strict=True)]
+            if max(off) <= _TOLERANCE and len(set(nearest)) == 3:
+                red, green, blue = nearest
+                return title, (red, green, blue)
+    blue, green, red = (int(numbers[round(share * (len(numbers) - 1))]) for share in (0.25, 0.5, 0.75))
+    return "bands over the range", (red, green, blue)
+
+
+def stretch(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Scale every channel to 0..1 between its 2nd and 98th percentile over the mask; NaN becomes 0."""
+    image = image.astype(np.float32)
+    out = np.zeros_like(image)
+    for channel in range(image.shape[2]):
+        values = image[:, :, channel][mask]
+        values = values[np.isfinite(values)]
+        if values.size:
+            low, high = np.percentile(values, (2, 98))
+            out[:, :, channel] = (image[:, :, channel] - low) / max(float(high - low), 1e-12)
+    return np.clip(np.nan_to_num(out), 0, 1)
+
+
+def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
+    """Draw a scene: colour composite with the mask, label map with legend, mean spectra with spread.
+
+    Large scenes are thinned and spectra averaged over at most 400 pixels per class, drawn with a
+    fixed seed, so that memory-mapped cubes stay on disk.
+
+    Args:
+        scene: Any scene.
+        path: PNG to write, atomically; its folder is made if need be.
+
+    Returns:
+        The path.
+    """
+    step = max(1, -(-max(scene.height, scene.width) // _LONGEST_SIDE))
+    usable = ~bad_bands(scene)
+    title, bands = choose_bands(scene.wavelengths, usable)
+    mask = scene.foreground[::step, ::step]
+    picture = np.stack([np.asarray(scene.cube[::step, ::step, band]) for band in bands], axis=2)
+    picture = stretch(picture, mask if mask.any() else np.ones_like(mask))
+    labelled = scene.labels is not None and bool((scene.labels > 0).any())
+    figure = Figure(figsize=(14 if labelled else 10, 4.6), layout="constrained", dpi=100)
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, 3 if labelled else 2, width_ratios=[1, 1, 1.3] if labelled else [1, 1.3])
+    axes[0].imshow(picture, interpolation="nearest")
+    masked = 1 - float(scene.foreground.mean())
+    if masked > 0:
+        veil = np.zeros((*mask.shape, 4))
+        veil[~mask] = (1, 0, 1, 0.45)
+        axes[0].imshow(veil, interpolation="nearest")
+        axes[0].legend(
+            handles=[Patch(facecolor=(1, 0, 1, 0.45), label=f"masked {masked:.1%}")],
+            loc="lower right", fontsize="x-small",
+        )  # fmt: skip
+    axes[0].set_title(f"{title}: {_band_names(scene, bands)}", fontsize="small")
+    ids: list[int] = []
+    if labelled:
+        assert scene.labels is not None
+        ids = np.unique(scene.labels[scene.labels > 0]).tolist()
+        _label_map(axes[1], scene, scene.labels[::step, ::step], ids)
+    for axis in axes[:-1]:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    _spectra(axes[-1], scene, usable, ids)
+    figure.suptitle(
+        f"{scene.name}{' (stand-in)' if scene.stand_in else ''}  |  {scene.height} x {scene.width} x {scene.bands} "
+        f"{scene.cube.dtype.name}" + (f"  |  {scene.sensor}" if scene.sensor else "")
+    )
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        figure.savefig(partial, format="png")
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def _band_names(scene: Scene, bands: Sequence[int]) -> str:
+    if scene.wavelengths is None:
+        return "numbers " + ", ".join(str(band) for band in bands)
+    return ", ".join(f"{scene.wavelengths[band]:.0f}" for band in bands) + " nm"
+
+
+def _colours(count: int) -> np.ndarray:
+    """(count, 4) distinguishable colours: tab20 as far as it goes, then hues round the circle."""
+    if count <= 10:
+        return colormaps["tab10"](np.arange(count))
+    return colormaps["tab20"](np.arange(count)) if count <= 20 else colormaps["hsv"](np.linspace(0, 0.95, count))
+
+
+def _label_map(axis: Axes, scene: Scene, labels: np.ndarray, ids: list[int]) -> None:
+    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], _colours(len(ids))])
+    ranks = np.searchsorted(ids, labels) + 1
+    ranks[labels == 0] = 0
+    norm = BoundaryNorm(np.arange(len(ids) + 2) - 0.5, len(ids) + 1)
+    axis.imshow(ranks, cmap=ListedColormap(colours), norm=norm, interpolation="nearest")
+    assert scene.labels is not None
+    counts = {label: int(np.count_nonzero(scene.labels == label)) for label in ids}
+    handles = [
+        Patch(facecolor=colour, label=f"{scene.class_name(label)} ({counts[label]:,})")
+        for label, colour in zip(ids, colours[1:], strict=True)
+    ][:24]
+    axis.legend(handles=handles, fontsize="xx-small", loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3)
+    axis.set_title(f"{len(ids)} classes, {sum(counts.values()):,} labelled pixels", fontsize="small")
+
+
+def _spectra(axis: Axes, scene: Scene, usable: np.ndarray, ids: list[int]) -> None:
+    generator = np.random.default_rng(0)
+    positions = np.arange(scene.bands) if scene.wavelengths is None else scene.wavelengths
+    order = np.argsort(positions, kind="stable")
+    order = order[usable[order]] if usable.any() else order
+    groups = [scene.foreground]
+    if ids:
+        assert scene.labels is not None
+        groups = [(scene.labels == label) & scene.foreground for label in ids[:_MOST_SPECTRA]]
+    colours = _colours(len(ids)) if ids else _colours(1)
+    x = positions[order].astype(np.float64)
+    steps = np.diff(x)
+    # A line across removed bands would show values that were never measured.
+    gaps = np.flatnonzero(steps > 5 * np.median(steps)) + 1 if len(steps) else np.array([], dtype=int)
+    for where, colour in zip(groups, colours, strict=False):
+        rows, columns = np.nonzero(where)
+        if not len(rows):
+            continue
+        if len(rows) > _PIXELS_PER_CLASS:
+            drawn = np.sort(generator.choice(len(rows), _PIXELS_PER_CLASS, replace=False))
+            rows, columns = rows[drawn], columns[drawn]
+        values = np.asarray(scene.cube[rows, columns]).astype(np.float64)[:, order]
+        values[~np.isfinite(values)] = np.nan
+        mean, spread = np.nanmean(values, axis=0), np.nanstd(values, axis=0)
+        xs, means, low, high = (np.insert(v, gaps, np.nan) for v in (x, mean, mean - spread, mean + spread))
+        axis.plot(xs, means, color=colour, linewidth=1)
+        axis.fill_between(xs, low, high, color=colour, alpha=min(0.12, 0.6 / len(groups)), linewidth=0)
+    axis.set_xlabel("band" if scene.wavelengths is None else "wavelength (nm)", fontsize="small")
+    axis.set_title("mean spectrum and standard deviation" + (" per class" if ids else ""), fontsize="small")
+    axis.tick_params(labelsize="x-small")
+    axis.margins(x=0.01)

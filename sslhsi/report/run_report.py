@@ -1,0 +1,139 @@
+"""One self-contained HTML page about a finished run: what it learnt, on what, and how that was found out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader
+from torch import nn
+
+from sslhsi.patches.corpus import Corpus
+from sslhsi.recipe import Recipe
+from sslhsi.report import sections, tables
+from sslhsi.report.pictures import channels_text
+from sslhsi.report.verdict import verdict
+from sslhsi.training.run_dir import read_rows, write_text
+
+_MOST_LINES = 8  # a longer table is folded away
+_METRICS = (("OA", "overall accuracy", "oa"), ("AA", "average accuracy", "aa"), ("κ × 100", "kappa", "kappa"))
+
+
+@dataclass(frozen=True)
+class Report:
+    """Where the page is, and a few lines that say the same on a terminal."""
+
+    path: Path
+    summary: list[str]
+
+
+def write_report(
+    run_dir: Path, recipe: Recipe, corpus: Corpus, backbone: nn.Module, rows: Sequence[tables.Row]
+) -> Report:
+    """Write run_dir/report.html and run_dir/plots/*.png.
+
+    Args:
+        run_dir: A finished run; its metrics.csv and provenance.json are shown where they are there.
+        recipe: The resolved recipe.
+        corpus: What the run trained on.
+        backbone: The trained network, (N, K, S, S) -> (N, D).
+        rows: Result rows as ``sslhsi.probes.judge`` yields them, possibly none.
+
+    Returns:
+        The page's path, and a table with a verdict in plain text, at most 8 lines.
+
+    Raises:
+        InputError: The page can't be written. Parts that can't be drawn are left out and named on the page.
+    """
+    rows = [*rows]
+    page = sections.Page(run_dir)
+    sentence = verdict(rows)
+    content = {
+        "recipe": recipe,
+        "verdict": sentence,
+        "facts": page.part("facts", lambda: _facts(recipe, corpus, run_dir), []),
+        "tasks": page.part("results", lambda: _tasks(rows), []),
+        "notes": tables.notes(rows),
+        "curves": page.part("training curves", lambda: sections.curves(page), []),
+        "spectra": page.part("explained variance", lambda: sections.variance(page, corpus), [])
+        + page.part("components by domain", lambda: sections.components(page, corpus), []),
+        "features": page.part("embedding", lambda: sections.embedding(page, recipe, corpus, backbone), []),
+        "scenes": page.part("scenes", lambda: sections.scenes(page, corpus), []),
+        "scenes_left_out": max(0, len(corpus.scenes) - sections.MOST_SCENES),
+        "channels": page.part("channels", lambda: channels_text(corpus), ""),
+        "sheet": page.part("views", lambda: sections.views(page, recipe, corpus), None),
+        "provenance": page.part("provenance", lambda: _provenance(run_dir, corpus), {}),
+        "resolved": recipe.dump(),
+        "missing": page.missing,
+    }
+    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    environment.filters |= {"percent": tables.percent, "probe": tables.probe_title}
+    path = run_dir / "report.html"
+    write_text(path, environment.get_template("report.html").render(content))
+    return Report(path, [*tables.text_table(rows, limit=5), sentence])
+
+
+def _facts(recipe: Recipe, corpus: Corpus, run_dir: Path) -> list[tuple[str, str]]:
+    last = next(iter(reversed(read_rows(run_dir / "metrics.csv"))), {})
+    steps = tables.number(last.get("step"))
+    seen = f" ({steps * recipe.training.batch_size:,.0f} patches)" if steps else ""
+    sensors = {e["sensor"] for e in corpus.manifest["scenes"] if e.get("sensor")}
+    window = recipe.corpus.patches.window
+    scenes = f"{len(corpus.scenes)} scenes, {len(corpus.domains)} domains"
+    return [
+        ("backbone", recipe.backbone.name),
+        ("input", f"{window} × {window} pixels, {corpus.channels} channels"),
+        ("corpus", scenes + (f", {len(sensors)} cameras" if sensors else "")),
+        ("objective", f"{recipe.objective.name}, temperature {recipe.objective.temperature:g}"),
+        ("training", f"{steps:,.0f} steps of {recipe.training.batch_size}{seen}" if steps else "no metrics yet"),
+    ]
+
+
+def _tasks(rows: list[tables.Row]) -> list[dict[str, Any]]:
+    """For each task: tables of its scenes, and of their average where there are several."""
+    found = []
+    for task in dict.fromkeys(str(row.get("task") or "results") for row in rows):
+        mine = [row for row in rows if str(row.get("task") or "results") == task]
+        parts: list[tuple[str, Sequence[tables.Row]]] = [("scene by scene", mine)]
+        if len({row.get("scene") for row in mine if row.get("method")}) > 1:
+            parts.insert(0, ("average over scenes", tables.pool_scenes(mine)))
+        for part, chosen in parts:
+            shown = [
+                (short, long, table)
+                for short, long, key in _METRICS
+                if (table := tables.results_table(chosen, key)).lines
+            ]
+            if shown:
+                name = task if len(parts) == 1 else f"{task}, {part}"
+                folded = part == "scene by scene" and len(shown[0][2].lines) > _MOST_LINES
+                found.append({"name": name, "tables": shown, "folded": folded})
+    return found
+
+
+def _provenance(run_dir: Path, corpus: Corpus) -> dict[str, Any]:
+    path = run_dir / "provenance.json"
+    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    shown = {key: _flat(value) for key, value in facts.items() if key != "corpus"}
+    shown["corpus key"] = corpus.key
+    shown["projector"] = _flat(corpus.manifest["projector"])
+    scenes = [
+        {
+            "name": entry["name"],
+            "shape": " × ".join(map(str, entry["shape"])),
+            "hash": entry.get("hash", ""),
+            "source": entry["source"],
+        }
+        for entry in corpus.manifest["scenes"]
+    ]
+    return {"facts": shown, "scenes": scenes}
+
+
+def _flat(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_flat(part)}" for key, part in value.items())
+    if isinstance(value, list):
+        return " ".join(map(_flat, value)) if value else "none"
+    return "none" if value is None else str(value)

@@ -1,0 +1,126 @@
+"""Band statistics in one bounded-memory pass, and the bands that carry no information."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from sslhsi.scenes.scene import Scene
+
+_BLOCK_BYTES = 32 * 2**20
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """What one pass over a cube tells about its bands.
+
+    Args:
+        pixels: How many pixels were looked at: those of the foreground with some value in some band.
+        empty: (H, W) booleans, True where every band is non-finite or every band is no-data.
+        partial: Pixels that hold the no-data value in some bands only.
+        nonfinite: (B,) how many of the ``pixels`` have no finite value in a band.
+        minimum: (B,) smallest finite value, +inf where there is none.
+        maximum: (B,) largest finite value, -inf where there is none.
+    """
+
+    pixels: int
+    empty: np.ndarray
+    partial: int
+    nonfinite: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+
+    @property
+    def dead(self) -> np.ndarray:
+        """(B,) booleans: bands that are finite nowhere."""
+        return self.nonfinite >= max(self.pixels, 1)
+
+    @property
+    def bad(self) -> np.ndarray:
+        """(B,) booleans: constant bands, and those non-finite in more than half of the pixels."""
+        return ~(self.maximum > self.minimum) | (self.nonfinite > self.pixels / 2)
+
+
+def row_blocks(cube: np.ndarray) -> Iterator[slice]:
+    """Slices over the rows, each block about 32 MiB as float64, at least one row."""
+    height, width, bands = cube.shape
+    step = max(1, _BLOCK_BYTES // (8 * width * bands))
+    for start in range(0, height, step):
+        yield slice(start, min(start + step, height))
+
+
+def equals(block: np.ndarray, value: float | None) -> np.ndarray | None:
+    """Where a block equals the no-data value in the block's own precision; None when it can't."""
+    if value is None or np.isnan(value):
+        return None
+    if block.dtype.kind in "biu":
+        limits = (0, 1) if block.dtype.kind == "b" else (np.iinfo(block.dtype).min, np.iinfo(block.dtype).max)
+        if value != round(value) or not limits[0] <= value <= limits[1]:
+            return None
+        return block == block.dtype.type(round(value))
+    with np.errstate(over="ignore"):
+        return block == block.dtype.type(value)
+
+
+def band_statistics(
+    cube: np.ndarray,
+    *,
+    bands: np.ndarray | None = None,
+    nodata: float | None = None,
+    foreground: np.ndarray | None = None,
+) -> BandStatistics:
+    """Range and non-finite count of every band, block of rows by block of rows.
+
+    Args:
+        cube: (H, W, B), possibly memory-mapped; at most a few blocks are in memory at a time.
+        bands: Indices or (B,) booleans of the bands to look at; all by default.
+        nodata: Value that stands for "no data" when a pixel holds it in all (chosen) bands.
+        foreground: (H, W) booleans, the pixels that count; all by default.
+    """
+    height, width, count = cube.shape
+    chosen = slice(None) if bands is None else np.arange(count)[bands]
+    count = count if bands is None else len(chosen)  # type: ignore[arg-type]
+    nonfinite = np.zeros(count, dtype=np.int64)
+    minimum, maximum = np.full(count, np.inf), np.full(count, -np.inf)
+    empty = np.zeros((height, width), dtype=bool)
+    pixels = partial = 0
+    for rows in row_blocks(cube):
+        block = np.asarray(cube[rows])[:, :, chosen]
+        finite = np.isfinite(block) if block.dtype.kind == "f" else None
+        if finite is not None:
+            empty[rows] = ~finite.any(axis=2)
+        if (same := equals(block, nodata)) is not None:
+            everywhere = same.all(axis=2)
+            partial += int(np.count_nonzero(same.any(axis=2) & ~everywhere))
+            empty[rows] |= everywhere
+        used = ~empty[rows] if foreground is None else foreground[rows] & ~empty[rows]
+        values = block[used]
+        if not len(values):
+            continue
+        pixels += len(values)
+        if finite is None:
+            low, high = values.min(axis=0), values.max(axis=0)
+        else:
+            good = finite[used]
+            nonfinite += len(values) - good.sum(axis=0)
+            low = np.min(values, axis=0, where=good, initial=np.inf)
+            high = np.max(values, axis=0, where=good, initial=-np.inf)
+        minimum, maximum = np.minimum(minimum, low), np.maximum(maximum, high)
+    return BandStatistics(pixels, empty, partial, nonfinite, minimum, maximum)
+
+
+def bad_bands(scene: Scene) -> np.ndarray:
+    """Bands that tell nothing about the foreground of a scene.
+
+    A band is bad when it is constant (zero-padded water bands, dead detectors) or non-finite in more
+    than half of the foreground. Pixels without a finite value in any band are not counted.
+
+    Args:
+        scene: Any scene; its cube is read in blocks of rows.
+
+    Returns:
+        (B,) booleans, True = bad.
+    """
+    return band_statistics(scene.cube, foreground=scene.mask).bad

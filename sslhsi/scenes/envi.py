@@ -1,0 +1,226 @@
+"""ENVI images: a raw data file and a text header, also inside a .zip."""
+
+from __future__ import annotations
+
+import logging
+import math
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from spectral.io import envi
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.raw import Raw, check_file, check_memory, reading
+from sslhsi.scenes.wavelengths import to_nanometres
+
+log = logging.getLogger(__name__)
+
+_LARGEST_HEADER = 64 * 2**20
+# (first, second, third) axis on disk for each interleave, and how to turn it into (H, W, B)
+_ON_DISK = {"bsq": ("bhw", (1, 2, 0)), "bil": ("hbw", (0, 2, 1)), "bip": ("hwb", (0, 1, 2))}
+_DATA_SUFFIXES = ["", *(f".{suffix}" for suffix in (*envi.KNOWN_EXTS, *_ON_DISK))]
+
+
+def header_beside(path: Path) -> Path | None:
+    """The header of a data file: ``name.ext.hdr`` or ``name.hdr`` in the same folder."""
+    for suffix in (".hdr", ".HDR"):
+        for candidate in (path.with_name(path.name + suffix), path.with_suffix(suffix)):
+            if candidate.is_file() and candidate != path:
+                return candidate
+    return None
+
+
+def open_envi(path: Path) -> Raw:
+    """An ENVI image, memory-mapped, from its header or its data file.
+
+    Read from the header: shape, data type, interleave, byte order (little-endian when absent), offset,
+    wavelengths and their unit, ``bbl``, ``data ignore value``, ``reflectance scale factor``, class names
+    of classification maps, map information (through GDAL).
+
+    Args:
+        path: The .hdr, the data file beside it, or a .zip that holds one of each.
+
+    Raises:
+        InputError: A part is missing, is shorter than the header says, or isn't ENVI.
+    """
+    if path.suffix.lower() == ".zip":
+        return _open_zip(path)
+    if path.suffix.lower() == ".hdr":
+        header_path = path
+    elif (beside := header_beside(path)) is not None:
+        header_path = beside
+    else:
+        raise InputError(f"{path}: no ENVI header beside it ({path.name}.hdr or {path.stem}.hdr)")
+    check_file(header_path)
+    if header_path.stat().st_size > _LARGEST_HEADER:
+        raise InputError(f"{header_path}: is too large to be an ENVI header")
+    with reading(header_path, "an ENVI header"):
+        header = _Header(header_path.read_bytes(), header_path)
+    data = _data_file(header_path, header) if path == header_path else path
+    size = data.stat().st_size
+    header.check_size(data, size)
+    with reading(data, "ENVI data"):
+        flat = np.memmap(data, header.dtype, "r", header.offset, header.on_disk)
+    return header.image(flat, data, _georeference(data) if "map info" in header.fields else None)
+
+
+def _open_zip(path: Path) -> Raw:
+    """Headers and data are found by name inside the archive; the data is unpacked into memory."""
+    with reading(path, "a zip archive with an ENVI image"), zipfile.ZipFile(path) as archive:
+        files = {i.filename: i for i in archive.infolist() if not i.is_dir() and "__MACOSX" not in i.filename}
+        headers = [name for name in files if name.lower().endswith(".hdr")]
+        if len(headers) != 1:
+            listed = ", ".join(files) or "nothing"
+            raise InputError(f"{path}: needs exactly one .hdr inside, found {len(headers)} among {listed}")
+        if files[headers[0]].file_size > _LARGEST_HEADER:
+            raise InputError(f"{path}: {headers[0]} is too large to be an ENVI header")
+        header = _Header(archive.read(headers[0]), path)
+        base = headers[0][:-4]
+        data = [name for name in files if name != headers[0] and name.lower() in _data_names(base)]
+        if len(data) != 1:
+            raise InputError(f"{path}: {len(data)} data files belong to {headers[0]}, one is needed")
+        header.check_size(path, files[data[0]].file_size)
+        check_memory(path, header.on_disk, header.dtype.itemsize)
+        with archive.open(data[0]) as member:
+            member.read(header.offset)
+            content = member.read(math.prod(header.on_disk) * header.dtype.itemsize)
+        flat = np.frombuffer(content, header.dtype).reshape(header.on_disk)
+    return header.image(flat, path, None)
+
+
+def _data_names(base: str) -> set[str]:
+    return {(base + suffix).lower() for suffix in _DATA_SUFFIXES}
+
+
+def _data_file(header_path: Path, header: _Header) -> Path:
+    """The data file that a header describes; of several, the one of exactly the right size."""
+    base = header_path.with_suffix("")
+    names = _data_names(base.name)
+    with reading(header_path, "an ENVI header"):
+        found = [p for p in header_path.parent.iterdir() if p.name.lower() in names and p.is_file()]
+    if len(found) > 1:
+        found = [p for p in found if p.stat().st_size == header.size] or found
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = ", ".join(sorted(p.name for p in found))
+        raise InputError(f"{header_path}: several data files beside it ({listed}); give the data file itself")
+    raise InputError(
+        f"{header_path}: header without data, looked for {base.name} with no suffix or "
+        f"{', '.join(_DATA_SUFFIXES[1:])}; if the data has another name, give the data file itself"
+    )
+
+
+def _georeference(data: Path) -> dict[str, Any] | None:
+    try:
+        with reading(data, "ENVI data"), rasterio.open(data, driver="ENVI") as file:
+            return {"crs": file.crs, "transform": file.transform}
+    except InputError:  # map information is a bonus: GDAL wants more of a header than the pixels need
+        return None
+
+
+class _Header:
+    """A parsed header: a class, because shape, dtype and size are asked for in several places."""
+
+    def __init__(self, content: bytes, path: Path) -> None:
+        self.path = path
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")  # older software writes the micro sign so
+        if "\0" in text or not text.lstrip().upper().startswith("ENVI"):
+            raise InputError(f"{path}: isn't an ENVI header (its first line isn't ENVI)")
+        with tempfile.TemporaryDirectory() as folder:  # spectral's parser takes a path
+            copy = Path(folder) / "header.hdr"
+            copy.write_text(text.lstrip(), encoding="utf-8")
+            self.fields: dict[str, Any] = {
+                key.lower(): value for key, value in envi.read_envi_header(str(copy)).items()
+            }
+        if "byte order" not in self.fields:
+            log.info("%s: no byte order, little-endian assumed", path)
+            self.fields["byte order"] = "0"
+        if self.fields.get("file compression", "0") not in ("", "0"):
+            raise InputError(f"{path}: compressed ENVI data; save it uncompressed first")
+        if str(self.fields.get("file type", "")).lower() == "envi spectral library":
+            raise InputError(f"{path}: is a spectral library, not an image")
+        envi.check_compatibility(self.fields)
+        if str(self.fields["data type"]) not in envi.envi_to_dtype:
+            raise InputError(f"{path}: unknown data type {self.fields['data type']}")
+        if str(self.fields["byte order"]) not in ("0", "1"):
+            raise InputError(f"{path}: byte order must be 0 or 1, not {self.fields['byte order']}")
+        params = envi.gen_params(self.fields)
+        self.dtype = np.dtype(params.dtype)
+        if self.dtype.kind == "c":
+            raise InputError(f"{path}: a cube must hold real numbers, not {self.dtype}")
+        self.interleave = str(self.fields["interleave"]).lower()
+        if self.interleave not in _ON_DISK:
+            raise InputError(f"{path}: interleave must be bsq, bil or bip, not {self.fields['interleave']}")
+        sizes = {"h": params.nrows, "w": params.ncols, "b": params.nbands}
+        if min(sizes.values()) < 1 or params.offset < 0:
+            raise InputError(
+                f"{path}: lines, samples and bands must be at least 1 and the offset at least 0, "
+                f"not {params.nrows}, {params.ncols}, {params.nbands} and {params.offset}"
+            )
+        self.bands = params.nbands
+        self.offset = params.offset
+        self.on_disk = tuple(sizes[axis] for axis in _ON_DISK[self.interleave][0])
+
+    @property
+    def size(self) -> int:
+        """Bytes that the data file must have."""
+        return self.offset + math.prod(self.on_disk) * self.dtype.itemsize
+
+    def check_size(self, data: Path, size: int) -> None:
+        if size < self.size:
+            raise InputError(
+                f"{data}: holds {size:,} bytes but its header claims {self.size:,}; it is truncated, or "
+                "lines, samples, bands, data type or header offset are wrong"
+            )
+
+    def _numbers(self, key: str) -> list[float] | None:
+        value = self.fields.get(key)
+        if value is None:
+            return None
+        words = [word for word in (value if isinstance(value, list) else [value]) if word]
+        try:
+            return [float(word) for word in words]
+        except ValueError as error:
+            raise InputError(f"{self.path}: {key} must hold numbers ({error})") from error
+
+    def _number(self, key: str) -> float | None:
+        values = self._numbers(key)
+        return values[0] if values else None
+
+    def _wavelengths(self) -> np.ndarray | None:
+        values = self._numbers("wavelength")
+        if not values:
+            return None
+        if len(values) != self.bands:
+            raise InputError(f"{self.path}: lists {len(values)} wavelengths for {self.bands} bands")
+        unit = self.fields.get("wavelength units", "")
+        if not unit and "wavenumber" in str(self.fields.get("z plot titles", "")).lower():
+            unit = "wavenumber"
+        return to_nanometres(values, str(unit), str(self.path))
+
+    def image(self, flat: np.ndarray, data: Path, georeference: dict[str, Any] | None) -> Raw:
+        bad = self._numbers("bbl")
+        if bad and len(bad) != self.bands:
+            raise InputError(f"{self.path}: bbl has {len(bad)} entries for {self.bands} bands")
+        scale = self._number("reflectance scale factor")
+        if scale is not None and not (math.isfinite(scale) and scale > 0):
+            raise InputError(f"{self.path}: reflectance scale factor must be positive, not {scale}")
+        names = self.fields.get("class names", [])
+        return Raw(
+            flat.transpose(_ON_DISK[self.interleave][1]),
+            data,
+            wavelengths=self._wavelengths(),
+            classes=tuple(names[1:]) if isinstance(names, list) else (),
+            bad=np.array(bad) == 0 if bad else None,
+            nodata=self._number("data ignore value"),
+            scale=scale or 1.0,
+            georeference=georeference,
+        )

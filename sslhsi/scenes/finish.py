@@ -1,0 +1,143 @@
+"""From what a file tells to a scene: pixels masked, bands chosen, values scaled."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.bad_bands import band_statistics, row_blocks
+from sslhsi.scenes.raw import Raw, check_memory
+from sslhsi.scenes.scene import Scene
+
+log = logging.getLogger(__name__)
+
+
+def _listed(bands: np.ndarray) -> str:
+    """Numbers as runs: "0-3, 107, 150-162"."""
+    runs = np.split(bands, np.flatnonzero(np.diff(bands) != 1) + 1) if len(bands) else []
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+
+
+def _kept_bands(raw: Raw, drop_bands: Any) -> np.ndarray:
+    """(B,) booleans after the caller's list, or the file's own bad bands."""
+    bands = raw.cube.shape[2]
+    keep = np.ones(bands, dtype=bool)
+    if drop_bands is None or isinstance(drop_bands, str):
+        if drop_bands not in (None, "bad"):
+            raise InputError(f'drop_bands must be "bad" or a list of 0-based bands, not {drop_bands!r}')
+        if raw.bad is not None:
+            keep = ~raw.bad
+    else:
+        listed = np.asarray(list(drop_bands))
+        if listed.size and (listed.dtype.kind not in "iu" or listed.min() < 0 or listed.max() >= bands):
+            raise InputError(f"drop_bands must be numbers from 0 to {bands - 1}, not {list(drop_bands)}")
+        keep[listed.astype(int)] = False
+    if not keep.any():
+        raise InputError(f"{raw.source}: no band is left of {bands}; pass drop_bands=() to keep all")
+    return keep
+
+
+def finish(
+    raw: Raw,
+    *,
+    mask: np.ndarray | None,
+    drop_bands: Any,
+    nodata: float | None,
+    name: str,
+    domain: str,
+    sensor: str,
+    classes: Sequence[str],
+) -> Scene:
+    """Mask pixels, choose bands and scale what a reader found; the cube is passed over in blocks of rows.
+
+    Integer cubes without a no-data value are not passed over at all.
+
+    Args:
+        raw: What the file tells.
+        mask: (H, W) booleans from the caller, or None.
+        drop_bands: See ``read_scene``.
+        nodata: Value of pixels without data, or None.
+        name, domain, sensor, classes: See ``Scene``.
+
+    Raises:
+        InputError: No band or no pixel is left, or a band holds no finite value.
+    """
+    bands = raw.cube.shape[2]
+    keep = _kept_bands(raw, drop_bands)
+    if raw.cube.dtype.kind == "f" or nodata is not None or drop_bands == "bad":
+        keep, valid = _examine(raw, keep, drop_bands, nodata)
+        if not valid.all():
+            mask = valid if mask is None else mask & valid
+    if mask is not None and not mask.any():
+        raise InputError(f"{raw.source}: no pixel is left: all are non-finite, no-data or masked")
+    if not keep.all():
+        gone = _listed(np.flatnonzero(~keep))
+        log.info("%s: %d of %d bands dropped: %s (0-based)", raw.source, bands - keep.sum(), bands, gone)
+    wavelengths = raw.wavelengths
+    if wavelengths is not None and len(wavelengths) == bands:
+        wavelengths = wavelengths[keep]
+    return Scene(
+        name=name,
+        cube=_selected(raw, keep),
+        wavelengths=wavelengths,
+        labels=raw.labels,
+        classes=classes or raw.classes,
+        mask=mask,
+        domain=domain,
+        sensor=sensor,
+        georeference=raw.georeference,
+        source=raw.source,
+    )
+
+
+def _examine(raw: Raw, keep: np.ndarray, drop_bands: Any, nodata: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Bands to keep and (H, W) booleans of pixels with data."""
+    statistics = band_statistics(raw.cube, bands=keep, nodata=nodata)
+    numbers = np.flatnonzero(keep)
+    chosen = ~statistics.bad if drop_bands == "bad" else np.ones(len(numbers), dtype=bool)
+    if not statistics.pixels:
+        raise InputError(f"{raw.source}: no pixel is left: all are non-finite or no-data")
+    if drop_bands != "bad" and statistics.dead.any():
+        dead = _listed(numbers[statistics.dead])
+        raise InputError(
+            f"{raw.source}: bands {dead} (0-based) hold no finite value; "
+            'pass drop_bands="bad" or a list of bands to drop'
+        )
+    if not chosen.any():
+        raise InputError(f"{raw.source}: every band is constant or non-finite, none is left")
+    if statistics.partial:
+        log.info(
+            "%s: %d pixels hold the no-data value %s in some bands only and are kept",
+            raw.source, statistics.partial, nodata,
+        )  # fmt: skip
+    keep = keep.copy()
+    keep[numbers[~chosen]] = False
+    valid = ~statistics.empty
+    if statistics.nonfinite[chosen].any():
+        for rows in row_blocks(raw.cube):
+            valid[rows] &= np.isfinite(np.asarray(raw.cube[rows])[:, :, keep]).all(axis=2)
+    return keep, valid
+
+
+def _selected(raw: Raw, keep: np.ndarray) -> np.ndarray:
+    """The kept bands, scaled; a view of the file when they are evenly spaced and need no scaling."""
+    if raw.scale == 1.0 and keep.all():
+        return raw.cube
+    numbers = np.flatnonzero(keep)
+    steps = np.unique(np.diff(numbers))
+    if raw.scale == 1.0 and len(steps) <= 1:
+        return raw.cube[:, :, numbers[0] : numbers[-1] + 1 : int(steps[0]) if len(steps) else 1]
+    shape = (*raw.cube.shape[:2], len(numbers))
+    dtype = raw.cube.dtype if raw.scale == 1.0 else np.dtype(np.float32)
+    check_memory(raw.source, shape, dtype.itemsize)
+    selected = np.empty(shape, dtype.newbyteorder("="))
+    for rows in row_blocks(raw.cube):
+        block = np.asarray(raw.cube[rows])[:, :, keep]
+        selected[rows] = block if raw.scale == 1.0 else block / raw.scale
+    if raw.scale != 1.0:
+        log.info("%s: divided by the reflectance scale factor %g", raw.source, raw.scale)
+    return selected

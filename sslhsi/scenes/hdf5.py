@@ -1,0 +1,78 @@
+"""HDF5 files through h5py."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.raw import Variable, check_memory, reading
+
+
+def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
+    """The numeric datasets of an HDF5 file, named by their path (``group/dataset``).
+
+    Contiguous, unfiltered datasets are memory-mapped; chunked ones are read whole.
+
+    Args:
+        path: The file.
+        reverse: Turn all axes round, as MATLAB 7.3 files need.
+
+    Raises:
+        InputError: Not an HDF5 file, truncated or corrupt.
+    """
+    variables: list[Variable] = []
+    with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
+
+        def visit(name: str, item: Any) -> None:
+            if not isinstance(item, h5py.Dataset) or name.startswith("#"):  # "#refs#": MATLAB's cells
+                return
+            kind = item.attrs.get("MATLAB_class", b"")
+            if kind in (b"char", b"cell", "char", "cell") or item.shape is None or not item.dtype.kind:
+                return
+            if item.dtype.kind not in "biufcV" or item.attrs.get("MATLAB_empty", 0):
+                return
+            shape = item.shape[::-1] if reverse else item.shape
+            dtype = item.dtype
+            if dtype.names in (("real", "imag"), ("r", "i")):
+                dtype = np.dtype(complex)
+            elif dtype.kind == "V":
+                return
+            attributes = {} if reverse else _simple(item.attrs)
+            variables.append(Variable(name, shape, dtype, _loader(path, name, reverse), attributes))
+
+        file.visititems(visit)
+    return variables
+
+
+def _simple(attributes: h5py.AttributeManager) -> dict[str, Any]:
+    """Attributes that can be read; exotic types are left out."""
+    known: dict[str, Any] = {}
+    for key in attributes:
+        try:
+            known[key] = attributes[key]
+        except (OSError, TypeError, ValueError):
+            continue
+    return known
+
+
+def _loader(path: Path, name: str, reverse: bool) -> Callable[[], np.ndarray]:
+    def load() -> np.ndarray:
+        with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
+            dataset = file[name]
+            offset = dataset.id.get_offset()
+            if offset is not None and dataset.size and not dataset.external and not dataset.is_virtual:
+                size = path.stat().st_size
+                if offset + dataset.size * dataset.dtype.itemsize > size:
+                    raise InputError(f"{path}: {name} reaches beyond the end of the file; it is truncated")
+                array: np.ndarray = np.memmap(path, dataset.dtype, "r", offset, dataset.shape)
+            else:
+                check_memory(path, dataset.shape, dataset.dtype.itemsize)
+                array = dataset[()]
+            return array.T if reverse and array.ndim else array
+
+    return load

@@ -1,0 +1,117 @@
+"""What a reader hands over, and the guards that every reader shares."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslhsi.errors import InputError
+
+
+@dataclass
+class Raw:
+    """An image as one file tells it, before masking and band selection.
+
+    Args:
+        cube: (H, W, B) array in the file's own dtype, memory-mapped where possible.
+        source: The file that holds the pixels.
+        wavelengths: (B,) nanometres, or None.
+        labels: (H, W) integers, or None.
+        classes: Names of labels 1, 2, ...
+        bad: (B,) booleans, True = the file calls the band bad; None when it says nothing.
+        nodata: Value that stands for "no data", or None.
+        scale: Divisor that turns the stored numbers into reflectance.
+        georeference: ``{"crs": ..., "transform": ...}`` or None.
+    """
+
+    cube: np.ndarray
+    source: Path
+    wavelengths: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    classes: Sequence[str] = ()
+    bad: np.ndarray | None = None
+    nodata: float | None = None
+    scale: float = 1.0
+    georeference: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One named array of a file that may hold many; nothing is read before ``load()``.
+
+    Args:
+        name: Its name in the file.
+        shape: Shape that ``load`` returns.
+        dtype: Element type, as far as it is known before loading.
+        load: Reads (or maps) the array.
+        attributes: Metadata stored beside the array (HDF5 attributes).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    load: Callable[[], np.ndarray]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def real(self) -> bool:
+        return self.dtype.kind in "biuf"
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.shape} {self.dtype}"
+
+
+@contextmanager
+def reading(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever a library raises or warns about while it reads ``path`` into one sentence."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except InputError:
+        raise
+    except MemoryError as error:
+        raise InputError(f"{path}: claims more data than fits in memory; the file may be corrupt") from error
+    except Exception as error:
+        told = error.__cause__ or error  # rasterio wraps what GDAL says
+        reason = " ".join(str(told).split())[:200].rstrip(".") or type(told).__name__
+        raise InputError(f"{path}: can't be read as {what}, it may be truncated or corrupt ({reason})") from error
+
+
+def check_file(path: Path) -> None:
+    """Raise ``InputError`` unless ``path`` is a file with something in it."""
+    try:
+        if path.is_dir():
+            raise InputError(f"{path}: is a folder; give the image file in it")
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        if path.stat().st_size == 0:
+            raise InputError(f"{path}: the file is empty")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be opened ({error})") from error
+
+
+def check_memory(path: Path, shape: Sequence[int], itemsize: int) -> None:
+    """Refuse to allocate an array that can't fit in this machine's memory."""
+    needed = math.prod(int(n) for n in shape) * itemsize
+    try:
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return
+    if needed > available:
+        raise InputError(
+            f"{path}: claims an array of {tuple(shape)}, {needed / 2**30:,.1f} GiB, but this machine has "
+            f"{available / 2**30:,.1f} GiB of memory; the file is corrupt or must be cropped first"
+        )

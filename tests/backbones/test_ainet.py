@@ -1,0 +1,90 @@
+"""AINet's sizes, and its fused units against the branches as published."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from sslhsi.backbones.ainet import AINet, ConvBN, InceptionUnit
+
+# bands: depth after the stem and after each of the four pooling stages
+DEPTHS = {103: (96, 48, 24, 12, 6), 200: (193, 97, 49, 25, 13), 176: (169, 85, 43, 22, 11), 30: (23, 12, 6, 3, 2)}
+SIDES = (25, 13, 7, 4, 2)
+
+
+@pytest.fixture
+def network() -> AINet:
+    torch.manual_seed(0)
+    return AINet(103, 27)
+
+
+def test_one_network_runs_on_every_scene(network):
+    sizes = []
+    for layer in (network.stem, *network.stages):
+        layer.register_forward_hook(lambda _, __, y: sizes.append(tuple(y.shape)))
+    network.eval()
+    for bands, depths in DEPTHS.items():
+        sizes.clear()
+        with torch.no_grad():
+            maps = network.forward_features(torch.randn(1, bands, 27, 27))
+            assert network(torch.randn(1, bands, 27, 27)).shape == (1, 256)
+        del sizes[5:]
+        widths = (32, 32, 64, 128, 256)
+        assert sizes == [(1, w, d, s, s) for w, d, s in zip(widths, depths, SIDES, strict=True)]
+        assert maps.shape == (1, 256, 6, 1, 1)
+
+
+def test_depth_is_32(network):
+    def longest(unit: InceptionUnit) -> int:
+        return 1 + max(0, *(sum(isinstance(m, ConvBN) for m in b.modules()) for b in (unit.branch_b, unit.branch_c)))
+
+    units = [module for module in network.modules() if isinstance(module, InceptionUnit)]
+    assert len(units) == 10
+    assert 1 + sum(longest(unit) for unit in units) + 1 == 32
+
+
+@pytest.mark.parametrize(("inside", "width", "kernel"), [(32, 64, (1, 3, 3)), (32, 32, (3, 1, 1))])
+@pytest.mark.parametrize("projection", [False, True])
+def test_unit_equals_separate_branches(inside, width, kernel, projection):
+    projection = projection or inside != width
+    torch.manual_seed(1)
+    unit = InceptionUnit(inside, width, kernel, projection).double()
+    for module in unit.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            nn.init.uniform_(module.weight, 0.5, 2)
+            nn.init.normal_(module.bias)
+    x = torch.randn(3, inside, 6, 5, 5, dtype=torch.float64)
+
+    def conv_bn(x, conv_weight, norm_weight, norm_bias):
+        padding = tuple(k // 2 for k in conv_weight.shape[2:])
+        y = F.conv3d(x, conv_weight, padding=padding)
+        return F.batch_norm(y, None, None, norm_weight, norm_bias, training=True)
+
+    def taken(block, part=slice(None)):
+        return block[0].weight[part], block[1].weight[part], block[1].bias[part]
+
+    i = width // 8
+    a = F.relu6(conv_bn(x, *taken(unit.entry, slice(0, 2 * i))))
+    b = F.relu6(conv_bn(x, *taken(unit.entry, slice(2 * i, 4 * i))))
+    c = F.relu6(conv_bn(x, *taken(unit.entry, slice(4 * i, 5 * i))))
+    b = F.relu6(conv_bn(b, *taken(unit.branch_b)))
+    c = F.relu6(conv_bn(c, *taken(unit.branch_c[0])))
+    c = F.relu6(conv_bn(c, *taken(unit.branch_c[1])))
+    assert (a.shape[1], b.shape[1], c.shape[1]) == (2 * i, 4 * i, 2 * i)
+    shortcut = conv_bn(x, *taken(unit.shortcut)) if projection else x
+    expected = F.relu6(torch.cat((a, b, c), 1) + shortcut)
+    torch.testing.assert_close(unit(x), expected)
+
+
+def test_head_equals_the_published_pyramid_and_classifier(network):
+    network.reset_classifier(9)
+    network.eval()
+    x = torch.randn(2, 40, 15, 15)
+    with torch.no_grad():
+        maps = network.stem(x[:, None])
+        for stage in network.stages:
+            maps = stage(maps)
+        cells = [F.adaptive_avg_pool3d(maps, (d, 1, 1)) for d in (1, 2, 3)]
+        weight = network.head.weight[:, :, None, None, None]
+        scores = F.conv3d(torch.cat(cells, 2), weight, network.head.bias).mean((2, 3, 4))
+        torch.testing.assert_close(F.log_softmax(network(x), 1), F.log_softmax(scores, 1), rtol=1e-4, atol=1e-5)

@@ -1,0 +1,70 @@
+"""Equal rewrites: the same values and gradients as torch's own layers."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from sslhsi.backbones.conv3d import Conv3d
+from sslhsi.backbones.fast import set_memory_format
+from sslhsi.backbones.registry import create_backbone
+
+CASES = [
+    # channels, maps, kernel, stride, padding, input depth
+    (1, 8, (7, 3, 3), 1, 0, 12),
+    (4, 6, (7, 1, 1), 1, (3, 0, 0), 11),
+    (4, 6, (7, 1, 1), (2, 1, 1), 0, 12),
+    (1, 6, (7, 1, 1), (2, 1, 1), 0, 12),
+    (4, 6, (1, 1, 1), 1, 0, 9),
+    (4, 6, (1, 1, 1), 2, 0, 9),
+    (4, 6, (1, 3, 3), 1, (0, 1, 1), 9),
+    (4, 6, (1, 3, 3), 1, (0, 1, 1), 1),
+    (4, 6, (9, 1, 1), 1, 0, 9),
+    (1, 6, (9, 3, 3), 1, 0, 9),
+    (4, 6, (9, 3, 3), 1, (4, 1, 1), 9),
+    (4, 6, (3, 1, 1), 1, (1, 1, 1), 9),
+]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize(("inside", "outside", "kernel", "stride", "padding", "depth"), CASES)
+def test_equal_to_torch(inside, outside, kernel, stride, padding, depth, bias, layout):
+    torch.manual_seed(0)
+    ours = Conv3d(inside, outside, kernel, stride, padding, bias=bias).double()
+    theirs = nn.Conv3d(inside, outside, kernel, stride, padding, bias=bias).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = torch.randn(3, inside, depth, 5, 4, dtype=torch.float64)
+    a = x.clone(memory_format=layout).requires_grad_()
+    b = x.clone().requires_grad_()
+    y, expected = ours(a), theirs(b)
+    torch.testing.assert_close(y, expected)
+    upstream = torch.randn_like(expected)
+    y.backward(upstream)
+    expected.backward(upstream)
+    torch.testing.assert_close(a.grad, b.grad)
+    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad)
+
+
+@pytest.mark.parametrize(("name", "bands", "window"), [("ainet", 40, 9), ("ssrn", 30, 7), ("hybridsn", 15, 11)])
+@pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
+def test_whole_network_equals_torch_layers(name, bands, window, layout):
+    torch.manual_seed(0)
+    reference = create_backbone(name, bands, window, num_classes=3).double()
+    network = set_memory_format(copy.deepcopy(reference), layout)
+    for layer in reference.modules():
+        if isinstance(layer, Conv3d):
+            layer.__class__ = nn.Conv3d
+    x = torch.randn(4, bands, window, window, dtype=torch.float64)
+    for model in (network, reference):
+        for layer in model.modules():
+            if isinstance(layer, nn.Dropout):
+                layer.p = 0.0
+    y, expected = network(x), reference(x)
+    torch.testing.assert_close(y, expected)
+    y.square().sum().backward()
+    expected.square().sum().backward()
+    for (key, own), other in zip(network.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(own.grad, other.grad, msg=key)
