@@ -16,7 +16,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +121,7 @@ def train(
         optimiser.load_state_dict(state)
     model, optimiser = accelerator.prepare(plain, optimiser)
     objective = create_objective(recipe.objective)
-    spread = torch.from_numpy(corpus.spread).to(device)
+    unit = torch.from_numpy(corpus.unit).to(device)
     main = accelerator.is_main_process
     metrics = Metrics(recipe.run_dir / "metrics.csv", start) if main else None
     board = tensorboard(recipe.run_dir) if main else None
@@ -138,7 +138,7 @@ def train(
                 reader(batch),
                 recipe.views,
                 window=recipe.corpus.patches.window,
-                spread=spread,
+                unit=unit,
                 black=torch.from_numpy(corpus.black(batch)).to(device),
                 seed=recipe.seed,
                 step=step,
@@ -164,10 +164,15 @@ def train(
                         f"{recipe.run_dir}: the loss is {value} at step {step + 1}; lower training.lr or raise "
                         "training.warmup, the last checkpoint is kept"
                     )
-                if main and (recipe.training.monitor_every or end):
-                    every = recipe.training.monitor_every * sampler.steps_per_epoch
-                    if end or (every and (step + 1) // every != (step + 1 - training.log_every) // every):
-                        knn = monitor_accuracy(backbone, corpus, reader, recipe.corpus.patches, recipe.evaluation.k)
+                every = training.monitor_every * sampler.steps_per_epoch
+                due = every and (end or (step + 1) // every != (step + 1 - training.log_every) // every)
+                checked = (
+                    main
+                    and due
+                    and not math.isnan(
+                        knn := monitor_accuracy(backbone, corpus, reader, recipe.corpus.patches, recipe.evaluation.k)
+                    )
+                )
                 if metrics and board:
                     now = time.perf_counter()
                     row = {
@@ -177,7 +182,7 @@ def train(
                         "lr": rate,
                         "grad_norm": float(norm),
                         "patches_per_second": round((step + 1 - done) * training.batch_size / (now - clock), 1),
-                        "knn": "" if math.isnan(knn) else knn,
+                        "knn": knn if checked else "",
                     }
                     clock, done = time.perf_counter(), step + 1
                     metrics.add(row)
@@ -241,9 +246,10 @@ def gather_for(world: int) -> Any:
     return None if world == 1 else lambda value: gather_object([value])
 
 
-def claim_on_main(folder: Path, accelerator: Accelerator) -> Any:
+def claim_on_main(folder: Path, accelerator: Accelerator) -> AbstractContextManager[Any]:
     """Lock the run directory on the main process; every process hears of a refusal."""
-    lock, problem = nullcontext(), [None]
+    lock: AbstractContextManager[Any] = nullcontext()
+    problem: list[str | None] = [None]
     if accelerator.is_main_process:
         try:
             lock = claim(folder)

@@ -29,15 +29,15 @@ class SceneSource(Section):
     """Where one scene comes from: a file, or the embedded simulated corpus."""
 
     path: str | None = None
-    simulated: str | None = Field(None, description="domain of the simulated corpus")
-    index: Count = Field(0, description="which scene of the simulated domain")
-    size: tuple[Positive, Positive] = Field((160, 160), description="height, width of a simulated scene")
+    simulated: str | None = Field(default=None, description="domain of the simulated corpus")
+    index: Count = Field(default=0, description="which scene of the simulated domain")
+    size: tuple[Positive, Positive] = Field(default=(160, 160), description="height, width of a simulated scene")
     name: str | None = None
     domain: str | None = None
     sensor: str = ""
-    site: str | None = Field(None, description="files that show the same ground bear the same site")
-    cube: str | None = Field(None, description="variable that holds the cube")
-    labels: str | None = Field(None, description="file or variable that holds the ground truth")
+    site: str | None = Field(default=None, description="files that show the same ground bear the same site")
+    cube: str | None = Field(default=None, description="variable that holds the cube")
+    labels: str | None = Field(default=None, description="file or variable that holds the ground truth")
     labels_key: str | None = None
     abundances: str | None = None
     purity: Share | None = None
@@ -45,7 +45,7 @@ class SceneSource(Section):
     nodata: float | None = None
     drop_bands: Literal["bad"] | list[int] | None = None
     background: Literal["none", "nodata", "otsu", "given"] = "nodata"
-    holdout: bool = Field(False, description="the whole scene is kept out of pretraining")
+    holdout: bool = Field(default=False, description="the whole scene is kept out of pretraining")
 
     @model_validator(mode="after")
     def one_origin(self) -> Self:
@@ -60,8 +60,9 @@ class Bands(Section):
     grid: Annotated[int, Field(ge=2)] = 256
     components: Positive | None = 30
     align: Literal["wavelength", "index"] = "wavelength"
-    whiten: Share = Field(0.0, description="power of the whitening: 0 plain PCA, 1 unit variances")
-    denoise: Share = Field(0.0, description="power of a noise whitening, scene by scene")
+    whiten: Share = Field(default=0.0, description="power of the whitening: 0 plain PCA, 1 unit variances")
+    denoise: Share = Field(default=0.0, description="power of a noise whitening, scene by scene")
+    quiet: Annotated[float, Field(gt=0, le=1)] = 1.0
     standardize: Literal["none", "scene"] = "none"
     scope: Literal["all", "foreground", "train"] = "foreground"
 
@@ -72,23 +73,26 @@ class Patches(Section):
     window: Positive = 32
     stride: Positive = 8
     min_foreground: Share = 0.5
-    holdout: Share = Field(0.0, description="share of each scene kept out of pretraining, as one strip")
+    holdout: Share = Field(default=0.0, description="share of each scene kept out of pretraining, as one strip")
     border: Literal["inside", "reflect"] = "inside"
 
 
 class Views(Section):
-    """Augmentations; strengths of noise and scaling are in units of each component's spread."""
+    """Augmentations; noise and offset are multiples of each component's spread (of its noise, where bands are
+    denoised), each sample at a noise level of its own between 0 and ``noise``."""
 
     crop: tuple[Share, Share] = (0.4, 1.0)
     keep_centre: bool = False
     flip: Share = 0.5
     quarter_turns: bool = True
-    shift: Count = Field(0, description="pixels by which the second view's centre may lie off the first's")
+    shift: Count = Field(default=0, description="pixels by which the second view's centre may lie off the first's")
+    alike: Count = Field(default=0, description="the second centre is one of this many look-alikes; 0 = any pixel")
     scaling: Strength = 0.2
     gain: Strength = 0.0
+    offset: Strength = 0.0
     noise: Strength = 0.1
     dropout: Share = 0.1
-    blur: Share = Field(0.2, description="probability of a Gaussian blur")
+    blur: Share = Field(default=0.2, description="probability of a Gaussian blur")
     blur_sigma: tuple[Strength, Strength] = (0.3, 1.0)
 
     @model_validator(mode="after")
@@ -116,18 +120,18 @@ class Objective(Section):
 class Training(Section):
     steps: Positive | None = None
     epochs: Positive | None = None
-    batch_size: Annotated[int, Field(ge=2)] = Field(64, description="global: over all processes")
+    batch_size: Annotated[int, Field(ge=2)] = Field(default=64, description="global: over all processes")
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Strength = 1e-4
     momentum: Share = 0.9
-    warmup: Share = Field(0.1, description="share of all steps")
-    clip: Strength = Field(1.0, description="gradient norm; 0 = no clipping")
+    warmup: Share = Field(default=0.1, description="share of all steps")
+    clip: Strength = Field(default=1.0, description="gradient norm; 0 = no clipping")
     precision: Literal["fp32", "bf16"] = "fp32"
     sync_batchnorm: bool = True
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
-    monitor_every: Count = Field(1, description="epochs between k-NN checks; 0 = none")
+    monitor_every: Count = Field(default=1, description="epochs between k-NN checks; 0 = none")
     log_every: Positive = 10
     resume: Literal["auto", "never"] = "auto"
 
@@ -151,8 +155,8 @@ class Evaluation(Section):
 
 class Corpus(Section):
     scenes: Annotated[list[SceneSource], Field(min_length=1)]
-    only: list[str] = Field([], description="names of the scenes to use; all when empty")
-    leave_out: list[str] = Field([], description="names of scenes not to use")
+    only: list[str] = Field(default=[], description="names of the scenes to use; all when empty")
+    leave_out: list[str] = Field(default=[], description="names of scenes not to use")
     cache: str = "corpora"
     bands: Bands = Bands()
     patches: Patches = Patches()
@@ -163,7 +167,7 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
     seed: Count = 0
-    output: str | None = Field(None, description="run directory; runs/NAME when not given")
+    output: str | None = Field(default=None, description="run directory; runs/NAME when not given")
     corpus: Corpus
     views: Views = Views()
     backbone: Backbone
@@ -177,10 +181,13 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
-        if self.corpus.bands.scope == "train" and not (
-            self.corpus.patches.holdout or any(s.holdout for s in self.corpus.scenes)
+        held = self.corpus.patches.holdout > 0 or any(s.holdout for s in self.corpus.scenes)
+        for key, asks in (
+            ("corpus.bands.scope is train", self.corpus.bands.scope == "train"),
+            ("evaluation.tasks names domain", "domain" in self.evaluation.tasks),
         ):
-            raise ValueError("corpus.bands.scope is train, but nothing is held out")
+            if asks and not held:
+                raise ValueError(f"{key}, but nothing is held out; set corpus.patches.holdout to 0.2, say")
         if self.views.shift and self.corpus.patches.window < 2 * self.views.shift + 1:
             raise ValueError("views.shift must be smaller than half of corpus.patches.window")
         return self

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,17 +20,25 @@ class Draw:
     crop: Tensor  # side of the crop as a share of the window's, (n,)
     centre: Tensor  # position of the crop's centre within its freedom, -1..1, (n, 2) as x, y
     shift: Tensor  # displacement of the window in pixels, (n, 2) as x, y
+    alike: Tensor  # which of the look-alikes the window moves to, (n,)
     flip: Tensor  # 1 or -1, (n, 2)
     turn: Tensor  # quarter turns, (n,)
     gain: Tensor  # factor on the whole spectrum, (n,)
     scaling: Tensor  # factor on each component, (n, K)
+    offset: Tensor  # added to each component, in units, (n, K)
     keep: Tensor  # 1 or 0 for each component, (n, K)
     blur: Tensor  # share that each of the two neighbours gets, (n,)
+    level: Tensor  # of the pixel noise, in units, (n,)
     noise: int  # seed of the pixel noise
 
-    def to(self, device: torch.device) -> Draw:
-        fields = {k: v.to(device, non_blocking=True) if isinstance(v, Tensor) else v for k, v in vars(self).items()}
-        return Draw(**fields)
+    def part(self, rows: slice, seed: int, device: torch.device) -> Draw:
+        """The parameters of some samples, on a device."""
+        fields: dict[str, Any] = {
+            name: value[rows].to(device, non_blocking=True)
+            for name, value in vars(self).items()
+            if isinstance(value, Tensor)
+        }
+        return Draw(**fields, noise=seed)
 
 
 def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, second: bool) -> Draw:
@@ -44,16 +53,49 @@ def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, secon
     side = uniform(n, low=recipe.crop[0], high=recipe.crop[1]).sqrt()
     centre = uniform(n, 2, low=-1, high=1) * (0.0 if recipe.keep_centre else 1.0)
     shift = torch.randint(-recipe.shift, recipe.shift + 1, (n, 2), generator=generator).float()
+    alike = torch.randint(0, max(1, recipe.alike), (n,), generator=generator)
     flip = 1.0 - 2.0 * (uniform(n, 2) < recipe.flip).float()
     turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n,), generator=generator)
     gain = torch.exp(torch.randn(n, generator=generator) * recipe.gain)
     scaling = 1.0 + recipe.scaling * torch.randn(n, channels, generator=generator)
+    offset = recipe.offset * torch.randn(n, channels, generator=generator)
     keep = (uniform(n, channels) >= recipe.dropout).float()
     sigma = uniform(n, low=recipe.blur_sigma[0], high=recipe.blur_sigma[1])
     tap = torch.exp(-0.5 / sigma**2)
     blur = tap / (1 + 2 * tap) * (uniform(n) < recipe.blur).float()
+    level = recipe.noise * uniform(n)
     noise = int(torch.randint(0, 2**31 - 1, (1,), generator=generator))
-    return Draw(side, centre, shift * float(second), flip, turn, gain, scaling, keep, blur, noise)
+    shift = shift * float(second)
+    return Draw(side, centre, shift, alike, flip, turn, gain, scaling, offset, keep, blur, level, noise)
+
+
+def box_mean(x: Tensor) -> Tensor:
+    """(N, K, S, S) -> (N, K, S - 2, S - 2) means over 3x3 pixels."""
+    rows = x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]
+    return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
+
+
+def lookalike_shift(patches: Tensor, reach: int, among: int, pick: Tensor) -> Tensor:
+    """Displacement to a pixel that looks like the centre.
+
+    Neighbours of one material are each other's positives; unlike a blind shift, this does not cross edges.
+
+    Args:
+        patches: (n, K, S, S), S at least 2 x reach + 3.
+        reach: Largest displacement along either axis, in pixels.
+        among: The candidates are this many nearest pixels by 3x3 mean, the centre itself included.
+        pick: (n,) which of them.
+
+    Returns:
+        (n, 2) x and y.
+    """
+    centre, side = patches.shape[-1] // 2, 2 * reach + 1
+    near = slice(centre - reach - 1, centre + reach + 2)
+    keys = box_mean(patches[..., near, near])
+    distance = (keys - keys[..., reach : reach + 1, reach : reach + 1]).square().sum(1).flatten(1)
+    nearest = distance.topk(min(among, side * side), dim=1, largest=False).indices
+    chosen = nearest.gather(1, pick[:, None].clamp(max=nearest.shape[1] - 1))[:, 0]
+    return torch.stack([chosen % side - reach, chosen // side - reach], dim=1).float()
 
 
 def _resample(patches: Tensor, window: int, d: Draw) -> Tensor:
@@ -89,7 +131,7 @@ def _blur(x: Tensor, share: Tensor) -> Tensor:
     return x + share * (padded[..., :-2, :] + padded[..., 2:, :] - 2 * x)
 
 
-def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, spread: Tensor, black: Tensor) -> Tensor:
+def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, unit: Tensor, black: Tensor) -> Tensor:
     """Apply one view's parameters: (n, K, S, S) -> (n, K, window, window)."""
     x = _resample(patches, window, d)
     if recipe.gain:
@@ -98,11 +140,13 @@ def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, spread: Tenso
         x = _blur(x, d.blur)
     if recipe.scaling:
         x = x * d.scaling[..., None, None]
+    if recipe.offset:
+        x = x + (d.offset * unit)[..., None, None]
     if recipe.noise:
         # A generator on the device: drawing K x S x S normals a sample on the host would cost more than the rest.
         generator = torch.Generator(x.device).manual_seed(d.noise)
         noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        x = x + noise * (recipe.noise * spread[:, None, None])
+        x = x + noise * (d.level[:, None] * unit)[..., None, None]
     if recipe.dropout:
         x = x * d.keep[..., None, None]
     return x
@@ -113,7 +157,7 @@ def two_views(
     recipe: Views,
     *,
     window: int,
-    spread: Tensor,
+    unit: Tensor,
     black: Tensor,
     seed: int,
     step: int,
@@ -126,7 +170,7 @@ def two_views(
         patches: (n, K, S, S) of this rank, S = window + 2 x ``recipe.shift``, on any device.
         recipe: Strengths.
         window: Side of the views.
-        spread: (K,) standard deviation of each component, the unit of ``noise``.
+        unit: (K,) what ``noise`` and ``offset`` are multiples of: each component's spread, or its noise.
         black: (n, K) components of a spectrum of zeros, about which ``gain`` scales.
         seed, step: What the parameters are a function of, besides the position in the global batch.
         rank, world: This rank's place in the global batch.
@@ -140,8 +184,10 @@ def two_views(
         generator = torch.Generator().manual_seed(hash_seed(seed, step, which))
         d = draw(recipe, n * world, patches.shape[1], generator, second=bool(which))
         mine = slice(rank * n, (rank + 1) * n)
-        own = Draw(**{k: v[mine] if isinstance(v, Tensor) else hash_seed(v, rank) for k, v in vars(d).items()})
-        views.append(one_view(patches, window, own.to(patches.device), recipe, spread, black))
+        own = d.part(mine, hash_seed(d.noise, rank), patches.device)
+        if which and recipe.alike and recipe.shift:
+            own = replace(own, shift=lookalike_shift(patches, recipe.shift, recipe.alike, own.alike))
+        views.append(one_view(patches, window, own, recipe, unit, black))
     return torch.cat(views)
 
 

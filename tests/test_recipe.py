@@ -72,6 +72,7 @@ def test_environment_variables(recipe, monkeypatch):
         ("corpus.scenes=[]", "corpus.scenes: .*at least 1"),
         ("corpus.scenes=[{}]", "either path or simulated"),
         ("corpus.patches.holdout=1.5", "corpus.patches.holdout"),
+        ("corpus.patches.holdout=0", "tasks names domain, but nothing is held out"),
         ("corpus.bands.align=colour", "corpus.bands.align"),
         ("objective.temperature=0", "objective.temperature"),
         ("name=a/b", "name"),

@@ -10,7 +10,8 @@ from scipy.ndimage import convolve1d
 from sslhsi.recipe import Views
 from sslhsi.views import two_views
 
-NEUTRAL = Views(crop=(1.0, 1.0), flip=0.0, quarter_turns=False, scaling=0.0, noise=0.0, dropout=0.0, blur=0.0)
+OFF = {"scaling": 0.0, "gain": 0.0, "offset": 0.0, "noise": 0.0, "dropout": 0.0, "blur": 0.0}
+NEUTRAL = Views(crop=(1.0, 1.0), flip=0.0, quarter_turns=False, **OFF)
 
 
 def patches(n: int = 32, side: int = 9, channels: int = 5) -> torch.Tensor:
@@ -22,7 +23,7 @@ def views(x: torch.Tensor, recipe: Views, window: int = 9, step: int = 0, black:
         x,
         recipe,
         window=window,
-        spread=torch.arange(1.0, x.shape[1] + 1),
+        unit=torch.arange(1.0, x.shape[1] + 1),
         black=torch.full(x.shape[:2], black),
         seed=7,
         step=step,
@@ -100,11 +101,35 @@ def test_scaling_is_per_component_and_sample():
     assert factor.mean((2, 3)).std() == pytest.approx(0.2, rel=0.2)
 
 
-def test_noise_is_in_units_of_the_spread():
-    x = patches(64)
+def test_noise_has_a_level_per_sample_in_units():
+    x = patches(256)
     view, _ = views(x, with_(noise=0.1))
-    spread = (view - x).std((0, 2, 3))
-    np.testing.assert_allclose(spread, 0.1 * np.arange(1, 6), rtol=0.1)
+    level = (view - x).std((2, 3)) / torch.arange(1.0, 6)
+    assert level.max() < 0.13
+    assert level.mean(1).std() == pytest.approx(0.1 / 12**0.5, rel=0.15)
+    # One level per sample, whatever the component.
+    assert (level.std(1) / level.mean(1)).median() < 0.2
+
+
+def test_offset_moves_whole_components():
+    x = patches(256)
+    view, _ = views(x, with_(offset=0.4))
+    step = (view - x).mean((2, 3))
+    assert (view - x).flatten(2).std(2).max() < 1e-5
+    np.testing.assert_allclose(step.std(0), 0.4 * np.arange(1, 6), rtol=0.15)
+
+
+def test_look_alikes_lie_on_the_centre_s_side_of_an_edge():
+    """In a scene of two flat halves, no second view is centred on the other half."""
+    x = torch.zeros(64, 2, 15, 15)
+    x[..., :6] = 5.0
+    x[..., 6:] = -5.0
+    x = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
+    _, blind = views(x, with_(shift=3))
+    _, alike = views(x, with_(shift=3, alike=10))
+    assert (blind[..., 4, 4] > 0).any()
+    assert (alike[..., 4, 4] < 0).all()
+    assert len(alike.flatten(1).unique(dim=0)) > 32
 
 
 def test_dropout_takes_whole_components():
@@ -136,7 +161,7 @@ def test_views_differ_between_themselves_and_between_steps():
 
 def test_parameters_do_not_depend_on_the_number_of_ranks():
     x = patches()
-    recipe = Views(noise=0.0)
+    recipe = Views(noise=0.0, offset=0.1)
     whole = views(x, recipe)
     halves = [views(x[r * 16 : (r + 1) * 16], recipe, rank=r, world=2) for r in range(2)]
     for which in (0, 1):

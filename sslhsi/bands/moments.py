@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,13 +37,13 @@ def blocks(cube: np.ndarray, bytes_per_block: int = BLOCK_BYTES) -> Iterator[sli
         yield slice(start, min(start + rows, cube.shape[0]))
 
 
-def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: bool = False) -> Moments:
+def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0) -> Moments:
     """Stream over an (H, W, B) cube; peak extra memory does not depend on H and W.
 
     Args:
         cube: Any real dtype.
         mask: (H, W) pixels to count; all when None.
-        noise: Also take the noise covariance.
+        noise: Also take the noise covariance, over this share of the pairs, the quietest; 0 = don't.
 
     Pixels are centred on the first block's mean before the Gram matrix is formed in float64: nearly equal
     variances deep in the spectrum of the covariance are told apart only by its last digits.
@@ -67,26 +67,35 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: bool = Fals
         return Moments(0, np.zeros(bands), np.zeros((bands, bands)))
     offset = total / count
     covariance = gram / count - np.outer(offset, offset)
-    return Moments(count, shift + offset, covariance, _noise(cube, mask) if noise else None)
+    found = Moments(count, shift + offset, covariance)
+    return replace(found, noise=_noise(cube, mask, found.spread, noise)) if noise else found
 
 
-def _noise(cube: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def _noise(cube: np.ndarray, mask: np.ndarray | None, spread: np.ndarray, share: float) -> np.ndarray:
+    """Half the covariance of neighbours' differences, over the quietest pairs: few of those cross an edge."""
     bands = cube.shape[2]
-    pairs, gram = 0, np.zeros((bands, bands))
-    for rows in blocks(cube):
+    weight = np.divide(1.0, spread, out=np.zeros(bands), where=spread > 0)
+
+    def pairs(rows: slice) -> Iterator[np.ndarray]:
         # One row of the next block, so that no pair across the boundary is lost.
         part = np.asarray(cube[rows.start : rows.stop + 1], dtype=np.float64)
         inside = np.ones(part.shape[:2], bool) if mask is None else mask[rows.start : rows.stop + 1]
         own = rows.stop - rows.start
-        for ahead, here in (
-            ((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
-            ((slice(own), slice(1, None)), (slice(own), slice(None, -1))),
-        ):
-            both = inside[ahead] & inside[here]
-            differences = (part[ahead] - part[here])[both]
-            pairs += len(differences)
+        yield (part[1:] - part[:-1])[inside[1:] & inside[:-1]]
+        yield (part[:own, 1:] - part[:own, :-1])[inside[:own, 1:] & inside[:own, :-1]]
+
+    # The loudest that counts, from rows all over the scene.
+    some = np.unique(np.linspace(0, max(0, cube.shape[0] - 2), 256).astype(int))
+    loudness = [np.square(d * weight).sum(axis=1) for row in some for d in pairs(slice(row, row + 1))]
+    loud = np.concatenate(loudness)
+    quiet = np.quantile(loud, share) if share < 1 and loud.size else np.inf
+    count, gram = 0, np.zeros((bands, bands))
+    for rows in blocks(cube):
+        for differences in pairs(rows):
+            differences = differences[np.square(differences * weight).sum(axis=1) <= quiet]
+            count += len(differences)
             gram += differences.T @ differences
-    return gram / (2 * max(1, pairs))
+    return gram / (2 * max(1, count))
 
 
 def pool(parts: list[Moments]) -> Moments:

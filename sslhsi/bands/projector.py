@@ -30,6 +30,7 @@ class SpectralProjector:
         whiten: Power of the whitening: False or 0 none, True or 1 unit variances, between them a part.
         denoise: Power of a noise whitening, scene by scene: 1 brings the noise of the components (what
             neighbouring pixels don't share) to unit covariance in every scene, without turning the axes.
+        quiet: Share of the neighbouring pairs, the quietest, that count as noise; 1 takes all, edges too.
         standardize: ``scene`` brings every band of every scene to mean 0 and variance 1 by itself first.
         scope: Pixels to fit on: ``all``, ``foreground`` (the scene's mask), or ``train`` (foreground
             pixels that are not held out; see ``fit``).
@@ -50,6 +51,7 @@ class SpectralProjector:
         align: Literal["wavelength", "index"] = "wavelength",
         whiten: bool | float = False,
         denoise: float = 0.0,
+        quiet: float = 1.0,
         standardize: Literal["none", "scene"] = "none",
         scope: Literal["all", "foreground", "train"] = "foreground",
     ) -> None:
@@ -65,7 +67,9 @@ class SpectralProjector:
             raise InputError(f"denoise={denoise}: use a power between 0 and 1")
         if denoise and (components is None or whiten):
             raise InputError("denoise works on components that are not whitened; give components, and whiten=0")
-        self.denoise = float(denoise)
+        if not 0 < quiet <= 1:
+            raise InputError(f"quiet={quiet}: use a share above 0 and up to 1")
+        self.denoise, self.quiet = float(denoise), float(quiet)
         self.grid, self.components, self.align = grid, components, align
         self.whiten, self.standardize, self.scope = float(whiten), standardize, scope
         self.axis: np.ndarray | None = None
@@ -234,11 +238,11 @@ class SpectralProjector:
 
     def scene_moments(self, cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:
         """All that the map of a scene needs to know of it."""
-        return moments(cube, mask, noise=self.denoise > 0)
+        return moments(cube, mask, noise=self.quiet if self.denoise else 0.0)
 
     def state(self) -> dict[str, Any]:
         """Settings and provenance, as plain JSON values."""
-        keys = ("grid", "components", "align", "whiten", "denoise", "standardize", "scope", "pixels")
+        keys = ("grid", "components", "align", "whiten", "denoise", "quiet", "standardize", "scope", "pixels")
         return {key: getattr(self, key) for key in keys} | {"scale": self.scale}
 
     def save(self, folder: str | Path) -> None:

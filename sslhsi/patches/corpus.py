@@ -15,7 +15,7 @@ from sslhsi.errors import InputError
 from sslhsi.patches.windows import window_positions
 from sslhsi.recipe import Patches
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Corpus:
         self.key: str = self.manifest["key"]
         self.scenes = [self._open(entry) for entry in self.manifest["scenes"]]
         self.domains: list[str] = sorted({s.domain for s in self.scenes})
-        self.spread = np.asarray(self.manifest["spread"], dtype=np.float32)
+        self.unit = np.asarray(self.manifest["unit"], dtype=np.float32)
 
     def _open(self, entry: dict[str, Any]) -> PreparedScene:
         def load(part: str) -> np.ndarray:
@@ -82,7 +82,7 @@ class Corpus:
     @property
     def channels(self) -> int:
         """K."""
-        return len(self.spread)
+        return len(self.unit)
 
     def windows(self, patches: Patches, held: bool = False, stride: int | None = None) -> np.ndarray:
         """All windows that touch no held-out pixel; with ``held``, those that lie in held-out ground alone.
@@ -91,7 +91,7 @@ class Corpus:
             (n, 3) int32: scene number, row and column of the top-left corner.
 
         Raises:
-            InputError: A domain offers no window for pretraining.
+            InputError: A domain offers no window for pretraining (at the recipe's own stride).
         """
         found = []
         for number, scene in enumerate(self.scenes):
@@ -105,7 +105,7 @@ class Corpus:
             )
             found.append(np.column_stack([np.full(len(corners), number, np.int32), corners]))
         windows = np.concatenate(found).astype(np.int32)
-        if not held:
+        if not held and stride is None:
             offered = {self.scenes[s].domain for s in np.unique(windows[:, 0])}
             wanted = {s.domain for s in self.scenes if not s.held.all()}
             if missing := sorted(wanted - offered):

@@ -165,7 +165,8 @@ def _fill(
             "key": key,
             "seed": recipe.seed,
             "projector": projector.state(),
-            "spread": np.sqrt(variance).tolist(),
+            # What augmentations are measured in: the noise, where that has been brought to one.
+            "unit": [1.0] * projector.channels if projector.denoise else np.sqrt(variance).tolist(),
             "scenes": [all_entries[i] for i in range(len(sources))],
         }
         try:

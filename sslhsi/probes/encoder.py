@@ -30,7 +30,7 @@ class Encoder:
     def __init__(self, backbone: nn.Module, projector: SpectralProjector, config: dict[str, Any]) -> None:
         self.backbone, self.projector, self.config = backbone.eval(), projector, config
         self.window: int = config["window"]
-        self.num_features: int = backbone.num_features
+        self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
 
     def to(self, device: torch.device | str) -> Encoder:
         """Move the network."""

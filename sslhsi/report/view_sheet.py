@@ -14,7 +14,7 @@ from sslhsi.recipe import Patches, Views
 from sslhsi.report.pictures import false_colour, limits, shown_channels
 from sslhsi.views import two_views
 
-AUGMENTATIONS = ("crop", "flip, turn", "shift", "gain", "scaling", "noise", "dropout", "blur")
+AUGMENTATIONS = ("crop", "flip, turn", "shift", "gain", "scaling", "offset", "noise", "dropout", "blur")
 # Most augmentations work by chance; the strongest of so many draws shows how far they go.
 DRAWS = 16
 
@@ -34,15 +34,15 @@ def neutral(views: Views) -> Views:
     """A copy of the recipe's views with every augmentation off."""
     return views.model_copy(
         update={
-            "crop": (1.0, 1.0), "flip": 0.0, "quarter_turns": False, "shift": 0, "scaling": 0.0, "gain": 0.0,
-            "noise": 0.0, "dropout": 0.0, "blur": 0.0,
+            "crop": (1.0, 1.0), "flip": 0.0, "quarter_turns": False, "shift": 0, "alike": 0, "scaling": 0.0,
+            "gain": 0.0, "offset": 0.0, "noise": 0.0, "dropout": 0.0, "blur": 0.0,
         }
     )  # fmt: skip
 
 
 def only(views: Views, augmentation: str) -> Views:
     """A copy of the recipe's views with one of ``AUGMENTATIONS`` on."""
-    keys = {"flip, turn": ("flip", "quarter_turns"), "blur": ("blur", "blur_sigma")}.get(
+    keys = {"flip, turn": ("flip", "quarter_turns"), "shift": ("shift", "alike"), "blur": ("blur", "blur_sigma")}.get(
         augmentation, (augmentation,)
     )
     return neutral(views).model_copy(update={key: getattr(views, key) for key in keys})
@@ -58,10 +58,11 @@ def strength(views: Views, augmentation: str) -> str:
     return {
         "crop": f"area {views.crop[0]:g}-{views.crop[1]:g}{centre}",
         "flip, turn": ", ".join(turns),
-        "shift": f"up to {views.shift} px",
+        "shift": f"up to {views.shift} px" + (f", {views.alike} look-alikes" if views.alike else ""),
         "gain": f"log sd {views.gain:g}",
         "scaling": f"sd {views.scaling:g}",
-        "noise": f"sd {views.noise:g}",
+        "offset": f"sd {views.offset:g}",
+        "noise": f"sd up to {views.noise:g}",
         "dropout": f"p {views.dropout:g}",
         "blur": f"p {views.blur:g}, σ {low:g}-{high:g}",
     }[augmentation]
@@ -93,8 +94,8 @@ def augmented(corpus: Corpus, windows: np.ndarray, size: int, views: Views, show
 def pair(corpus: Corpus, windows: np.ndarray, size: int, views: Views, step: int = 0) -> tuple[Tensor, Tensor]:
     """Both views of patches, (n, K, size, size) each, as training would make them."""
     reader = PatchReader(corpus.arrays, size, views.shift, resident=False)
-    spread, black = torch.from_numpy(corpus.spread), torch.from_numpy(corpus.black(windows))
-    both = two_views(reader(windows), views, window=size, spread=spread, black=black, seed=0, step=step)
+    unit, black = torch.from_numpy(corpus.unit), torch.from_numpy(corpus.black(windows))
+    both = two_views(reader(windows), views, window=size, unit=unit, black=black, seed=0, step=step)
     return both[: len(windows)], both[len(windows) :]
 
 

@@ -1,42 +1,51 @@
-"""PixelNet's readout, part by part."""
+"""PixelNet's pooling and readout, by hand."""
 
+from __future__ import annotations
+
+import numpy as np
+import pytest
 import torch
+from scipy.ndimage import uniform_filter
 
-from sslhsi.backbones.pixelnet import READOUT, PixelNet
+from sslhsi.backbones.pixelnet import PixelNet
+from sslhsi.errors import InputError
 
 
-def test_parts_by_hand():
-    torch.manual_seed(0)
-    network = PixelNet(6, 7, width=8, depth=2, readout=READOUT).eval()
-    x = torch.randn(3, 6, 7, 7)
+def test_pooled_spectra_by_hand():
+    network = PixelNet(4, 9, radii=(0, 2), bandwidth=0.7)
+    x = torch.randn(3, 4, 9, 9, generator=torch.Generator().manual_seed(0))
+    found = network.spectra(x).numpy()
+    for cube, spectra in zip(x.numpy(), found, strict=True):
+        np.testing.assert_allclose(spectra[0], cube[:, 4, 4], rtol=1e-6)
+        keys = uniform_filter(cube, size=(0, 3, 3))
+        distance = ((keys - keys[:, 4:5, 4:5]) ** 2).mean(axis=0)[2:7, 2:7]
+        weight = np.exp(-distance / 0.7)
+        expected = (cube[:, 2:7, 2:7] * weight).sum(axis=(1, 2)) / weight.sum()
+        np.testing.assert_allclose(spectra[1], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_pooling_does_not_cross_an_edge():
+    x = torch.full((1, 2, 15, 15), 9.0)
+    x[..., :6] = -9.0
+    torch.testing.assert_close(PixelNet(2, 15).spectra(x), torch.full((1, 4, 2), 9.0))
+
+
+def test_the_feature_is_a_token_per_radius_and_their_mix():
+    network = PixelNet(5, 7, width=8, mixed=6, radii=(0, 1)).eval()
+    assert network.num_features == 2 * 8 + 6
+    x = torch.randn(2, 5, 7, 7)
     with torch.no_grad():
-        stem = network.stem(x)
-        last = network.blocks(stem)
-        assert last.shape == (3, 8, 7, 7)
-        parts = [
-            stem.flatten(2).mean(2),
-            last[:, :, 2:5, 2:5].flatten(2).mean(2),
-            stem[:, :, 3, 3],
-            last.flatten(2).mean(2),
-        ]
-        torch.testing.assert_close(network(x), torch.cat(parts, 1))
+        tokens = network.stem(network.spectra(x)).flatten(1)
+        torch.testing.assert_close(network(x), torch.cat([tokens, network.mix(tokens)], 1))
 
 
-def test_default_readout_and_its_width():
-    network = PixelNet(6, 9)
-    assert network.readout == ("stem_mean", "map_centre", "stem_centre")
-    assert network.num_features == 3 * 64
+def test_a_window_too_small_for_a_radius_cuts_it():
+    x = torch.randn(2, 3, 5, 5)
+    wide, narrow = PixelNet(3, 5, radii=(6,)), PixelNet(3, 5, radii=(1,))
+    torch.testing.assert_close(wide.spectra(x), narrow.spectra(x))
 
 
-def test_stem_at_the_centre_sees_the_centre_pixel_alone():
-    torch.manual_seed(0)
-    network = PixelNet(6, 5, width=8, readout=("stem_centre",)).eval()
-    x = torch.randn(1, 6, 5, 5)
-    other = torch.randn(1, 6, 5, 5)
-    other[:, :, 2, 2] = x[:, :, 2, 2]
-    with torch.no_grad():
-        torch.testing.assert_close(network(x), network(other))
-
-
-def test_one_pixel_windows_work():
-    assert PixelNet(6, 1).eval()(torch.randn(2, 6, 1, 1)).shape == (2, 192)
+@pytest.mark.parametrize("options", [{"radii": []}, {"radii": [-1]}, {"bandwidth": 0}])
+def test_senseless_options(options):
+    with pytest.raises(InputError, match="pixelnet"):
+        PixelNet(3, 5, **options)

@@ -84,15 +84,21 @@ def test_standardised_per_scene_and_band(cameras):
 
 
 @pytest.mark.parametrize("power", [0.5, 1.0])
-def test_noise_whitened_scene_by_scene(cameras, power):
-    projector = SpectralProjector(grid=100, components=6, denoise=power).fit(cameras)
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_noise_whitened_scene_by_scene(cameras, power, share):
+    """The differences of the quietest neighbours end with the covariance asked."""
+    projector = SpectralProjector(grid=100, components=6, denoise=power, quiet=share).fit(cameras)
     plain = SpectralProjector(grid=100, components=6).fit(cameras)
     for scene in cameras:
-        before, after = (p.transform(scene.cube, scene.wavelengths).astype(float) for p in (plain, projector))
+        raw = scene.cube.astype(float)
+        spread = raw.std(axis=(0, 1))
+        quiet = {axis: (np.diff(raw / spread, axis=axis) ** 2).sum(axis=2) for axis in (0, 1)}
+        loudness = np.concatenate([quiet[0].ravel(), quiet[1][:-1].ravel()])
+        limit = np.quantile(loudness, share) if share < 1 else np.inf
         covariances = []
-        for x in (before, after):
-            across, down = np.diff(x, axis=1).reshape(-1, 6), np.diff(x, axis=0).reshape(-1, 6)
-            both = np.concatenate([across, down])
+        for projection in (plain, projector):
+            x = projection.transform(scene.cube, scene.wavelengths).astype(float)
+            both = np.concatenate([np.diff(x, axis=axis)[quiet[axis] <= limit] for axis in (0, 1)])
             covariances.append(both.T @ both / (2 * len(both)))
         expected = fractional_matrix_power(covariances[0], 1 - power)
         np.testing.assert_allclose(covariances[1], expected * 6 / np.trace(expected), rtol=1e-3, atol=1e-3)

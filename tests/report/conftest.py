@@ -58,6 +58,7 @@ def make_recipe(tmp_path_factory: pytest.TempPathFactory) -> MakeRecipe:
                     "backbone": {"name": "anything"},
                     "training": {"steps": 20, "batch_size": 8},
                     "views": views,
+                    "evaluation": {"tasks": ["domain"] if holdout else []},
                 }
             )
         )

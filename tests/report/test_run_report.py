@@ -78,7 +78,7 @@ def test_page_holds_the_rows_numbers_and_every_part(run_dir, make_recipe, corpus
     assert spread(rows, scene="all scenes", method="pretrained", probe="linear", per_class="all") in page.text
     for words in (
         "held-out ground", "blocks", "25 %", "75 %", "scene 'c': too small for blocks (2 seeds)", "abc123+changes",
-        "torch 9.9.9", "a <cpu>", corpus.key, "crop <1>", "sd 0.123", "temperature: 0.1", report.summary[-1],
+        "torch 9.9.9", "a <cpu>", corpus.key, "crop <1>", "sd up to 0.123", "temperature: 0.1", report.summary[-1],
     ):  # fmt: skip
         assert words in page.text
     for entry in corpus.manifest["scenes"]:
@@ -94,7 +94,7 @@ def test_page_holds_the_rows_numbers_and_every_part(run_dir, make_recipe, corpus
     alts = [image.get("alt", "") for image in page.images]
     assert all(alts)
     assert "Confusion matrix" in " ".join(alts)
-    assert "crop <0>: noise sd 0.123" in alts
+    assert "crop <0>: noise sd up to 0.123" in alts
     assert len(source) < 3e6
     assert {file.name for file in (run_dir / "plots").iterdir()} == {f"{name}.png" for name in PLOTS}
     for file in (run_dir / "plots").iterdir():

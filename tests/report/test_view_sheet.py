@@ -14,6 +14,7 @@ STRONG = {
     "shift": 3,
     "scaling": 0.5,
     "gain": 0.5,
+    "offset": 0.5,
     "noise": 0.5,
     "dropout": 0.5,
     "blur": 1.0,
