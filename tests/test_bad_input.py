@@ -127,7 +127,7 @@ CASES = {
     "unknown backbone": (set_("backbone", "name", "pixelnot"), "unknown backbone 'pixelnot'; did you mean"),
     "unknown backbone option": (set_("backbone", "options", {"depht": 2}), "depht"),
     "window too small for the backbone": (lambda r, f: (r["corpus"]["patches"].update(window=1, stride=1),
-                                                        r["training"].update(batch_size=4)), "pixelnet needs at least"),
+                                                        r["training"].update(batch_size=4)), "needs at least"),
     "wrong type": (set_("training", "steps", "many"), "training.steps"),
     "unknown key": (set_("training", "stepps", 2), "did you mean 'steps'"),
     "output that is a file": (set_("output", "scene1.npy"), r"scene1\.npy: can't be written"),

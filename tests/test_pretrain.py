@@ -32,7 +32,7 @@ corpus:
     - {simulated: grapes, index: 1, size: [72, 72], holdout: true}
   bands: {grid: 64, components: 8, scope: train}
   patches: {window: 16, stride: 4, min_foreground: 0.2}
-backbone: {name: pixelnet, options: {width: 8, depth: 1}}
+backbone: {name: pixelnet, options: {width: 8, depth: 1, mixed: 8, radii: [0, 3]}}
 objective: {hidden: 16, output: 8}
 training: {steps: 12, batch_size: 8, checkpoint_every: 4, log_every: 1}
 evaluation: {tasks: []}
@@ -163,9 +163,14 @@ def test_another_recipe_does_not_resume(folder, capsys):
 
 
 def test_two_processes_train_as_one(folder):
-    process = launch(folder, "two", processes=2)
+    process = launch(folder, "two", f"corpus.cache={folder / 'corpora2'}", processes=2)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
+    # Each process streamed and wrote its own scenes; the corpus is the one that a single process makes.
+    first, second = (Corpus(next((folder / name).iterdir())) for name in ("corpora", "corpora2"))
+    assert first.key == second.key
+    for a, b in zip(first.arrays, second.arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
     one = np.array([float(row["loss"]) for row in metrics(folder, "whole")])
     two = np.array([float(row["loss"]) for row in metrics(folder, "two")])
     # AdamW divides by the root of tiny second moments, so that rounding grows over the steps.
