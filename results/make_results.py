@@ -4,7 +4,7 @@ Pretrains on the real scenes under SSLHSI_DATA, judges pretrained, random-weight
 features on identical splits, and writes one CSV per part and results/README.md. Parts that are whole are
 skipped, so that an interrupted run goes on where it stopped; --fresh measures them again.
 
-    python results/make_results.py [--fresh] [part ...]      parts: pixels, types, domains
+    python results/make_results.py [--fresh] [part ...]      parts: domains, types, indian_pines, small_scenes
 """
 
 from __future__ import annotations
@@ -93,11 +93,11 @@ def one(labels: np.ndarray, scheme: str, window: int, n: int | None, seed: int, 
     return split(labels, scheme, window=window, per_class=n, seed=seed, **masks)
 
 
-def pixels() -> Iterator[list[Row]]:
-    """Labelled pixels of four real scenes: pretrained on all, on the scene alone, and on all but it."""
+def pixels(names: tuple[str, ...]) -> Iterator[list[Row]]:
+    """Labelled pixels of real scenes: pretrained on all, on the scene alone, and on all but it."""
     recipe = "simclr_real_scenes_pixel"
     sources = {s.name: s for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)}
-    for name in LABELLED:
+    for name in names:
         scene = open_source(sources[name], 0)
         for condition, override, run in (
             ("all scenes", "seed=0", "pixel-all"),
@@ -106,10 +106,13 @@ def pixels() -> Iterator[list[Row]]:
         ):
             loaded, corpus, networks = trained(recipe, run, override)
             config = {"window": loaded.corpus.patches.window}
-            encoders = {k: Encoder(v, corpus.projector, config) for k, v in networks.items()}
             saw = condition != "all but the scene"
+            if saw:
+                # The baselines are measured once, where nothing but the projection of the others has seen the scene.
+                del networks["random weights"]
+            encoders = {k: Encoder(v, corpus.projector, config) for k, v in networks.items()}
             chosen = protocols(scene, config["window"])
-            rows = judge_pixels(encoders, scene, chosen, seeds=SEEDS, k=20, saw=saw)
+            rows = judge_pixels(encoders, scene, chosen, seeds=SEEDS, k=20, saw=saw, raw=not saw)
             yield [{"pretraining": condition, "corpus": corpus.key, **row} for row in rows]
 
 
@@ -146,7 +149,12 @@ def domains() -> Iterator[list[Row]]:
         yield [{**row, "scene": what, "corpus": corpus.key} for row in rows]
 
 
-PARTS: dict[str, Callable[[], Iterator[list[Row]]]] = {"domains": domains, "types": types, "pixels": pixels}
+PARTS: dict[str, Callable[[], Iterator[list[Row]]]] = {
+    "domains": domains,
+    "types": types,
+    "indian_pines": lambda: pixels(("indian_pines_8bit",)),
+    "small_scenes": lambda: pixels(("salinas_a", "samson", "muufl")),
+}
 
 
 def measure(part: str) -> None:

@@ -33,8 +33,7 @@ full-precision cube.
 def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
     """Write README.md into the folder of results."""
     blocks = [INTRO]
-    if parts.get("pixels"):
-        blocks += pixel_tables(parts["pixels"])
+    blocks += pixel_tables([*parts.get("indian_pines", ()), *parts.get("small_scenes", ())])
     if parts.get("domains"):
         blocks += ["## Patches by domain", "Windows share no pixel: training windows lie side by side in ground that "
                    "pretraining saw, test windows in ground that it never saw."]  # fmt: skip
@@ -100,7 +99,7 @@ def table(rows: Sequence[Row], where: Row, columns: Sequence[tuple[str, Row]]) -
 
 
 def _matches(row: Row, which: Row) -> bool:
-    return all(row[key] == value for key, value in which.items())
+    return all(row.get(key) == value for key, value in which.items())
 
 
 def _cell(values: Sequence[float], best: float) -> str:

@@ -188,8 +188,8 @@ class Recipe(Section):
         ):
             if asks and not held:
                 raise ValueError(f"{key}, but nothing is held out; set corpus.patches.holdout to 0.2, say")
-        if self.views.shift and self.corpus.patches.window < 2 * self.views.shift + 1:
-            raise ValueError("views.shift must be smaller than half of corpus.patches.window")
+        if self.views.alike and self.corpus.patches.window < 3:
+            raise ValueError("views.alike compares 3x3 means; make corpus.patches.window 3 or more")
         return self
 
     def dump(self) -> str:
