@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -66,11 +67,23 @@ def build_parser() -> argparse.ArgumentParser:
     listing.set_defaults(run=list_data)
 
     get = actions.add_parser(
-        "get", help="download a public scene", epilog="example: sslhsi data get pavia-university --to scenes"
+        "get", help="download a public scene", epilog="example: sslhsi data get pavia_university --to scenes"
     )
     get.add_argument("name", help="as sslhsi data list prints it")
     get.add_argument("--to", default="scenes", help="folder (default: scenes)")
     get.set_defaults(run=get_data)
+
+    simulate = actions.add_parser(
+        "simulate",
+        help="a stand-in cube on a real label map, for a scene whose cube is not at hand",
+        epilog="example: sslhsi data simulate PaviaU_gt.mat --bands 103 --out stand-in-pavia.npz",
+    )
+    simulate.add_argument("labels", help="file with the label map")
+    simulate.add_argument("--bands", type=int, default=103)
+    simulate.add_argument("--difficulty", type=float, default=1.0, help="overlap of the classes (default: 1)")
+    simulate.add_argument("--seed", type=int, default=0)
+    simulate.add_argument("--out", required=True, help=".npz file; its name will begin with stand-in")
+    simulate.set_defaults(run=simulate_data)
 
     prepare = commands.add_parser("prepare", help="prepare a recipe's corpus and stop")
     prepare.add_argument("recipe")
@@ -93,6 +106,10 @@ def inspect_data(options: argparse.Namespace) -> int:
     from sslhsi.scenes.inspect_scene import describe
     from sslhsi.scenes.read import read_scene
 
+    # What a reader assumed, converted or dropped is worth knowing here.
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("sslhsi").setLevel(logging.INFO)
     found: list[dict[str, Any]] = []
     failed = 0
     for path in options.paths:
@@ -114,13 +131,15 @@ def inspect_data(options: argparse.Namespace) -> int:
         if not options.json:
             print(path)
             for key, value in facts.items():
-                print(f"  {key:<12} {_plain(value)}")
+                print(f"  {key:<16} {_plain(value)}")
     if options.json:
         print(json.dumps(found, indent=1, default=str))
     return failed
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, dict) and value.keys() == {"label", "name", "pixels"}:
+        return f"{value['label']} {value['name']} ({value['pixels']})"
     if isinstance(value, dict):
         return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) or "-"
     if isinstance(value, (list, tuple)):
@@ -150,6 +169,33 @@ def get_data(options: argparse.Namespace) -> int:
 
     for path in fetch(options.name, options.to):
         print(path)
+    return 0
+
+
+def simulate_data(options: argparse.Namespace) -> int:
+    import numpy as np
+
+    from sslhsi.scenes.read import read_labels
+    from sslhsi.scenes.stand_in import stand_in
+
+    target = Path(options.out)
+    if target.suffix != ".npz":
+        raise InputError(f"{target}: a stand-in is written as .npz; end the name so")
+    if not target.name.startswith("stand-in"):
+        # Whatever reads the file names the scene after it; a stand-in must not pass for the real one.
+        target = target.with_name(f"stand-in-{target.name}")
+    name = Path(options.labels).stem
+    labels = read_labels(options.labels)
+    scene = stand_in(labels, name=name, bands=options.bands, seed=options.seed, difficulty=options.difficulty)
+    part = target.with_name(f".{target.name}.part.npz")
+    try:
+        known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
+        np.savez(part, cube=scene.cube, labels=scene.labels, **known)
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise InputError(f"{target}: can't be written ({error.strerror}); choose another folder") from None
+    print(f"{target}: {scene.name}, {scene.height}x{scene.width}x{scene.bands}, simulated on a real label map")
     return 0
 
 

@@ -223,7 +223,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             if not equals or not key:
                 raise InputError(f"{override!r} is not an override; write key=value, as in training.lr=0.001")
             # Parsed as YAML, so that numbers, lists and null mean here what they mean in the file.
-            OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=True)
+            OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=False)
         data = OmegaConf.to_container(config, resolve=True)
         return _validate(data, str(path))
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, IndexError) as error:

@@ -157,6 +157,31 @@ def test_a_damaged_checkpoint_is_passed_over(folder):
         np.testing.assert_array_equal(weights(folder, "damaged")[name], value)
 
 
+@pytest.mark.parametrize(
+    "backbone",
+    [
+        ["backbone.name=hybridsn", "backbone.options={pool: avg}", "corpus.bands.components=15"],
+        ["backbone.name=ainet", "backbone.options={}", "corpus.bands.components=null"],
+        ["backbone.name=resnet10t", "backbone.options={}"],
+    ],
+    ids=["hybridsn", "ainet", "timm"],
+)
+def test_published_networks_go_through_the_main_job(folder, backbone):
+    """In bfloat16, too, and with the other optimisers."""
+    more = ["training.steps=1", "training.precision=bf16", "training.optimizer=lars", "evaluation.tasks=[]"]
+    name = backbone[0].split("=")[1]
+    in_bf16 = "from sslhsi.pretrain import main; import sys; sys.exit(main(sys.argv[1:]))"
+    # A process of its own, because Accelerate keeps one precision for the life of a process.
+    command = [sys.executable, "-c", in_bf16, *words(folder, name, *backbone, *more)]
+    done = subprocess.run(
+        command, cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    encoder = load_backbone(folder / name / "backbone")
+    cube = np.random.default_rng(0).random((16, 18, 40))
+    assert encoder.encode(cube, np.linspace(380, 1020, 40)).shape == (1, 3, encoder.num_features)
+
+
 def test_another_recipe_does_not_resume(folder, capsys):
     assert run(folder, "whole", "training.lr=0.5") == 2
     assert "written with another recipe" in capsys.readouterr().err

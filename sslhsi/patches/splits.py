@@ -62,8 +62,8 @@ class Leak(NamedTuple):
 def split(
     labels: np.ndarray,
     scheme: str = "blocks",
-    *,
     window: int = 1,
+    *,
     per_class: int | None = None,
     fraction: float | None = None,
     counts: Mapping[int, int] | Sequence[int] | None = None,
