@@ -4,7 +4,9 @@ Pretrains on the real scenes under SSLHSI_DATA, judges pretrained, random-weight
 features on identical splits, and writes one CSV per part and results/README.md. Parts that are whole are
 skipped, so that an interrupted run goes on where it stopped; --fresh measures them again.
 
-    python results/make_results.py [--fresh] [part ...]      parts: domains, types, indian_pines, small_scenes
+    python results/make_results.py [--fresh] [part ...]
+
+Parts: domains, types, indian_pines, indian_pines_field, small_scenes.
 """
 
 from __future__ import annotations
@@ -49,6 +51,15 @@ LABELLED = {
     "samson": [1, 3, 5],
     "muufl": [1, 3, 5],
 }
+# The pixel recipe as it stands, and for broad fields of one crop: full noise whitening, and look-alikes alone
+# instead of the centre pixel itself.
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "pixel": (),
+    "field": (
+        "corpus.bands.denoise=1.0", "corpus.bands.quiet=1.0", "backbone.options.radii=[1,6]",
+        "views.scaling=0.1", "views.offset=0.2", "views.dropout=0.1",
+    ),
+}  # fmt: skip
 # Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.
 FOLDS = (
     ("abu-airport-1", "abu-beach-1", "abu-urban-1"),
@@ -93,18 +104,18 @@ def one(labels: np.ndarray, scheme: str, window: int, n: int | None, seed: int, 
     return split(labels, scheme, window=window, per_class=n, seed=seed, **masks)
 
 
-def pixels(names: tuple[str, ...]) -> Iterator[list[Row]]:
+def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[list[Row]]:
     """Labelled pixels of real scenes: pretrained on all, on the scene alone, and on all but it."""
     recipe = "simclr_real_scenes_pixel"
     sources = {s.name: s for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)}
     for name in names:
         scene = open_source(sources[name], 0)
         for condition, override, run in (
-            ("all scenes", "seed=0", "pixel-all"),
-            ("the scene alone", f"corpus.only=[{name}]", f"pixel-only-{name}"),
-            ("all but the scene", f"corpus.leave_out=[{name}]", f"pixel-without-{name}"),
+            ("all scenes", "seed=0", f"{variant}-all"),
+            ("the scene alone", f"corpus.only=[{name}]", f"{variant}-only-{name}"),
+            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}"),
         ):
-            loaded, corpus, networks = trained(recipe, run, override)
+            loaded, corpus, networks = trained(recipe, run, override, *VARIANTS[variant])
             config = {"window": loaded.corpus.patches.window}
             saw = condition != "all but the scene"
             if saw:
@@ -113,7 +124,7 @@ def pixels(names: tuple[str, ...]) -> Iterator[list[Row]]:
             encoders = {k: Encoder(v, corpus.projector, config) for k, v in networks.items()}
             chosen = protocols(scene, config["window"])
             rows = judge_pixels(encoders, scene, chosen, seeds=SEEDS, k=20, saw=saw, raw=not saw)
-            yield [{"pretraining": condition, "corpus": corpus.key, **row} for row in rows]
+            yield [{"recipe": variant, "pretraining": condition, "corpus": corpus.key, **row} for row in rows]
 
 
 def types() -> Iterator[list[Row]]:
@@ -153,6 +164,7 @@ PARTS: dict[str, Callable[[], Iterator[list[Row]]]] = {
     "domains": domains,
     "types": types,
     "indian_pines": lambda: pixels(("indian_pines_8bit",)),
+    "indian_pines_field": lambda: pixels(("indian_pines_8bit",), "field"),
     "small_scenes": lambda: pixels(("salinas_a", "samson", "muufl")),
 }
 

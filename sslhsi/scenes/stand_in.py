@@ -187,5 +187,7 @@ def _deviations(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _field(shape: tuple[int, ...], scale: float, rng: np.random.Generator) -> np.ndarray:
     """(H, W) Gaussian random field of unit variance, correlated over ``scale`` pixels."""
+    # On a map smaller than the scale nothing but a constant would be left.
+    scale = min(scale, min(shape) / 4)
     smooth = gaussian_filter(rng.standard_normal(shape), scale, mode="wrap")
     return (smooth / smooth.std()).astype(np.float32)
