@@ -99,7 +99,7 @@ def judge_domains(
                 "task": "domain",
                 "scene": "all scenes",
                 "split": "held-out ground",
-                "per_class": n,
+                "per_class": n or "all",
                 "seed": seed,
             }
             saw = {"window": patches.window, "saw_test_pixels": "no", "leak": 0.0}
