@@ -190,7 +190,7 @@ def simulate_data(options: argparse.Namespace) -> int:
     part = target.with_name(f".{target.name}.part.npz")
     try:
         known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
-        np.savez(part, cube=scene.cube, labels=scene.labels, **known)
+        np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known)
         os.replace(part, target)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -157,13 +157,17 @@ def train(
             optimiser.step()
 
             end = step + 1 == steps
-            if (step + 1) % training.log_every == 0 or end:
+            saves = (step + 1) % training.checkpoint_every == 0 or end
+            logs = (step + 1) % training.log_every == 0 or end
+            if logs or saves:
                 value = float(accelerator.reduce(loss.detach(), "mean"))
+                # Before a checkpoint is written, so that the last one kept is a good one.
                 if not math.isfinite(value):
                     raise InputError(
                         f"{recipe.run_dir}: the loss is {value} at step {step + 1}; lower training.lr or raise "
                         "training.warmup, the last checkpoint is kept"
                     )
+            if logs:
                 every = training.monitor_every * sampler.steps_per_epoch
                 due = every and (end or (step + 1) // every != (step + 1 - training.log_every) // every)
                 checked = (
@@ -191,7 +195,7 @@ def train(
                             board.add_scalar(key, number, step + 1)
                     note = f"loss {value:.3f}" + ("" if math.isnan(knn) else f"  k-NN {knn:.1f} %")
                     advance(step + 1, note)
-            if main and ((step + 1) % training.checkpoint_every == 0 or end):
+            if main and saves:
                 model_state = accelerator.unwrap_model(model).state_dict()
                 state = optimiser.state_dict()
                 save_checkpoint(recipe.run_dir, step + 1, model_state, state, facts, training.keep_checkpoints)

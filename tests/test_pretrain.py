@@ -182,6 +182,12 @@ def test_published_networks_go_through_the_main_job(folder, backbone):
     assert encoder.encode(cube, np.linspace(380, 1020, 40)).shape == (1, 3, encoder.num_features)
 
 
+def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(folder, capsys):
+    assert run(folder, "nan", "training.lr=1e30", "training.warmup=0.0", "training.log_every=100") == 2
+    assert "lower training.lr" in capsys.readouterr().err
+    assert not (folder / "nan" / "step_000012").exists()
+
+
 def test_another_recipe_does_not_resume(folder, capsys):
     assert run(folder, "whole", "training.lr=0.5") == 2
     assert "written with another recipe" in capsys.readouterr().err

@@ -23,6 +23,9 @@ from sslhsi.recipe import Recipe, SceneSource
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 
+# Loaded cubes that are kept between the two passes over them.
+HOLD_BYTES = 2 << 30
+
 Gather = Callable[[Any], list[Any]]
 Progress = Callable[[str, int, int], None]
 
@@ -112,7 +115,8 @@ def _fill(
     mine = [i for i in range(len(sources)) if i % world == rank]
     projector = SpectralProjector(**bands.model_dump())
     problem: InputError | None = None
-    read: dict[int, tuple[Scene, np.ndarray]] = {}
+    read: dict[int, tuple[Scene | None, np.ndarray | None, np.ndarray]] = {}
+    held_bytes = 0
     taken: dict[int, tuple[Scene, Moments, Moments]] = {}
     try:
         for n, i in enumerate(mine):
@@ -126,7 +130,9 @@ def _fill(
             check_bands(scene, own)
             train = projector.fit_mask(scene, ~held)
             fit = own if train is scene.mask else moments(scene.cube, train)
-            read[i] = (scene, held)
+            # Cubes that had to be loaded whole are read again rather than all held at once.
+            held_bytes += 0 if isinstance(scene.cube, np.memmap) else scene.cube.nbytes
+            read[i] = (scene if held_bytes <= HOLD_BYTES else None, scene.mask, held)
             taken[i] = (_light(scene), own, fit)
             if progress:
                 progress(f"read {scene.name}", n + 1, 2 * len(mine))
@@ -144,7 +150,8 @@ def _fill(
     spreads: dict[int, Moments] = {}
     try:
         for n, i in enumerate(mine):
-            scene, held = read.pop(i)
+            kept, mask, held = read.pop(i)
+            scene = kept or open_source(sources[i], recipe.seed).with_(mask=mask)
             entries[i], spreads[i] = _write(scene, held, sources[i], projector, everything[i][1], part, i)
             entries[i]["hash"] = source_hash(sources[i], recipe.seed)
             if progress:

@@ -54,6 +54,16 @@ def test_stored_components_are_the_projectors(make, tmp_path, bands):
         np.testing.assert_allclose(stored.black, zero[0, 0], rtol=1e-3, atol=1e-3)
 
 
+def test_cubes_too_large_to_hold_are_read_twice(make, monkeypatch):
+    monkeypatch.setattr("sslhsi.patches.prepare.HOLD_BYTES", -1)
+    twice = [np.array(a) for a in prepare(make()).arrays]
+    monkeypatch.undo()
+    once = make()
+    other = once.model_copy(update={"corpus": once.corpus.model_copy(update={"cache": once.corpus.cache + "2"})})
+    for a, b in zip(twice, prepare(other).arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_prepared_once_and_anew_when_anything_changes(make, tmp_path):
     first = prepare(make())
     stamp = (first.folder / "manifest.json").stat().st_mtime_ns
