@@ -54,7 +54,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/backbones.py
 
 results: $(READY)
-	$(BIN)/python results/make_results.py $(ARGS)
+	$(BIN)/python results/make_results.py --fresh $(ARGS)
 
 clean:
 	rm -rf $(VENV) corpora runs build *.egg-info

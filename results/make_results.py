@@ -71,7 +71,10 @@ FOLDS = (
 def trained(recipe: str, run: str, *overrides: str) -> tuple[Recipe, Corpus, dict[str, torch.nn.Module]]:
     """A recipe's run, made where it isn't there, and its networks."""
     loaded = load_recipe(RECIPES / f"{recipe}.yaml", [f"output={RUNS / run}", "evaluation.tasks=[]", *overrides])
-    if not (loaded.run_dir / "report.html").is_file():
+    finished = (loaded.run_dir / "report.html").is_file()
+    if finished and (loaded.run_dir / "recipe.yaml").read_text() != loaded.dump():
+        raise InputError(f"{loaded.run_dir}: made by another recipe; run again with --fresh")
+    if not finished:
         pretrain(loaded)
     corpus = prepare(loaded)
     window = loaded.corpus.patches.window

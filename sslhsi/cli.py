@@ -1,4 +1,4 @@
-"""The command line: ``sslhsi data | prepare | pretrain | eval``."""
+"""The command line: ``sslhsi data | prepare | pretrain``."""
 
 from __future__ import annotations
 
@@ -118,7 +118,10 @@ def inspect_data(options: argparse.Namespace) -> int:
             facts = describe(scene)
             if not options.no_png:
                 folder = Path(options.out)
-                folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                except OSError as error:
+                    raise InputError(f"{folder}: can't be written ({error.strerror}); give another --out") from None
                 picture = folder / f"{scene.name}.png"
                 quicklook(scene, picture)
                 facts["quicklook"] = str(picture)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -25,18 +28,26 @@ def save_backbone(
     """Write weights, configuration and projector; nothing in the folder executes code when loaded.
 
     Args:
-        folder: Made if it isn't there.
+        folder: Made anew; an older one of that name is replaced once the new one is whole.
         backbone: The network.
         projector: What brings a camera's bands to the network's input.
         config: ``architecture``, ``options``, ``window``, ``border``, and anything else worth keeping.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    part = folder.with_name(f".{folder.name}.part")
     state = {k: v.detach().contiguous().cpu() for k, v in backbone.state_dict().items()}
-    save_file(state, folder / "model.safetensors")
-    projector.save(folder)
     full = {**config, "in_chans": projector.channels, "num_features": backbone.num_features}
-    (folder / "config.json").write_text(json.dumps(full, indent=2) + "\n")
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        save_file(state, part / "model.safetensors")
+        projector.save(part)
+        (part / "config.json").write_text(json.dumps(full, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(part, folder)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise InputError(f"{folder}: can't be written ({error}); free some space or choose another folder") from None
 
 
 def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:

@@ -29,6 +29,7 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object, set_seed
 
 from sslhsi.backbones.registry import create_backbone
+from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
 from sslhsi.hub import save_backbone
 from sslhsi.objectives.registry import create_objective
@@ -39,7 +40,7 @@ from sslhsi.patches.sampler import DomainSampler
 from sslhsi.probes.judge import Row, judge_run, monitor_accuracy
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
-from sslhsi.training.checkpoint import load_checkpoint, save_checkpoint
+from sslhsi.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
 from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.optimiser import create_optimiser
 from sslhsi.training.progress import progress
@@ -62,6 +63,7 @@ def pretrain(recipe: Recipe) -> Path:
     rank, world = accelerator.process_index, accelerator.num_processes
     with claim_on_main(recipe.run_dir, accelerator):
         say = print_on(accelerator)
+        check_backbone(recipe)
         began = time.perf_counter()
         corpus = prepare(
             recipe, rank=rank, world=world, gather=gather_for(world), progress=None if rank else say_step
@@ -115,6 +117,11 @@ def train(
     same += training.model_dump_json(include=shaping) + recipe.corpus.patches.model_dump_json()
     facts = {"recipe": hash_text(same), "corpus": corpus.key}
     start = 0
+    if training.resume == "never" and checkpoints(recipe.run_dir):
+        raise InputError(
+            f"{recipe.run_dir}: holds checkpoints, and training.resume is never; move the folder away or give "
+            "another output="
+        )
     if training.resume == "auto" and (found := load_checkpoint(recipe.run_dir, facts)):
         start, weights, state = found
         plain.load_state_dict(weights)
@@ -223,6 +230,19 @@ def finish(recipe: Recipe, corpus: Corpus, backbone: torch.nn.Module, untrained:
     for line in report.summary:
         say(line)
     say(f"report: {report.path}")
+
+
+def check_backbone(recipe: Recipe) -> None:
+    """Build the network without memory, so that a wrong name or size is known before any work starts."""
+    bands = recipe.corpus.bands
+    SpectralProjector(**bands.model_dump())
+    with torch.device("meta"):
+        create_backbone(
+            recipe.backbone.name,
+            bands.components or bands.grid,
+            recipe.corpus.patches.window,
+            **{k: v for k, v in recipe.backbone.options.items() if k != "pretrained"},
+        )
 
 
 def hash_text(text: str) -> str:

@@ -9,10 +9,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from sslhsi.hub import load_backbone
@@ -40,15 +42,23 @@ evaluation: {tasks: []}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory) -> Iterator[Path]:
     """A recipe, its prepared corpus, and a run that nothing disturbed."""
+    # The number of threads decides the order of sums; launched processes get one, too.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("job")
     (folder / "recipe.yaml").write_text(RECIPE)
     assert (
         run(folder, "whole", "evaluation.tasks=[domain,pixels]", "evaluation.per_class=[2]", "evaluation.seeds=2")
         == 0
     )
-    return folder
+    yield folder
+    torch.set_num_threads(threads)
+
+
+def corpus_of(folder: Path, run: str, cache: str = "corpora") -> Corpus:
+    return Corpus(folder / cache / json.loads((folder / run / "provenance.json").read_text())["corpus"]["key"])
 
 
 def words(folder: Path, name: str, *more: str) -> list[str]:
@@ -111,7 +121,7 @@ def test_the_backbone_encodes_as_the_corpus_was_seen(folder):
     from sslhsi.scenes.simulated import simulate_domain
 
     encoder = load_backbone(folder / "whole" / "backbone")
-    corpus = Corpus(next((folder / "corpora").iterdir()))
+    corpus = corpus_of(folder, "whole")
     windows = corpus.windows(recipe_patches())
     windows = windows[windows[:, 0] == 0][::7]
     expected = features(encoder.backbone, PatchReader(corpus.arrays, 16), windows)
@@ -193,12 +203,17 @@ def test_another_recipe_does_not_resume(folder, capsys):
     assert "written with another recipe" in capsys.readouterr().err
 
 
+def test_never_resuming_does_not_mix_with_older_checkpoints(folder, capsys):
+    assert run(folder, "whole", "training.resume=never") == 2
+    assert "holds checkpoints" in capsys.readouterr().err
+
+
 def test_two_processes_train_as_one(folder):
     process = launch(folder, "two", f"corpus.cache={folder / 'corpora2'}", processes=2)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     # Each process streamed and wrote its own scenes; the corpus is the one that a single process makes.
-    first, second = (Corpus(next((folder / name).iterdir())) for name in ("corpora", "corpora2"))
+    first, second = corpus_of(folder, "whole"), corpus_of(folder, "two", "corpora2")
     assert first.key == second.key
     for a, b in zip(first.arrays, second.arrays, strict=True):
         np.testing.assert_array_equal(a, b)

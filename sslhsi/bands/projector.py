@@ -219,6 +219,7 @@ class SpectralProjector:
         Returns:
             (H, W, K).
         """
+        check_cube(cube, mask)
         if self.per_scene and raw is None:
             raw = self.scene_moments(cube, mask)
         if raw is not None and not raw.count:
@@ -226,7 +227,9 @@ class SpectralProjector:
         matrix, offset = self.affine(wavelengths, cube.shape[2], raw)
         factor = 1.0 / self.scale if scaled else 1.0
         # Project about the mean spectrum: float32 products then lose nothing to a large offset.
-        shift = (raw.mean if raw else np.asarray(cube[:1], dtype=np.float64).mean(axis=(0, 1))).astype(np.float32)
+        shift = raw.mean if raw else np.asarray(cube[:1], dtype=np.float64).mean(axis=(0, 1))
+        # A pixel that is not finite must spoil no other.
+        shift = np.where(np.isfinite(shift), shift, 0.0).astype(np.float32)
         constant = ((shift @ matrix + offset) * factor).astype(np.float32)
         weights = (matrix * factor).astype(np.float32)
         if out is None:
@@ -238,7 +241,12 @@ class SpectralProjector:
 
     def scene_moments(self, cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:
         """All that the map of a scene needs to know of it."""
-        return moments(cube, mask, noise=self.quiet if self.denoise else 0.0)
+        found = moments(cube, None if mask is None else mask.astype(bool), noise=self.quiet if self.denoise else 0.0)
+        if found.count and not np.isfinite(found.covariance).all():
+            raise InputError("the cube holds values that are not finite; give a mask that leaves those pixels out")
+        if found.noise is not None and not found.noise.any():
+            raise InputError("neighbouring pixels of the cube do not differ, so that there is no noise to whiten")
+        return found
 
     def state(self) -> dict[str, Any]:
         """Settings and provenance, as plain JSON values."""
@@ -273,6 +281,16 @@ class SpectralProjector:
             raise InputError(f"{folder}: not a saved projector ({error}); give a folder that holds one") from None
         projector.pixels = pixels
         return projector
+
+
+def check_cube(cube: np.ndarray, mask: np.ndarray | None = None) -> None:
+    """Refuse what is no (H, W, B) cube of real numbers, or a mask that doesn't lie on it."""
+    if cube.ndim != 3 or 0 in cube.shape:
+        raise InputError(f"a cube must be (height, width, bands), not {cube.shape}")
+    if cube.dtype.kind not in "biuf":
+        raise InputError(f"a cube must hold real numbers, not {cube.dtype}")
+    if mask is not None and mask.shape != cube.shape[:2]:
+        raise InputError(f"the mask is {mask.shape}, the cube is {cube.shape[:2]}")
 
 
 def noise_whitening(covariance: np.ndarray, power: float) -> np.ndarray:

@@ -30,6 +30,8 @@ def band_positions(wavelengths: np.ndarray | None, bands: int, align: str, where
     wavelengths = np.asarray(wavelengths, dtype=np.float64).ravel()
     if wavelengths.size != bands:
         raise InputError(f"{where}: {wavelengths.size} wavelengths for {bands} bands")
+    if not np.isfinite(wavelengths).all():
+        raise InputError(f"{where}: wavelengths must be finite numbers in nanometres")
     return wavelengths
 
 

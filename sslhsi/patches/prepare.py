@@ -210,7 +210,7 @@ def check_bands(scene: Scene, raw: Moments) -> None:
             f"scene {scene.name!r} ({scene.source}): {where} values that are not finite or too large; "
             "mask those pixels or give drop_bands"
         )
-    constant = np.flatnonzero(np.diag(raw.covariance) <= 1e-12 * np.maximum(1.0, raw.mean**2))
+    constant = np.flatnonzero(np.diag(raw.covariance) <= 1e-12 * raw.mean**2)
     if constant.size:
         raise InputError(
             f"scene {scene.name!r} ({scene.source}): bands {_ranges(constant)} are constant; "
@@ -237,7 +237,9 @@ def _write(
     mask = np.ones(scene.cube.shape[:2], dtype=bool) if scene.mask is None else scene.mask
     shape = (*scene.cube.shape[:2], projector.channels)
     components = np.lib.format.open_memmap(folder / f"{file}.components.npy", "w+", np.float16, shape)
-    projector.transform(scene.cube, scene.wavelengths, raw=own, out=components, scaled=True)
+    with np.errstate(over="ignore", invalid="ignore"):
+        projector.transform(scene.cube, scene.wavelengths, raw=own, out=components, scaled=True)
+    neutralise(components, mask)
     components.flush()
     np.save(folder / f"{file}.mask.npy", mask)
     np.save(folder / f"{file}.held.npy", held)
@@ -261,6 +263,20 @@ def _write(
         "black": (offset / projector.scale).tolist(),
     }
     return entry, moments(components, mask)
+
+
+def neutralise(components: np.ndarray, mask: np.ndarray) -> None:
+    """Set background that no spectrum could be (no-data values, NaN) to zero, the mean of a centred space.
+
+    Windows may hold some background; a no-data value of -9999 in them would drown everything else. Real
+    background, such as a tray, stays as it is.
+    """
+    if mask.all():
+        return
+    bound = 10 * float(np.abs(components[mask].astype(np.float32)).max())
+    with np.errstate(invalid="ignore"):
+        wild = ~mask & ~(np.abs(components) <= bound).all(axis=2)
+    components[wild] = 0
 
 
 def _raise_together(problem: InputError | None, gather: Gather) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projector import SpectralProjector, check_cube
 from sslhsi.errors import InputError
 from sslhsi.patches.reader import PatchReader
 from sslhsi.probes.features import features
@@ -83,8 +83,8 @@ class Encoder:
             # Reflection at a border reaches back as far as the window sticks out.
             top, bottom = min(top, max(0, height - self.window)), max(bottom, min(height, self.window))
             strip = self.projector.transform(cube[top:bottom], wavelengths, raw=raw, scaled=True)
-            # Through float16, as the corpus stores it, so that features here and there are the same.
-            reader = PatchReader([strip.astype(np.float16)], self.window, device=self.device, resident=True)
+            stored = self._stored(strip)
+            reader = PatchReader([stored], self.window, device=self.device, resident=True)
             grid = np.stack(np.meshgrid(some - top, columns, indexing="ij"), -1).reshape(-1, 2)
             windows = np.column_stack([np.zeros(len(grid), np.int64), grid])
             found = features(self.backbone, reader, windows, batch_size)
@@ -102,18 +102,30 @@ class Encoder:
     ) -> np.ndarray:
         """(n, D) features of the windows around (n, 2) pixels, reflected at the border."""
         cube, wavelengths, raw = self._check(cube, wavelengths, mask)
-        projected = np.empty((*cube.shape[:2], self.projector.channels), dtype=np.float16)
-        self.projector.transform(cube, wavelengths, raw=raw, out=projected, scaled=True)
+        if not len(pixels):
+            return np.zeros((0, self.num_features), dtype=np.float32)
+        projected = self._stored(self.projector.transform(cube, wavelengths, raw=raw, scaled=True))
         corners = np.asarray(pixels, dtype=np.int64) - self.window // 2
         windows = np.column_stack([np.zeros(len(corners), np.int64), corners])
         reader = PatchReader([projected], self.window, device=self.device)
         return features(self.backbone, reader, windows, batch_size)
 
+    @staticmethod
+    def _stored(components: np.ndarray) -> np.ndarray:
+        """Through float16, as the corpus stores it, so that features here and there are the same."""
+        # Beyond this float16 has no numbers; pixels that were not finite before stay what they are.
+        if np.nanmax(np.abs(components), initial=0.0) > np.finfo(np.float16).max:
+            raise InputError(
+                "the cube's values are far beyond those that the backbone was fitted on; bring it to the same unit "
+                "(reflectance or digital numbers)"
+            )
+        return components.astype(np.float16)
+
     def _check(self, cube: np.ndarray, wavelengths: Any, mask: np.ndarray | None) -> tuple[np.ndarray, Any, Any]:
         """The arguments, and the scene's moments where the projection needs them."""
         cube = np.asanyarray(cube)
-        if cube.ndim != 3:
-            raise InputError(f"a cube must be (height, width, bands), not {cube.shape}")
+        mask = None if mask is None else np.asarray(mask)
+        check_cube(cube, mask)
         if wavelengths is not None:
             wavelengths = np.asarray(wavelengths, dtype=np.float64)
         raw = self.projector.scene_moments(cube, mask) if self.projector.per_scene else None

@@ -47,6 +47,8 @@ class Scene:
 
     def __post_init__(self) -> None:
         where = f"scene {self.name!r}" + (f" ({self.source})" if self.source else "")
+        if not isinstance(self.cube, np.ndarray):
+            raise InputError(f"{where}: a cube must be a NumPy array, not {type(self.cube).__name__}")
         if self.cube.ndim != 3 or 0 in self.cube.shape:
             raise InputError(f"{where}: a cube must be (height, width, bands), not {self.cube.shape}")
         if self.cube.dtype.kind not in "biuf":

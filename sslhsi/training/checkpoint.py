@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sslhsi.errors import InputError
 
-STEP = re.compile(r"step_(\d{6,})$")
+STEP = re.compile(r"step_(\d{6,})")
 
 
 def save_checkpoint(
@@ -97,7 +97,7 @@ def checkpoints(run: Path) -> list[Path]:
     """Checkpoint folders, oldest first."""
     if not run.is_dir():
         return []
-    return sorted((p for p in run.iterdir() if STEP.search(p.name)), key=lambda p: int(p.name[5:]))
+    return sorted((p for p in run.iterdir() if STEP.fullmatch(p.name)), key=lambda p: int(p.name[5:]))
 
 
 def file_hash(path: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import fcntl
+import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(f".{path.name}.part")
     try:
-        part.write_text(text, encoding="utf-8")
+        # Line ends are the text's own: a table's are those of CSV.
+        part.write_text(text, encoding="utf-8", newline="")
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -51,12 +53,11 @@ def write_text(path: Path, text: str) -> None:
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
     """Write a CSV whole or not at all; with the union of the rows' columns where none are given."""
     columns = list(columns) or list(dict.fromkeys(key for row in rows for key in row))
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(part, path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
