@@ -63,10 +63,23 @@ def pixel_tables(rows: Sequence[Row]) -> Iterable[str]:
             # The untrained network of the honest condition, whose projection never saw the scene either.
             columns.append(("random weights", {"pretraining": CONDITIONS[2], "method": "random weights"}))
             columns.append(("raw spectra", {"pretraining": CONDITIONS[2], "method": "raw spectra"}))
-            yield f"{title}, window {mine[0]['window']}:"
+            yield f"{title}, window {mine[0]['window']}. {tally([r for r in mine if r.get('probe') == probe])}"
             yield table(mine, {"probe": probe}, columns)
         if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note")}):
             yield "\n".join(noted)
+
+
+def tally(rows: Sequence[Row]) -> str:
+    """How often features pretrained on all but the scene beat what needs no pretraining, by mean OA."""
+    mine = [r for r in rows if r["pretraining"] == CONDITIONS[2]]
+
+    def mean(protocol: str, method: str) -> float:
+        return fmean(float(r["oa"]) for r in mine if r["protocol"] == protocol and r["method"] == method)
+
+    protocols = list(dict.fromkeys(r["protocol"] for r in mine))
+    wins = {m: sum(mean(p, "pretrained") > mean(p, m) for p in protocols) for m in ("random weights", "raw spectra")}
+    counted = " and ".join(f"{name} in {count}" for name, count in wins.items())
+    return f"Pretrained on all but the scene beats {counted} of {len(protocols)} settings."
 
 
 def patch_tables(rows: Sequence[Row]) -> Iterable[str]:
