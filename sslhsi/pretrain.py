@@ -16,7 +16,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,10 @@ def train(
     model.train()
     clock, done = time.perf_counter(), start
     title = f"{recipe.name}: step" if not start else f"{recipe.name}: resumed at {start}, step"
-    with progress(title, steps, start, show=main) as advance:
+    with progress(title, steps, start, show=main) as advance, ExitStack() as closing_time:
+        for log in (metrics, board):
+            if log:
+                closing_time.callback(log.close)
         for step in range(start, steps):
             # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
             torch.manual_seed(hash_seed(recipe.seed, step, rank))
@@ -206,9 +209,6 @@ def train(
                 model_state = accelerator.unwrap_model(model).state_dict()
                 state = optimiser.state_dict()
                 save_checkpoint(recipe.run_dir, step + 1, model_state, state, facts, training.keep_checkpoints)
-    if metrics and board:
-        metrics.close()
-        board.close()
 
 
 def finish(recipe: Recipe, corpus: Corpus, backbone: torch.nn.Module, untrained: torch.nn.Module, say: Any) -> None:
