@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from sslhsi import __version__
+from sslhsi.commands import data, job
 from sslhsi.errors import InputError
 
-# Imports of torch and readers are inside the commands, so that --help answers at once.
+# In the order in which a user meets them.
+COMMANDS = (data, job)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,178 +43,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"sslhsi {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    data = commands.add_parser("data", help="look at cubes; list and download public scenes")
-    actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
-
-    inspect = actions.add_parser(
-        "inspect",
-        help="print what a file holds and draw a quick look",
-        epilog="example: sslhsi data inspect my_cubes/*.hdr --out looks",
-    )
-    inspect.add_argument("paths", nargs="+", metavar="PATH", help="a cube in any supported format")
-    inspect.add_argument("--cube", help="variable that holds the cube")
-    inspect.add_argument("--labels", help="file or variable that holds the ground truth")
-    inspect.add_argument("--out", default=".", help="folder for the quick-look PNGs (default: here)")
-    inspect.add_argument("--no-png", action="store_true", help="print only")
-    inspect.add_argument("--json", action="store_true", help="print JSON")
-    inspect.set_defaults(run=inspect_data)
-
-    listing = actions.add_parser("list", help="public scenes that can be downloaded, and simulated domains")
-    listing.add_argument("--json", action="store_true", help="print JSON")
-    listing.set_defaults(run=list_data)
-
-    get = actions.add_parser(
-        "get", help="download a public scene", epilog="example: sslhsi data get pavia_university --to scenes"
-    )
-    get.add_argument("name", help="as sslhsi data list prints it")
-    get.add_argument("--to", default="scenes", help="folder (default: scenes)")
-    get.set_defaults(run=get_data)
-
-    simulate = actions.add_parser(
-        "simulate",
-        help="a stand-in cube on a real label map, for a scene whose cube is not at hand",
-        epilog="example: sslhsi data simulate PaviaU_gt.mat --bands 103 --out stand-in-pavia.npz",
-    )
-    simulate.add_argument("labels", help="file with the label map")
-    simulate.add_argument("--bands", type=int, default=103)
-    simulate.add_argument("--difficulty", type=float, default=1.0, help="overlap of the classes (default: 1)")
-    simulate.add_argument("--seed", type=int, default=0)
-    simulate.add_argument("--out", required=True, help=".npz file; its name will begin with stand-in")
-    simulate.set_defaults(run=simulate_data)
-
-    prepare = commands.add_parser("prepare", help="prepare a recipe's corpus and stop")
-    prepare.add_argument("recipe")
-    prepare.add_argument("overrides", nargs="*", metavar="key=value")
-    prepare.set_defaults(run=prepare_corpus)
-
-    train = commands.add_parser(
-        "pretrain",
-        help="run a recipe on this process (accelerate launch sslhsi/pretrain.py for many)",
-        epilog="example: sslhsi pretrain recipes/simclr_multidomain.yaml training.steps=1000",
-    )
-    train.add_argument("recipe")
-    train.add_argument("overrides", nargs="*", metavar="key=value")
-    train.set_defaults(run=run_pretrain)
+    for command in COMMANDS:
+        command.add(commands)
     return parser
-
-
-def inspect_data(options: argparse.Namespace) -> int:
-    from sslhsi.report.quicklook import quicklook
-    from sslhsi.scenes.inspect_scene import describe
-    from sslhsi.scenes.read import read_scene
-
-    # What a reader assumed, converted or dropped is worth knowing here.
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger().setLevel(logging.WARNING)
-    logging.getLogger("sslhsi").setLevel(logging.INFO)
-    found: list[dict[str, Any]] = []
-    failed = 0
-    for path in options.paths:
-        try:
-            scene = read_scene(path, cube=options.cube, labels=options.labels)
-            facts = describe(scene)
-            if not options.no_png:
-                folder = Path(options.out)
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise InputError(f"{folder}: can't be written ({error.strerror}); give another --out") from None
-                picture = folder / f"{scene.name}.png"
-                quicklook(scene, picture)
-                facts["quicklook"] = str(picture)
-        except InputError as error:
-            # One bad file among many must not hide what the others hold.
-            failed = 2
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        found.append(facts)
-        if not options.json:
-            print(path)
-            for key, value in facts.items():
-                print(f"  {key:<16} {_plain(value)}")
-    if options.json:
-        print(json.dumps(found, indent=1, default=str))
-    return failed
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict) and value.keys() == {"label", "name", "pixels"}:
-        return f"{value['label']} {value['name']} ({value['pixels']})"
-    if isinstance(value, dict):
-        return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) or "-"
-    if isinstance(value, (list, tuple)):
-        return ", ".join(_plain(v) for v in value) or "-"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return "-" if value is None else str(value)
-
-
-def list_data(options: argparse.Namespace) -> int:
-    from sslhsi.scenes.catalog import list_catalog
-    from sslhsi.scenes.simulated import DOMAINS
-
-    entries = list_catalog()
-    if options.json:
-        print(json.dumps([vars(e) for e in entries], indent=1, default=str))
-        return 0
-    for entry in entries:
-        size = f"{entry.height}x{entry.width}x{entry.bands}"
-        print(f"{entry.name:<18} {entry.sensor:<9} {size:<14} {len(entry.classes):>2} classes  {entry.title}")
-    print(f"simulated, no download: {', '.join(DOMAINS)}")
-    return 0
-
-
-def get_data(options: argparse.Namespace) -> int:
-    from sslhsi.scenes.download import fetch
-
-    for path in fetch(options.name, options.to):
-        print(path)
-    return 0
-
-
-def simulate_data(options: argparse.Namespace) -> int:
-    import numpy as np
-
-    from sslhsi.scenes.read import read_labels
-    from sslhsi.scenes.stand_in import stand_in
-
-    target = Path(options.out)
-    if target.suffix != ".npz":
-        raise InputError(f"{target}: a stand-in is written as .npz; end the name so")
-    if not target.name.startswith("stand-in"):
-        # Whatever reads the file names the scene after it; a stand-in must not pass for the real one.
-        target = target.with_name(f"stand-in-{target.name}")
-    name = Path(options.labels).stem
-    labels = read_labels(options.labels)
-    scene = stand_in(labels, name=name, bands=options.bands, seed=options.seed, difficulty=options.difficulty)
-    part = target.with_name(f".{target.name}.part.npz")
-    try:
-        known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
-        np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known)
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{target}: can't be written ({error.strerror}); choose another folder") from None
-    print(f"{target}: {scene.name}, {scene.height}x{scene.width}x{scene.bands}, simulated on a real label map")
-    return 0
-
-
-def prepare_corpus(options: argparse.Namespace) -> int:
-    from sslhsi.patches.prepare import prepare
-    from sslhsi.recipe import load_recipe
-
-    recipe = load_recipe(options.recipe, options.overrides)
-    corpus = prepare(recipe, progress=lambda what, done, total: print(f"{done}/{total}: {what}", file=sys.stderr))
-    corpus.windows(recipe.corpus.patches)
-    print(corpus.folder)
-    return 0
-
-
-def run_pretrain(options: argparse.Namespace) -> int:
-    from sslhsi.pretrain import main as pretrain
-
-    return pretrain([options.recipe, *options.overrides])
 
 
 if __name__ == "__main__":
