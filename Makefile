@@ -16,15 +16,18 @@ LAUNCH = $(BIN)/accelerate launch --num_processes $(PROCESSES) --num_machines 1 
 RECIPE ?= recipes/simclr_multidomain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test lint format bench results clean
+.PHONY: help setup pretrain test look lint format bench results docs wheel-check clean
 
 help:
 	@echo "make pretrain   set everything up and run the main job (RECIPE=..., ARGS='key=value ...')"
 	@echo "make test       set everything up and pass the tests"
+	@echo "make look       both report pages in headless Chromium, phone and desktop: pictures in runs/look"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff tidy the code"
 	@echo "make results    regenerate results/ from the real scenes (SSLHSI_DATA must name their folder)"
 	@echo "make bench      speed and memory, as ratios against a peer"
+	@echo "make docs       build the site into site/"
+	@echo "make wheel-check   build the wheel and use it in an empty environment (RUN=..., SSLHSI_DATA)"
 	@echo "make clean      remove the virtual environment, corpora and runs"
 
 setup: $(READY)
@@ -41,6 +44,10 @@ pretrain: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
 
+look: $(READY)
+	@$(BIN)/python tests/report/browser.py
+	SSLHSI_LOOK=runs/look $(BIN)/python -m pytest tests/report/test_browser.py
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,5 +63,18 @@ bench: $(READY)
 results: $(READY)
 	$(BIN)/python results/make_results.py --fresh $(ARGS)
 
+docs: $(VENV)/.docs-ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
+	@echo site/index.html
+
+$(VENV)/.docs-ready: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+# A finished run whose corpus holds neither NEON, AVIRIS-NG nor Salinas-A; make results leaves this one.
+RUN ?= runs/results/pixel-only-muufl
+wheel-check: $(READY)
+	$(BIN)/python tests/check_wheel.py $(RUN) $(ARGS)
+
 clean:
-	rm -rf $(VENV) corpora runs build *.egg-info
+	rm -rf $(VENV) site corpora runs build *.egg-info

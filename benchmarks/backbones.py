@@ -2,7 +2,8 @@
 
     python benchmarks/backbones.py                        # CPU or GPU, whichever there is
     python benchmarks/backbones.py --quick                # seconds, only to see that it works
-    python benchmarks/backbones.py --networks hybridsn ainet --compile all
+    python benchmarks/backbones.py --compile all          # with torch.compile, minutes more; on a GPU, too
+    python benchmarks/backbones.py --networks hybridsn ainet --compile hybridsn
     python benchmarks/backbones.py --clock process --threads 1     # on a CPU that others use too
 
 Plain means float32, eager, torch's own layers (``torch.nn.Conv3d``). The other settings use the
@@ -10,6 +11,8 @@ network as this package builds it: with the equal rewrites of `sslhsi/backbones/
 ("rewritten"), then channels-last, bfloat16 by autocast, both, and torch.compile. All settings of a
 network run in turn, round after round, and the median of the rounds counts; emulated bfloat16 is
 timed once, and not at all on large networks. A training step is forward, backward and an SGD step.
+A network that torch.compile can't compile here, for want of a C++ compiler, say, has no row for it; the
+reason stands below the table.
 ``--clock process`` counts the seconds that this process computed instead of those that passed.
 Writes results/backbones/DEVICE.csv and .md.
 """
@@ -131,12 +134,17 @@ def measure(
     budget: float,
     quick: bool,
     clock: Callable[[], float],
-) -> list[dict]:
-    """All settings of one network, as rows of the table; stops after ``budget`` seconds per mode."""
+) -> tuple[list[dict], dict[str, str]]:
+    """All settings of one network, as rows of the table; stops after ``budget`` seconds per mode.
+
+    Returns:
+        The rows, and what has none: setting -> why.
+    """
     bands, window, cpu_batch, gpu_batch = CASES[name]
     batch = 2 if quick else gpu_batch if device.type == "cuda" else cpu_batch
     torch.manual_seed(0)
     original = create_backbone(name, bands, window).to(device)
+    skipped: dict[str, str] = {}
     x = torch.randn(batch, bands, window, window, device=device)
     safe = fastest_safe_setting(original, device)
     rewritten = device.type == "cpu" and any(isinstance(layer, Conv3d) for layer in original.modules())
@@ -165,8 +173,16 @@ def measure(
     for mode in ("forward", "train"):
         times: dict[str, list[float]] = {setting: [] for setting in timed}
         once = set()
-        for setting in timed:
-            first = seconds(timed[setting][mode], device, clock)  # warms up, compiles
+        for setting in list(timed):
+            try:
+                first = seconds(timed[setting][mode], device, clock)  # warms up, compiles
+            except Exception as error:
+                if not SETTINGS[setting][2]:
+                    raise
+                # A compiler fails in many ways, each with an error of its own.
+                skipped[setting] = f"not compiled here: {str(error).strip().splitlines()[0][:120]}"
+                del timed[setting], times[setting]
+                continue
             if SETTINGS[setting][1] and emulated:
                 times[setting].append(first)
                 once.add(setting)
@@ -192,7 +208,8 @@ def measure(
                     "default": "yes" if chosen and not (rewritten and setting == PLAIN) else "",
                 }
             )
-    return rows
+    # A network that compiles in one mode alone has no row for the other, nor for this one.
+    return [row for row in rows if row["setting"] not in skipped], skipped
 
 
 def machine(device: torch.device) -> str:
@@ -213,7 +230,7 @@ def machine(device: torch.device) -> str:
     return "; ".join([*filter(None, parts), f"torch {torch.__version__}"])
 
 
-def write(rows: list[dict], folder: Path, device: torch.device, clock: str) -> None:
+def write(rows: list[dict], skipped: list[str], folder: Path, device: torch.device, clock: str) -> None:
     """Write the CSV and the page, each at once."""
     folder.mkdir(parents=True, exist_ok=True)
     table = folder / f"{device.type}.csv"
@@ -244,6 +261,8 @@ def write(rows: list[dict], folder: Path, device: torch.device, clock: str) -> N
             f"| {row['samples_per_second']:,.1f} | {row['ratio']:.2f} "
             f"| {train['samples_per_second']:,.1f} | {mark}{train['ratio']:.2f}{mark} |"
         )
+    if skipped:
+        lines += ["", *(f"- {line}" for line in skipped)]
     page = folder / f"{device.type}.md"
     page.with_suffix(".md.tmp").write_text("\n".join(lines) + "\n")
     os.replace(page.with_suffix(".md.tmp"), page)
@@ -267,18 +286,22 @@ def main(arguments: list[str] | None = None) -> None:
     device = torch.device(args.device)
     clock = time.process_time if args.clock == "process" and device.type == "cpu" else time.perf_counter
     rows: list[dict] = []
+    left_out: list[str] = []
     print(machine(device), flush=True)
     for name in names:
         compiled = "all" in args.compile or name in args.compile
-        new = measure(name, device, compiled, rounds, args.budget, args.quick, clock)
+        new, skipped = measure(name, device, compiled, rounds, args.budget, args.quick, clock)
         for row in new:
             print(
                 f"{name:14s} {row['mode']:8s} {row['setting']:24s} {row['samples_per_second']:>12,.1f}/s "
                 f"x{row['ratio']:.2f} ({row['rounds']}) {'<- default' if row['default'] else ''}",
                 flush=True,
             )
+        for setting, why in skipped.items():
+            left_out.append(f"{name}, {setting}: {why}")
+            print(left_out[-1], flush=True)
         rows += new
-    write(rows, args.out, device, args.clock)
+    write(rows, left_out, args.out, device, args.clock)
 
 
 if __name__ == "__main__":

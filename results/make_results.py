@@ -1,12 +1,11 @@
 """Measure every table under results/ anew: `make results`.
 
 Pretrains on the real scenes under SSLHSI_DATA, judges pretrained, random-weights and raw-spectra
-features on identical splits, and writes one CSV per part and results/README.md. Parts that are whole are
-skipped, so that an interrupted run goes on where it stopped; --fresh measures them again.
+features on identical splits, and writes one CSV per part, results/README.md and the comparison page
+results/label_efficiency.html. What is measured is skipped, so that an interrupted run goes on where it
+stopped; --fresh measures again. Parts may run side by side, each in a process of its own.
 
     python results/make_results.py [--fresh] [part ...]
-
-Parts: domains, types, indian_pines, indian_pines_field, small_scenes.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import label_series
 import numpy as np
-import rasterio
 import torch
 
 from sslhsi.backbones.registry import create_backbone
@@ -29,7 +28,6 @@ from sslhsi.errors import InputError
 from sslhsi.hub import load_backbone
 from sslhsi.patches.corpus import Corpus
 from sslhsi.patches.prepare import prepare
-from sslhsi.patches.protocols import dase_maps
 from sslhsi.patches.reader import PatchReader
 from sslhsi.patches.splits import Split, split
 from sslhsi.pretrain import pretrain
@@ -57,7 +55,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "pixel": (),
     "field": (
         "corpus.bands.denoise=1.0", "corpus.bands.quiet=1.0", "backbone.options.radii=[1,6]",
-        "views.scaling=0.1", "views.offset=0.2", "views.dropout=0.1",
+        "views.offset=0.2", "views.alike_share=1.0", "training.lr=0.002",
     ),
 }  # fmt: skip
 # Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.
@@ -94,8 +92,7 @@ def protocols(scene: Scene, window: int) -> dict[str, Callable[[int], Split]]:
         for n in LABELLED[scene.name]
     }
     if scene.name == "indian_pines_8bit":
-        with rasterio.open(Path(os.environ["SSLHSI_DATA"]) / "indian-pines" / "indianpines_ts.tif") as file:
-            train, test = dase_maps(file.read(1), labels)
+        train, test = label_series.dase(labels)
         masks = {"train_mask": train, "test_mask": test}
         found["DASE, all"] = functools.partial(one, labels, "given", window, None, **masks)
         for n in LABELLED[scene.name]:
@@ -128,6 +125,18 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[list[Row]
             chosen = protocols(scene, config["window"])
             rows = judge_pixels(encoders, scene, chosen, seeds=SEEDS, k=20, saw=saw, raw=not saw)
             yield [{"recipe": variant, "pretraining": condition, "corpus": corpus.key, **row} for row in rows]
+
+
+def without(name: str | None) -> Encoder:
+    """The pixel recipe's backbone, pretrained on all scenes, or on all but one."""
+    override = f"corpus.leave_out=[{name}]" if name else "seed=0"
+    trained("simclr_real_scenes_pixel", f"pixel-without-{name}" if name else "pixel-all", override)
+    return load_backbone(RUNS / (f"pixel-without-{name}" if name else "pixel-all") / "backbone")
+
+
+def pixel_scene(name: str) -> Scene:
+    sources = corpus_sources(load_recipe(RECIPES / "simclr_real_scenes_pixel.yaml").corpus)
+    return open_source(next(s for s in sources if s.name == name), 0)
 
 
 def types() -> Iterator[list[Row]]:
@@ -186,26 +195,33 @@ def measure(part: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    known = [*PARTS, *label_series.PARTS]
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(known))
     parser.add_argument("--fresh", action="store_true", help="pretrain and measure again")
     options = parser.parse_args()
-    if unknown := set(options.parts) - set(PARTS):
-        parser.error(f"unknown part {unknown.pop()!r}; known are {', '.join(PARTS)}")
+    if unknown := set(options.parts) - set(known):
+        parser.error(f"unknown part {unknown.pop()!r}; known are {', '.join(known)}")
     if not os.environ.get("SSLHSI_DATA"):
         print("error: SSLHSI_DATA must name the folder of the real scenes (README: Real scenes)", file=sys.stderr)
         return 2
     if options.fresh:
         shutil.rmtree(RUNS, ignore_errors=True)
     try:
-        for part in options.parts or PARTS:
-            if options.fresh or not (HERE / f"{part}.csv").is_file():
+        for part in options.parts or known:
+            target = HERE / f"{part}.csv"
+            if options.fresh:
+                target.unlink(missing_ok=True)
+            if part in label_series.PARTS:
+                label_series.measure(part, target, without, pixel_scene)
+            elif not target.is_file():
                 measure(part)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     from page import write_page
 
-    write_page(HERE, {part: read_rows(HERE / f"{part}.csv") for part in PARTS})
+    write_page(HERE, {part: read_rows(HERE / f"{part}.csv") for part in known})
+    label_series.write_label_page(HERE, without, pixel_scene)
     return 0
 
 

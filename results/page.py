@@ -38,12 +38,22 @@ of the rest, which is why a linear probe on it falls below chance there."""
 TYPES = """Airport, beach or urban: the scenes of a fold are left out, whole, of pretraining and of the probes'
 training."""
 
+LABELS = """5 to 30 training samples per class. The networks are those of the pixel recipe, pretrained on all scenes
+but the one they are judged on; *from scratch* is supervised training of the same network from random weights. 10
+seeds, fine-tuning 3. Every row, with its intervals and both leak figures, is in the `labels_*.csv` files; the
+curves are in [curves](curves), and `label_efficiency.html` compares the methods, with maps and splits. Real scenes,
+8-bit scenes and stand-ins have tables of their own."""
+METHODS = ("raw spectra", "random weights", "pretrained", "from scratch")
+PROBES = ("SVM", "k-NN", "linear", "fine-tune")
+
 
 def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
     """Write README.md into the folder of results."""
     blocks = [INTRO]
     for part in ("indian_pines", "indian_pines_field", "small_scenes"):
         blocks += pixel_tables(parts.get(part, ()))
+    if labelled := [row for part, rows in parts.items() if part.startswith("labels_") for row in rows]:
+        blocks += ["## Label efficiency", LABELS, *label_tables(labelled)]
     if parts.get("domains"):
         blocks += ["## Patches by domain", DOMAINS]
         blocks += patch_tables(parts["domains"])
@@ -66,6 +76,20 @@ def pixel_tables(rows: Sequence[Row]) -> Iterable[str]:
             yield f"{title}, window {mine[0]['window']}. {tally([r for r in mine if r.get('probe') == probe])}"
             yield table(mine, {"probe": probe}, columns)
         if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note")}):
+            yield "\n".join(noted)
+
+
+def label_tables(rows: Sequence[Row]) -> Iterable[str]:
+    """A table per scene: a line per protocol, a column per method and probe."""
+    for scene in dict.fromkeys(r["scene"] for r in rows):
+        mine = [r for r in rows if r["scene"] == scene]
+        kind = mine[0]["kind"]
+        yield f"### {scene}" + ("" if kind in ("real", scene.split(":")[0]) else f" ({kind})")
+        pairs = sorted(
+            {(r["method"], r["probe"]) for r in mine}, key=lambda p: (METHODS.index(p[0]), PROBES.index(p[1]))
+        )
+        yield table(mine, {}, [(f"{method}, {probe}", {"method": method, "probe": probe}) for method, probe in pairs])
+        if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note") and not r.get("oa")}):
             yield "\n".join(noted)
 
 
@@ -116,7 +140,8 @@ def table(rows: Sequence[Row], where: Row, columns: Sequence[tuple[str, Row]]) -
         best = max(fmean(values) for values in found if values)
         leaks = [float(r["leak"]) for r in rows if r["protocol"] == protocol and r.get("leak")]
         cells = [_cell(values, best) for values in found]
-        lines.append(f"| {protocol} | {100 * fmean(leaks):.0f} % | " + " | ".join(cells) + " |")
+        leak = f"{100 * fmean(leaks):.0f} %" if leaks else "?"
+        lines.append(f"| {protocol} | {leak} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,16 @@
-"""Self-supervised, cross-domain pretraining for hyperspectral images."""
+"""Self-supervised, cross-domain pretraining for hyperspectral images.
+
+Importing this package also makes its networks known to timm, ``timm.create_model("hybridsn", in_chans=30)``,
+whichever of the two is imported first; neither timm nor torch is imported for that.
+"""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -27,7 +36,33 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     # On first use, so that `sslhsi --help` does not wait for torch.
     if name in _HOMES:
-        from importlib import import_module
-
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'sslhsi' has no attribute {name!r}")
+
+
+class _WhenTimmIsImported(MetaPathFinder):
+    """Lets Python find timm as ever, and imports the networks, which enter timm's table, right behind it."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname != "timm":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec("timm")
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def run_and_register(module: Any) -> None:
+            run(module)
+            # Not in the middle of a module of theirs that asks for timm itself.
+            if not {"sslhsi.backbones.base", "sslhsi.backbones.timm_backbone"} & sys.modules.keys():
+                import_module("sslhsi.backbones.registry")
+
+        spec.loader.exec_module = run_and_register  # type: ignore[method-assign]
+        return spec
+
+
+if "timm" in sys.modules:
+    import_module("sslhsi.backbones.registry")
+else:
+    sys.meta_path.insert(0, _WhenTimmIsImported())

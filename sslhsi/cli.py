@@ -1,4 +1,4 @@
-"""The command line: ``sslhsi data | prepare | pretrain``."""
+"""The command line: ``sslhsi data | prepare | pretrain | eval | publish | export | completion``."""
 
 from __future__ import annotations
 
@@ -8,17 +8,40 @@ import sys
 from collections.abc import Sequence
 
 from sslhsi import __version__
-from sslhsi.commands import data, job
+from sslhsi.commands import compare, completion, data, encode, evaluate, export, job, publish
 from sslhsi.errors import InputError
 
 # In the order in which a user meets them.
-COMMANDS = (data, job)
+COMMANDS = (data, job, evaluate, compare, publish, encode, export, completion)
+
+EPILOG = """\
+from cubes to a map, and on to others:
+
+  sslhsi data inspect my_cubes/*.hdr --out looks     what the files hold, and a picture of each
+  sslhsi data get pavia_university                   or a public scene; data list names them
+  sslhsi prepare mine.yaml                           bring the recipe's scenes into one spectral space
+  sslhsi pretrain mine.yaml                          train and judge: runs/mine/report.html
+  sslhsi eval linear runs/mine field.mat --labels gt.mat   beside random weights and raw spectra
+  sslhsi compare runs/a runs/b                       side by side, on one page
+  sslhsi publish runs/mine published/mine            what others load, with its model card
+  sslhsi encode published/mine field.hdr out.tif     features of any camera's cube, for QGIS
+  sslhsi export published/mine mine.onnx             for programs without Python
+
+in Python:
+
+  encoder = sslhsi.load_backbone("published/mine")
+  features = encoder.encode(scene.cube, scene.wavelengths)
+
+on many GPUs: accelerate launch -m sslhsi.pretrain mine.yaml
+sslhsi COMMAND --help shows each command's options and examples.
+exit codes: 0 done, 2 bad input or usage (one line says what), 130 interrupted.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 done, 2 bad input, 130 interrupted)."""
     parser = build_parser()
-    options = parser.parse_args(arguments)
+    options = parser.parse_args(arguments, argparse.Namespace(parser=parser))
     try:
         return options.run(options) or 0
     except InputError as error:
@@ -38,7 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sslhsi",
         description="Self-supervised pretraining for hyperspectral cubes of any camera.",
-        epilog="The path: look at your cubes (data inspect), write a recipe, prepare it, pretrain, read report.html.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sslhsi {__version__}")

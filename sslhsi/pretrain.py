@@ -10,13 +10,15 @@ log, checkpoints, results.csv, backbone/ and report.html.
 
 from __future__ import annotations
 
-import copy
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, ExitStack, nullcontext
+from contextlib import ExitStack
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +28,13 @@ if __package__ in (None, ""):
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, broadcast_object_list, gather_object, set_seed
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
 
-from sslhsi.backbones.registry import create_backbone
-from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
-from sslhsi.hub import save_backbone
+from sslhsi.hub import load_backbone, save_backbone
 from sslhsi.objectives.registry import create_objective
 from sslhsi.patches.corpus import Corpus
 from sslhsi.patches.prepare import prepare
@@ -40,13 +43,20 @@ from sslhsi.patches.sampler import DomainSampler
 from sslhsi.probes.judge import Row, judge_run, monitor_accuracy
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
-from sslhsi.training.checkpoint import checkpoints, load_checkpoint, save_checkpoint
+from sslhsi.training.checkpoint import save_checkpoint
 from sslhsi.training.contrastive import Contrastive
+from sslhsi.training.diverged import LossWatch, diverged
+from sslhsi.training.grad_cache import cached_backward
+from sslhsi.training.lost import LOST, lost_process
 from sslhsi.training.optimiser import create_optimiser
+from sslhsi.training.processes import claim_on_main, gather_for, print_on
 from sslhsi.training.progress import progress
 from sslhsi.training.provenance import provenance
-from sslhsi.training.run_dir import Metrics, claim, write_rows, write_text
+from sslhsi.training.resume import checkpoint_to_resume, shaping_facts
+from sslhsi.training.run_dir import Metrics, write_rows, write_text
 from sslhsi.training.schedule import warmup_cosine
+from sslhsi.training.start import Weights, check_backbone, create_start
+from sslhsi.training.stop import Stopped, hold_signals, raise_on_signals
 from sslhsi.training.sync_batchnorm import synchronise_batchnorm
 from sslhsi.views import hash_seed, two_views
 
@@ -57,17 +67,20 @@ def pretrain(recipe: Recipe) -> Path:
     Raises:
         InputError: The recipe, the data or the disk won't do; the same on every process.
     """
-    kwargs = DistributedDataParallelKwargs(broadcast_buffers=False)
-    precision = "bf16" if recipe.training.precision == "bf16" else "no"
-    accelerator = Accelerator(mixed_precision=precision, kwargs_handlers=[kwargs])
+    kwargs = [
+        DistributedDataParallelKwargs(broadcast_buffers=False),
+        InitProcessGroupKwargs(backend=None, timeout=timedelta(seconds=recipe.training.timeout)),
+    ]
+    # Autocast is the loop's own: Accelerate keeps one precision for the life of a process.
+    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=kwargs)
     rank, world = accelerator.process_index, accelerator.num_processes
     with claim_on_main(recipe.run_dir, accelerator):
         say = print_on(accelerator)
-        check_backbone(recipe)
+        weights = starting_weights(recipe)
+        check_backbone(recipe, weights)
         began = time.perf_counter()
-        corpus = prepare(
-            recipe, rank=rank, world=world, gather=gather_for(world), progress=None if rank else say_step
-        )
+        gather = gather_for(world)
+        corpus = prepare(recipe, rank=rank, world=world, gather=gather, progress=None if rank else say_step)
         patches, training = recipe.corpus.patches, recipe.training
         windows = corpus.windows(patches)
         sampler = DomainSampler(corpus.domain_numbers(windows), training.batch_size, recipe.seed)
@@ -79,18 +92,23 @@ def pretrain(recipe: Recipe) -> Path:
             f"{time.perf_counter() - began:.1f} s"
         )
         set_seed(recipe.seed)
-        backbone = create_backbone(recipe.backbone.name, corpus.channels, patches.window, **recipe.backbone.options)
-        untrained = copy.deepcopy(backbone)
+        start = create_start(recipe, weights, accelerator.device, gather)
+        for line in start.lines:
+            say(line)
+        facts = shaping_facts(recipe, corpus.key, steps, start.record)
+        found = checkpoint_to_resume(recipe, facts, say, gather)
         if rank == 0:
             write_text(recipe.run_dir / "recipe.yaml", recipe.dump())
-            facts = provenance(corpus, processes=world, steps=steps, backbone=str(recipe.backbone.name))
-            write_text(recipe.run_dir / "provenance.json", json.dumps(facts, indent=1) + "\n")
-        reader = PatchReader(corpus.arrays, patches.window, recipe.views.shift, accelerator.device)
-        train(recipe, accelerator, corpus, backbone, reader, windows, sampler, steps)
-        if rank == 0:
-            finish(recipe, corpus, backbone.to(accelerator.device), untrained.to(accelerator.device), say)
+            known = provenance(
+                corpus, processes=world, steps=steps, backbone=str(recipe.backbone.name), **start.record
+            )
+            write_text(recipe.run_dir / "provenance.json", json.dumps(known, indent=1) + "\n")
+        train(recipe, accelerator, corpus, start.backbone, windows, sampler, steps, facts, found)
+        # The others need not wait, and run out of patience, while one process judges.
         accelerator.wait_for_everyone()
-    accelerator.end_training()
+        accelerator.end_training()
+        if rank == 0:
+            finish(recipe, corpus, start.backbone.to(accelerator.device), start.random.to(accelerator.device), say)
     return recipe.run_dir
 
 
@@ -98,51 +116,58 @@ def train(
     recipe: Recipe,
     accelerator: Accelerator,
     corpus: Corpus,
-    backbone: torch.nn.Module,
-    reader: PatchReader,
+    backbone: nn.Module,
     windows: Any,
     sampler: DomainSampler,
     steps: int,
+    facts: dict[str, Any],
+    found: tuple[int, dict[str, Tensor], dict[str, Any]] | None,
 ) -> None:
-    """The contrastive loop; trains ``backbone`` in place."""
+    """The contrastive loop; trains ``backbone`` in place.
+
+    Args:
+        recipe: The recipe.
+        accelerator: Devices and processes.
+        corpus: What ``windows``, (n, 3) scene, row and column, are cut from.
+        backbone: The network.
+        windows: The windows.
+        sampler: Which of them make up a step.
+        steps: Optimiser steps of the whole run.
+        facts: As :func:`shaping_facts` gives them, kept in every checkpoint; the precision is one of them.
+        found: Step, weights and optimiser state to go on from; None starts at step 0.
+    """
     training, rank, world = recipe.training, accelerator.process_index, accelerator.num_processes
     device = accelerator.device
+    reader = PatchReader(corpus.arrays, recipe.corpus.patches.window, recipe.views.shift, device)
     plain = Contrastive(backbone, recipe.objective)
     if world > 1 and training.sync_batchnorm:
         synchronise_batchnorm(plain, device)
     optimiser = create_optimiser(plain, training)
-    # What a checkpoint must share with the run that takes it up: everything that shapes the weights.
-    same = recipe.model_dump_json(exclude={"name", "output", "evaluation", "corpus", "training"}) + str(steps)
-    shaping = {"batch_size", "optimizer", "lr", "weight_decay", "momentum", "warmup", "clip", "precision"}
-    same += training.model_dump_json(include=shaping) + recipe.corpus.patches.model_dump_json()
-    facts = {"recipe": hash_text(same), "corpus": corpus.key}
     start = 0
-    if training.resume == "never" and checkpoints(recipe.run_dir):
-        raise InputError(
-            f"{recipe.run_dir}: holds checkpoints, and training.resume is never; move the folder away or give "
-            "another output="
-        )
-    if training.resume == "auto" and (found := load_checkpoint(recipe.run_dir, facts)):
+    if found:
         start, weights, state = found
         plain.load_state_dict(weights)
         optimiser.load_state_dict(state)
-    model, optimiser = accelerator.prepare(plain, optimiser)
+    # Gradient caching passes through the network more than once a step and averages its gradients itself.
+    model = accelerator.prepare_model(plain, evaluation_mode=training.micro_batch > 0)
+    optimiser = accelerator.prepare_optimizer(optimiser)
+    mixed = partial(torch.autocast, device.type, torch.bfloat16, enabled=facts["precision"] == "bf16")
+    watch = LossWatch(device)
     objective = create_objective(recipe.objective)
     unit = torch.from_numpy(corpus.unit).to(device)
     main = accelerator.is_main_process
-    metrics = Metrics(recipe.run_dir / "metrics.csv", start) if main else None
-    board = tensorboard(recipe.run_dir) if main else None
+    metrics = Metrics(recipe.run_dir, start) if main else None
     knn = float("nan")
     model.train()
     clock, done = time.perf_counter(), start
     title = f"{recipe.name}: step" if not start else f"{recipe.name}: resumed at {start}, step"
     with progress(title, steps, start, show=main) as advance, ExitStack() as closing_time:
-        for log in (metrics, board):
-            if log:
-                closing_time.callback(log.close)
+        if metrics:
+            closing_time.callback(metrics.close)
+        stop = closing_time.enter_context(hold_signals())
         for step in range(start, steps):
             # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
-            torch.manual_seed(hash_seed(recipe.seed, step, rank))
+            torch.manual_seed(seed := hash_seed(recipe.seed, step, rank))
             batch = windows[sampler.indices(step, rank, world)]
             views = two_views(
                 reader(batch),
@@ -158,25 +183,30 @@ def train(
             rate = training.lr * warmup_cosine(step, steps, training.warmup)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            with accelerator.autocast():
-                z1, z2 = model(views).chunk(2)
-            loss = objective(z1, z2)
             optimiser.zero_grad()
-            accelerator.backward(loss)
+            if training.micro_batch:
+                loss = cached_backward(plain, views, objective, training.micro_batch, seed, mixed)
+            else:
+                with mixed():
+                    z = model(views)
+                z1, z2 = z.float().chunk(2)
+                loss = objective(z1, z2)
+                accelerator.backward(loss)
+            watch.see(loss.detach(), step)
             norm = accelerator.clip_grad_norm_(model.parameters(), training.clip or math.inf)
             optimiser.step()
 
             end = step + 1 == steps
-            saves = (step + 1) % training.checkpoint_every == 0 or end
+            signal = 0 if end else stop.agreed(accelerator, step + 1)
+            saves = (step + 1) % training.checkpoint_every == 0 or end or signal
             logs = (step + 1) % training.log_every == 0 or end
             if logs or saves:
                 value = float(accelerator.reduce(loss.detach(), "mean"))
                 # Before a checkpoint is written, so that the last one kept is a good one.
                 if not math.isfinite(value):
-                    raise InputError(
-                        f"{recipe.run_dir}: the loss is {value} at step {step + 1}; lower training.lr or raise "
-                        "training.warmup, the last checkpoint is kept"
-                    )
+                    first = step if watch.first is None else watch.first
+                    whole = windows[sampler.batch(first)]
+                    raise diverged(recipe.run_dir, corpus, reader, whole, first, write=main)
             if logs:
                 every = training.monitor_every * sampler.steps_per_epoch
                 due = every and (end or (step + 1) // every != (step + 1 - training.log_every) // every)
@@ -187,7 +217,7 @@ def train(
                         knn := monitor_accuracy(backbone, corpus, reader, recipe.corpus.patches, recipe.evaluation.k)
                     )
                 )
-                if metrics and board:
+                if metrics:
                     now = time.perf_counter()
                     row = {
                         "step": step + 1,
@@ -200,15 +230,14 @@ def train(
                     }
                     clock, done = time.perf_counter(), step + 1
                     metrics.add(row)
-                    for key, number in row.items():
-                        if key not in ("step", "epoch") and number != "":
-                            board.add_scalar(key, number, step + 1)
                     note = f"loss {value:.3f}" + ("" if math.isnan(knn) else f"  k-NN {knn:.1f} %")
                     advance(step + 1, note)
             if main and saves:
                 model_state = accelerator.unwrap_model(model).state_dict()
                 state = optimiser.state_dict()
                 save_checkpoint(recipe.run_dir, step + 1, model_state, state, facts, training.keep_checkpoints)
+            if signal:
+                raise Stopped(signal)
 
 
 def finish(recipe: Recipe, corpus: Corpus, backbone: torch.nn.Module, untrained: torch.nn.Module, say: Any) -> None:
@@ -232,58 +261,34 @@ def finish(recipe: Recipe, corpus: Corpus, backbone: torch.nn.Module, untrained:
     say(f"report: {report.path}")
 
 
-def check_backbone(recipe: Recipe) -> None:
-    """Build the network without memory, so that a wrong name or size is known before any work starts."""
-    bands = recipe.corpus.bands
-    SpectralProjector(**bands.model_dump())
-    with torch.device("meta"):
-        create_backbone(
-            recipe.backbone.name,
-            bands.components or bands.grid,
-            recipe.corpus.patches.window,
-            **{k: v for k, v in recipe.backbone.options.items() if k != "pretrained"},
-        )
+def starting_weights(recipe: Recipe) -> Weights | None:
+    """Read what ``backbone.weights`` names; None where the run starts from random weights.
 
-
-def hash_text(text: str) -> str:
-    import hashlib
-
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def tensorboard(folder: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(folder / "tensorboard"))
-
-
-def print_on(accelerator: Accelerator) -> Any:
-    return lambda text: print(text, file=sys.stderr, flush=True) if accelerator.is_main_process else None
+    Raises:
+        InputError: There is no such file, folder or repository, or it holds no weights.
+    """
+    source = recipe.backbone.weights
+    if source is None:
+        return None
+    path = Path(source).expanduser()
+    if path.suffix == ".safetensors":
+        try:
+            state = load_file(path)
+        except (OSError, SafetensorError) as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error})"
+            raise InputError(
+                f"backbone.weights {path}: {reason}; give a .safetensors file, a backbone/ folder or a hub id"
+            ) from None
+    else:
+        try:
+            state = load_backbone(path if path.exists() else source).backbone.state_dict()
+        except InputError as error:
+            raise InputError(f"backbone.weights {error}") from None
+    return Weights(source, state)
 
 
 def say_step(what: str, done: int, total: int) -> None:
     print(f"preparing {done}/{total}: {what}", file=sys.stderr, flush=True)
-
-
-def gather_for(world: int) -> Any:
-    """Collect one object from each process."""
-    return None if world == 1 else lambda value: gather_object([value])
-
-
-def claim_on_main(folder: Path, accelerator: Accelerator) -> AbstractContextManager[Any]:
-    """Lock the run directory on the main process; every process hears of a refusal."""
-    lock: AbstractContextManager[Any] = nullcontext()
-    problem: list[str | None] = [None]
-    if accelerator.is_main_process:
-        try:
-            lock = claim(folder)
-        except InputError as error:
-            problem = [str(error)]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(problem)
-    if problem[0]:
-        raise InputError(problem[0])
-    return lock
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -293,10 +298,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__doc__.strip())
         return 0 if words else 2
     try:
-        pretrain(load_recipe(words[0], words[1:]))
+        with raise_on_signals():
+            pretrain(load_recipe(words[0], words[1:]))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:
+        print(stopped, file=sys.stderr)
+        return stopped.exit_code
+    except RuntimeError as error:
+        if not lost_process(error):
+            raise
+        print(LOST, file=sys.stderr, flush=True)
+        # Not sys.exit: what tidies up would wait for the process that is gone.
+        os._exit(1)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from the last checkpoint", file=sys.stderr)
         return 130

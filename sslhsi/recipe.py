@@ -87,6 +87,7 @@ class Views(Section):
     quarter_turns: bool = True
     shift: Count = Field(default=0, description="pixels by which the second view's centre may lie off the first's")
     alike: Count = Field(default=0, description="the second centre is one of this many look-alikes; 0 = any pixel")
+    alike_share: Share = Field(default=1.0, description="of the samples whose second centre is a look-alike")
     scaling: Strength = 0.2
     gain: Strength = 0.0
     offset: Strength = 0.0
@@ -107,6 +108,15 @@ class Views(Section):
 class Backbone(Section):
     name: str
     options: dict[str, Any] = {}
+    weights: str | None = Field(
+        default=None, description="to start from: a .safetensors file, a backbone/ folder, a hub id; null: random"
+    )
+
+    @model_validator(mode="after")
+    def one_start(self) -> Self:
+        if self.weights is not None and self.options.get("pretrained"):
+            raise ValueError("weights and options.pretrained both say what to start from; give one of them")
+        return self
 
 
 class Objective(Section):
@@ -115,6 +125,7 @@ class Objective(Section):
     hidden: Positive = 512
     output: Positive = 128
     layers: Annotated[int, Field(ge=1, le=4)] = 2
+    chunk: Positive = Field(default=4096, description="embeddings that a process compares its own with at a time")
 
 
 class Training(Section):
@@ -127,8 +138,14 @@ class Training(Section):
     momentum: Share = 0.9
     warmup: Share = Field(default=0.1, description="share of all steps")
     clip: Strength = Field(default=1.0, description="gradient norm; 0 = no clipping")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        default="auto", description="auto: bf16 where the hardware multiplies it, fp32 elsewhere"
+    )
     sync_batchnorm: bool = True
+    micro_batch: Count = Field(
+        default=0, description="views that go through the backbone at a time on each process; 0 = all"
+    )
+    timeout: Positive = Field(default=1800, description="seconds that a process waits for the others")
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
     monitor_every: Count = Field(default=1, description="epochs between k-NN checks; 0 = none")
@@ -222,6 +239,7 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             key, equals, value = override.partition("=")
             if not equals or not key:
                 raise InputError(f"{override!r} is not an override; write key=value, as in training.lr=0.001")
+            _check_entries(config, key, override)
             # Parsed as YAML, so that numbers, lists and null mean here what they mean in the file.
             OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=False)
         data = OmegaConf.to_container(config, resolve=True)
@@ -234,6 +252,22 @@ def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
             variable = reason.split("'")[1]
             reason = f"it uses the environment variable {variable}, which is not set; export {variable}=FOLDER"
         raise InputError(f"{path}: {reason}") from None
+
+
+def _check_entries(config: Any, key: str, override: str) -> None:
+    """Refuse a key that leads to an entry that a list doesn't have."""
+    parts = key.replace("[", ".").replace("]", "").split(".")
+    for number, part in enumerate(parts):
+        if OmegaConf.is_list(config):
+            where = ".".join(parts[:number])
+            if not part.isdecimal():
+                raise InputError(f"{override!r}: {where} is a list, and {part!r} is not the number of an entry")
+            if int(part) >= len(config):
+                held = f"entries 0 to {len(config) - 1}" if len(config) else "no entry"
+                raise InputError(f"{override!r}: there is no entry {part}, {where} has {held}")
+        if number + 1 == len(parts) or not OmegaConf.is_config(config):
+            return  # the value itself is not looked at: it may use a variable that isn't set
+        config = config[int(part)] if OmegaConf.is_list(config) else config.get(part)
 
 
 def _validate(data: Any, where: str) -> Recipe:

@@ -12,6 +12,9 @@ from torch.nn import functional as F
 
 from sslhsi.recipe import Views
 
+# Samples whose pixel noise is drawn at once.
+NOISE_BLOCK = 16
+
 
 @dataclass(frozen=True)
 class Draw:
@@ -30,15 +33,16 @@ class Draw:
     blur: Tensor  # share that each of the two neighbours gets, (n,)
     level: Tensor  # of the pixel noise, in units, (n,)
     noise: int  # seed of the pixel noise
+    first: int = 0  # place of the first sample in the global batch
 
-    def part(self, rows: slice, seed: int, device: torch.device) -> Draw:
+    def part(self, rows: slice, device: torch.device) -> Draw:
         """The parameters of some samples, on a device."""
         fields: dict[str, Any] = {
             name: value[rows].to(device, non_blocking=True)
             for name, value in vars(self).items()
             if isinstance(value, Tensor)
         }
-        return Draw(**fields, noise=seed)
+        return Draw(**fields, noise=self.noise, first=self.first + rows.start)
 
 
 def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, second: bool) -> Draw:
@@ -53,7 +57,8 @@ def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, secon
     side = uniform(n, low=recipe.crop[0], high=recipe.crop[1]).sqrt()
     centre = uniform(n, 2, low=-1, high=1) * (0.0 if recipe.keep_centre else 1.0)
     shift = torch.randint(-recipe.shift, recipe.shift + 1, (n, 2), generator=generator).float()
-    alike = torch.randint(0, max(1, recipe.alike), (n,), generator=generator)
+    # The nearest of the look-alikes is the centre itself.
+    alike = torch.randint(0, max(1, recipe.alike), (n,), generator=generator) * (uniform(n) < recipe.alike_share)
     flip = 1.0 - 2.0 * (uniform(n, 2) < recipe.flip).float()
     turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n,), generator=generator)
     gain = torch.exp(torch.randn(n, generator=generator) * recipe.gain)
@@ -143,13 +148,26 @@ def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, unit: Tensor,
     if recipe.offset:
         x = x + (d.offset * unit)[..., None, None]
     if recipe.noise:
-        # A generator on the device: drawing K x S x S normals a sample on the host would cost more than the rest.
-        generator = torch.Generator(x.device).manual_seed(d.noise)
-        noise = torch.randn(x.shape, generator=generator, device=x.device, dtype=x.dtype)
-        x = x + noise * (d.level[:, None] * unit)[..., None, None]
+        x = x + pixel_noise(x, d.noise, d.first) * (d.level[:, None] * unit)[..., None, None]
     if recipe.dropout:
         x = x * d.keep[..., None, None]
     return x
+
+
+def pixel_noise(x: Tensor, seed: int, first: int) -> Tensor:
+    """Standard normals like ``x``, (n, K, S, S): those of the samples ``first`` to ``first + n`` of a global batch.
+
+    They are drawn on the device (on the host they would cost more than all else), and in blocks that are tied
+    to the place in the global batch, so that they don't depend on how the batch is dealt out to processes.
+    """
+    last = first + len(x)
+    blocks = []
+    for block in range(first // NOISE_BLOCK, -(-last // NOISE_BLOCK)):
+        generator = torch.Generator(x.device).manual_seed(hash_seed(seed, block))
+        shape = (NOISE_BLOCK, *x.shape[1:])
+        blocks.append(torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype))
+    skip = first % NOISE_BLOCK
+    return torch.cat(blocks)[skip : skip + len(x)]
 
 
 def two_views(
@@ -183,8 +201,7 @@ def two_views(
     for which in (0, 1):
         generator = torch.Generator().manual_seed(hash_seed(seed, step, which))
         d = draw(recipe, n * world, patches.shape[1], generator, second=bool(which))
-        mine = slice(rank * n, (rank + 1) * n)
-        own = d.part(mine, hash_seed(d.noise, rank), patches.device)
+        own = d.part(slice(rank * n, (rank + 1) * n), patches.device)
         if which and recipe.alike and recipe.shift:
             own = replace(own, shift=lookalike_shift(patches, recipe.shift, recipe.alike, own.alike))
         views.append(one_view(patches, window, own, recipe, unit, black))

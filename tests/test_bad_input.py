@@ -9,7 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
+from safetensors.torch import save_file
 from scipy.io import savemat
 
 from sslhsi.cli import main as cli
@@ -79,6 +81,21 @@ def far_apart(recipe: dict, folder: Path) -> None:
         recipe["corpus"]["scenes"][n]["wavelengths"] = (start + np.arange(12.0)).tolist()
 
 
+def other_weights(recipe: dict, folder: Path) -> None:
+    save_file({"conv.weight": torch.zeros(3, 3)}, folder / "w.safetensors")
+    recipe["backbone"]["weights"] = "w.safetensors"
+
+
+def half_a_site(recipe: dict, folder: Path) -> None:
+    for n, held in enumerate((True, False)):
+        recipe["corpus"]["scenes"][n].update(site="here", holdout=held)
+
+
+def single_band(recipe: dict, folder: Path) -> None:
+    np.savez(folder / "a.npz", cube=cube()[..., :1])
+    scene(recipe, path="a.npz", cube="cube")
+
+
 def set_(*path_and_value):
     *path, last, value = path_and_value
 
@@ -130,6 +147,14 @@ CASES = {
                                                         r["training"].update(batch_size=4)), "needs at least"),
     "wrong type": (set_("training", "steps", "many"), "training.steps"),
     "unknown key": (set_("training", "stepps", 2), "did you mean 'steps'"),
+    "weights that aren't there": (set_("backbone", "weights", "gone.safetensors"), "there is no such file; give a"),
+    "weights that are none": (lambda r, f: ((f / "w.safetensors").write_text("?"),
+                                            r["backbone"].update(weights="w.safetensors")), "can't be read"),
+    "weights of another network": (other_weights, r"w\.safetensors: none of the weights fits"),
+    "weights in a folder without them": (lambda r, f: ((f / "d").mkdir(), r["backbone"].update(weights="d")),
+                                         "backbone.weights d: not a backbone"),
+    "half of a site held out": (half_a_site, "'scene0' and 'scene1' show the same ground .site 'here'."),
+    "one band, by index": (single_band, "single band can't be aligned by index"),
     "output that is a file": (set_("output", "scene1.npy"), r"scene1\.npy: can't be written"),
     "cache that is a file": (set_("corpus", "cache", "scene1.npy"), "can't be written"),
 }  # fmt: skip
@@ -147,6 +172,8 @@ def test_one_sentence_and_nothing_half_written(job, case, capfd, tmp_path):
     assert re.search(message, said[0])
     assert not list(tmp_path.rglob("*.part"))
     assert not list(tmp_path.rglob("backbone"))
+    if "weights" in case:
+        assert not (tmp_path / "corpora").exists()
 
 
 def test_the_job_itself_works(job):
@@ -171,6 +198,26 @@ def test_full_disk_while_writing_a_checkpoint(job, capfd, monkeypatch, tmp_path)
     assert job(lambda recipe, folder: None) == 2
     assert "the disk is full" in capfd.readouterr().err
     assert not [p for p in (tmp_path / "runs" / "job").iterdir() if "step_" in p.name]
+
+
+def test_full_disk_while_logging(job, capfd, monkeypatch, tmp_path):
+    monkeypatch.setattr("sslhsi.training.row_file.os.write", lambda file, data: 0)
+    assert job(lambda recipe, folder: None) == 2
+    assert re.search(r"^error: .*metrics\.csv: can't be written \(the disk is full\)", capfd.readouterr().err, re.M)
+
+
+def test_full_disk_while_writing_the_tensorboard_log(job, capfd, monkeypatch, tmp_path):
+    """Its own thread writes it, so that a full disk is met when the log is closed."""
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("tensorboard.compat.tensorflow_stub.io.gfile.LocalFileSystem.append", full)
+    monkeypatch.setattr("tensorboard.compat.tensorflow_stub.io.gfile.LocalFileSystem.write", full)
+    assert job(lambda recipe, folder: None) == 2
+    err = capfd.readouterr().err
+    assert re.search(r"^error: .*tensorboard: can't be written \(No space left", err, re.M)
+    assert "Traceback" not in err
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,12 @@ def test_the_dump_is_a_recipe_again(recipe, tmp_path):
     assert load_recipe(again) == first
 
 
+def test_an_override_may_replace_a_variable_that_is_not_set(tmp_path):
+    path = tmp_path / "recipe.yaml"
+    path.write_text(TEXT.replace("simulated: paper", 'path: "${oc.env:SSLHSI_UNSET}/a.mat"'))
+    assert load_recipe(path, ["corpus.scenes.0.path=b.mat"]).corpus.scenes[0].path == "b.mat"
+
+
 def test_environment_variables(recipe, monkeypatch):
     monkeypatch.setenv("SCENES", "/there")
     assert load_recipe(recipe, ["corpus.cache=${oc.env:SCENES}/cache"]).corpus.cache == "/there/cache"
@@ -66,7 +72,7 @@ def test_environment_variables(recipe, monkeypatch):
         ("training.steps=null", "either steps or epochs"),
         ("training.batch_size=1", "batch_size: .*greater than or equal to 2"),
         ("training.optimizer=adam", "training.optimizer: .*'adamw', 'sgd' or 'lars'"),
-        ("training.precision=fp16", "training.precision"),
+        ("training.precision=fp16", "training.precision: .*'auto', 'fp32' or 'bf16'"),
         ("views.crop=[0.9,0.2]", "two rising numbers"),
         ("views.flip=2", "views.flip"),
         ("corpus.scenes=[]", "corpus.scenes: .*at least 1"),
@@ -76,6 +82,11 @@ def test_environment_variables(recipe, monkeypatch):
         ("corpus.bands.align=colour", "corpus.bands.align"),
         ("objective.temperature=0", "objective.temperature"),
         ("name=a/b", "name"),
+        ("corpus.scenes.5.index=1", r"there is no entry 5, corpus\.scenes has entries 0 to 0"),
+        ("corpus.scenes[1].index=1", r"there is no entry 1, corpus\.scenes has entries 0 to 0"),
+        ("corpus.scenes.first.index=1", r"corpus\.scenes is a list, and 'first' is not the number"),
+        ("backbone={name: resnet18, weights: a, options: {pretrained: true}}", "give one of them"),
+        ("backbone.weights=3", "backbone.weights: .*string"),
         ("seed=true", "seed: .*integer"),
         ("name=${oc.env:SSLHSI_UNSET}", "environment variable SSLHSI_UNSET, which is not set"),
         ("views", "write key=value"),

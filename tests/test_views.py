@@ -159,10 +159,28 @@ def test_views_differ_between_themselves_and_between_steps():
     torch.testing.assert_close(a, again, rtol=0, atol=0)
 
 
-def test_parameters_do_not_depend_on_the_number_of_ranks():
-    x = patches()
-    recipe = Views(noise=0.0, offset=0.1)
+@pytest.mark.parametrize("world", [2, 4])
+def test_views_do_not_depend_on_the_number_of_ranks(world):
+    """Nor does the pixel noise, whatever a rank's share of the batch is."""
+    x = patches(4 * 9)
+    recipe = Views(noise=0.5, offset=0.1)
     whole = views(x, recipe)
-    halves = [views(x[r * 16 : (r + 1) * 16], recipe, rank=r, world=2) for r in range(2)]
+    parts = [views(part, recipe, rank=r, world=world) for r, part in enumerate(x.chunk(world))]
     for which in (0, 1):
-        torch.testing.assert_close(torch.cat([h[which] for h in halves]), whole[which], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(torch.cat([p[which] for p in parts]), whole[which], rtol=1e-6, atol=1e-6)
+
+
+def test_noise_differs_from_sample_to_sample():
+    x = torch.zeros(40, 5, 12, 12)
+    view, _ = views(x, with_(noise=1.0))
+    assert len(view.flatten(1).unique(dim=0)) == 40
+
+
+def test_share_of_look_alikes():
+    """Where no look-alike is asked for, the second view has the first one's centre."""
+    x = torch.arange(64 * 15 * 15, dtype=torch.float32).view(64, 1, 15, 15).expand(-1, 2, -1, -1).contiguous()
+    _, own = views(x, with_(shift=3, alike=10, alike_share=0.0))
+    torch.testing.assert_close(own, x[..., 3:-3, 3:-3])
+    _, half = views(x, with_(shift=3, alike=10, alike_share=0.5))
+    moved = (half != own).flatten(1).any(1).float().mean()
+    assert 0.25 < moved < 0.65

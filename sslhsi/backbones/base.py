@@ -15,6 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import timm
 from torch import Tensor, nn
 
+from sslhsi.backbones.dense import Dense
 from sslhsi.errors import InputError
 
 BACKBONES: dict[str, type[Backbone]] = {}
@@ -39,6 +40,9 @@ class Backbone(nn.Module):
     channels_last: ClassVar[bool] = True  # False: measured slower, or without use
     any_bands: ClassVar[bool] = False  # True: built once, runs on any number of bands
     head_std: ClassVar[float | None] = None  # spread of the classifier's first weights; None: torch's own
+    one_pixel: ClassVar[bool] = False  # True: reads the window's own pixel and no other
+    dense_gain: ClassVar[float] = 0.0  # pixels by dense() in the time of a window; 0: has no dense()
+    dense_side: ClassVar[int] = 128  # pixels of a side that dense() is best given at once
     any_window: bool = True  # False: a dense layer ties the weights to the window
     min_bands: int = 1
     min_window: int = 1
@@ -100,6 +104,23 @@ class Backbone(nn.Module):
         x = self.head_drop(x)
         return x if pre_logits else self.head(x)
 
+    def dense(self) -> Dense:
+        """A function that does to a whole image what ``forward`` does to each window, sharing their work.
+
+        For networks whose ``dense_gain`` is above 0. The result equals ``forward`` in evaluation mode on every
+        window, to rounding; where zeros are padded a window's edge is not the image's, so that only the layers
+        before can be shared. The function is made once for many tiles: it may hold weights in another form, so
+        make it anew when they change. Call it without gradients; memory grows with the image.
+
+        Returns:
+            (1, in_chans, H, W) -> (1, D, H - window + 1, W - window + 1), D features or classes.
+        """
+        raise NotImplementedError(f"{self.name} sees the edges of its window; run it window by window")
+
+    def dense_head(self, x: Tensor) -> Tensor:
+        """(1, num_features, H, W) pooled features -> (1, D, H, W): the classifier at every pixel, if there is one."""
+        return x if isinstance(self.head, nn.Identity) else self.head(x.movedim(1, -1)).movedim(-1, 1)
+
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_chans, window, window) -> (N, num_classes), or (N, num_features) without a classifier.
 
@@ -121,7 +142,8 @@ class Backbone(nn.Module):
 def register_backbone(name: str) -> Callable[[T], T]:
     """Class decorator: enter a network in the table, and in timm's under the same name.
 
-    With timm the window may be called ``window`` or ``img_size``; left out, it is the published one.
+    With timm the window may be called ``window`` or ``img_size``; left out, it is the published one. Weights
+    come with ``timm.create_model("local-dir:FOLDER" or "hf-hub:ID", pretrained=True)`` of a published backbone.
     """
 
     def enter(cls: T) -> T:
@@ -130,19 +152,26 @@ def register_backbone(name: str) -> Callable[[T], T]:
 
         def entry(
             pretrained: bool = False,
-            pretrained_cfg: object = None,
+            pretrained_cfg: Any = None,
             pretrained_cfg_overlay: object = None,
-            cache_dir: object = None,
+            pretrained_model_args: object = None,
+            cache_dir: Any = None,
             **arguments: Any,
         ) -> Backbone:
-            if pretrained:
+            published = isinstance(pretrained_cfg, dict) and "source" in pretrained_cfg
+            if pretrained and not published:
                 raise InputError(f"{name} has no weights on a hub; load a published backbone folder instead")
             size = arguments.pop("img_size", None)
             if size is not None:
                 arguments.setdefault("window", size)
             if "in_chans" not in arguments:
                 raise InputError(f"{name} needs in_chans, the number of bands or components")
-            return build(cls, arguments)
+            network = build(cls, arguments)
+            if pretrained:
+                timm.models.load_pretrained(
+                    network, pretrained_cfg, network.num_classes, network.in_chans, cache_dir=cache_dir
+                )
+            return network
 
         entry.__name__ = entry.__qualname__ = name
         entry.__module__ = cls.__module__

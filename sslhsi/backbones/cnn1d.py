@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, centre, choose, he_normal_, register_backbone
+from sslhsi.backbones.dense import Dense
 
 # (kernel, maps) of each layer, one network per scene
 VARIANTS = {
@@ -39,6 +40,8 @@ class CNN1D(Backbone):
 
     conv_dims = 1
     channels_last = False
+    dense_gain = 1.0
+    one_pixel = True
 
     def __init__(self, in_chans: int, window: int = 1, num_classes: int = 0, variant: str = "pu") -> None:
         choose(self.name, "variant", variant, VARIANTS)
@@ -57,7 +60,21 @@ class CNN1D(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, num_features)."""
-        x = x[:, None, :, centre(x.shape[2]), centre(x.shape[3])]
+        return self._spectra(x[:, None, :, centre(x.shape[2]), centre(x.shape[3])])
+
+    def _spectra(self, x: Tensor) -> Tensor:
+        """(N, 1, L) -> (N, num_features)."""
         for conv in self.convs:
             x = F.max_pool1d(F.relu(conv(x)), 2)
         return x.flatten(1)
+
+    def dense(self) -> Dense:
+        """Windows share nothing but their pixels, which are read once."""
+
+        def run(x: Tensor) -> Tensor:
+            near, far = centre(self.window), self.window - 1 - centre(self.window)
+            x = x[0, :, near : x.shape[2] - far, near : x.shape[3] - far]
+            found = self._spectra(x.flatten(1).T[:, None])
+            return self.dense_head(found.T.unflatten(1, x.shape[1:])[None])
+
+        return run

@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, he_normal_, register_backbone
+from sslhsi.backbones.dense import Dense, window_mean
 
 
 @register_backbone("cnn2d")
@@ -17,7 +18,7 @@ class CNN2D(Backbone):
     with 64, 4x4 with 128, each followed by ReLU, the first two by max pooling by 2.
 
     Input: (N, K, S, S), published K = 1 (the first component) and S = 27; at least window 27. With
-    more components the first convolution reads them all. From window 39 on more than one cell is left
+    more components the first convolution reads them all. From window 31 on more than one cell is left
     and the cells are averaged, so the weights fit any window.
 
     Returns (N, 128) features or logits. Convolution parameters at K = 1: 183,008.
@@ -28,6 +29,7 @@ class CNN2D(Backbone):
         num_classes: Classes, C; 0 for features.
     """
 
+    dense_gain = 4.0
     min_window = 27
 
     def __init__(self, in_chans: int, window: int = 27, num_classes: int = 0) -> None:
@@ -43,3 +45,17 @@ class CNN2D(Backbone):
         x = F.max_pool2d(F.relu(self.conv_1(x)), 2)
         x = F.max_pool2d(F.relu(self.conv_2(x)), 2)
         return F.relu(self.conv_3(x))
+
+    def dense(self) -> Dense:
+        """Everything is shared: poolings move by one pixel, and what follows them reads every 2nd or 4th."""
+        cells = (((self.window - 3) // 2) - 4) // 2 - 3
+
+        def run(x: Tensor) -> Tensor:
+            out = (x.shape[2] - self.window + 1, x.shape[3] - self.window + 1)
+            x = F.max_pool2d(F.relu(self.conv_1(x)), 2, stride=1)
+            x = F.relu(F.conv2d(x, self.conv_2.weight, self.conv_2.bias, dilation=2))
+            x = F.max_pool2d(x, 2, stride=1, dilation=2)
+            x = F.relu(F.conv2d(x, self.conv_3.weight, self.conv_3.bias, dilation=4))
+            return self.dense_head(window_mean(x, cells, 4)[:, :, : out[0], : out[1]])
+
+        return run

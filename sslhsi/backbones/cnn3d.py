@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sslhsi.backbones.base import Backbone, choose, he_normal_, register_backbone
-from sslhsi.backbones.conv3d import Conv3d
+from sslhsi.backbones.conv3d import Conv3d, convolve_valid
+from sslhsi.backbones.dense import Dense, window_mean
 
 VARIANTS = {"pu": (32, 64, 128), "ip": (128, 192, 256)}
 
@@ -21,7 +22,7 @@ class CNN3D(Backbone):
     left is flattened.
 
     Input: (N, L, S, S) bands, published S = 27; at least 94 bands and window 27. The convolutions fit
-    any L and S; the classifier is tied to L. From window 39 on more than one cell is left and the
+    any L and S; the classifier is tied to L. From window 31 on more than one cell is left and the
     cells are averaged. It is slow: some 5 thousand million multiply-adds per window at 103 bands.
 
     Returns (N, maps x (L - 93)) features or logits. Convolution parameters, biases counted: 5,849,312
@@ -36,6 +37,8 @@ class CNN3D(Backbone):
 
     conv_dims = 3
     channels_last = False
+    dense_gain = 9.0
+    dense_side = 32
     min_bands = 94
     min_window = 27
 
@@ -54,3 +57,18 @@ class CNN3D(Backbone):
         x = F.max_pool3d(F.relu(self.conv_1(x.unsqueeze(1))), (1, 2, 2))
         x = F.max_pool3d(F.relu(self.conv_2(x)), (1, 2, 2))
         return F.relu(self.conv_3(x)).flatten(1, 2)
+
+    def dense(self) -> Dense:
+        """Everything is shared: poolings move by one pixel, and what follows them reads every 2nd or 4th."""
+        cells = (((self.window - 3) // 2) - 4) // 2 - 3
+
+        def run(x: Tensor) -> Tensor:
+            out = (x.shape[2] - self.window + 1, x.shape[3] - self.window + 1)
+            x = F.relu(convolve_valid(x.unsqueeze(1), self.conv_1))
+            x = F.max_pool3d(x, (1, 2, 2), stride=1)
+            x = F.relu(convolve_valid(x, self.conv_2, apart=2))
+            x = F.max_pool3d(x, (1, 2, 2), stride=1, dilation=(1, 2, 2))
+            x = F.relu(convolve_valid(x, self.conv_3, apart=4)).flatten(1, 2)
+            return self.dense_head(window_mean(x, cells, 4)[:, :, : out[0], : out[1]])
+
+        return run

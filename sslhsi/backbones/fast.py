@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,6 +50,41 @@ def fastest_safe_setting(backbone: nn.Module, device: torch.device | str) -> dic
         "memory_format": CHANNELS_LAST if last else CONTIGUOUS,
         "autocast_dtype": torch.bfloat16 if bf16 and dims > 1 else None,
         "why": f"{hardware} {'multiplies' if bf16 else 'does not multiply'} bfloat16; {dims}D network",
+    }
+
+
+def training_setting(
+    backbone: nn.Module,
+    device: torch.device | str,
+    precision: str = "auto",
+    gather: Callable[[Any], list[Any]] | None = None,
+) -> dict[str, str]:
+    """What a run trains in, decided before its first step.
+
+    Args:
+        backbone: The network.
+        device: Where this process runs it.
+        precision: ``auto`` as :func:`fastest_safe_setting` says (bfloat16 if it says so on every process),
+            or ``fp32`` or ``bf16`` whatever it says. The memory format always follows it: it changes no value
+            by more than rounding.
+        gather: Collects one object from every process; None for one process.
+
+    Returns:
+        ``{"precision": "fp32" | "bf16", "memory_format": "channels_last" | "contiguous", "why": one line}``,
+        fit for JSON, for the log and the run's provenance.
+    """
+    own = fastest_safe_setting(backbone, device)
+    everywhere = gather(own["autocast_dtype"]) if gather else [own["autocast_dtype"]]
+    why = own["why"]
+    if precision != "auto":
+        why = f"precision as the recipe says; {why}"
+    elif own["autocast_dtype"] and None in everywhere:
+        why = f"not every process has bfloat16; {why}"
+    fast = "fp32" if None in everywhere else "bf16"
+    return {
+        "precision": fast if precision == "auto" else precision,
+        "memory_format": own["memory_format"],
+        "why": why,
     }
 
 

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, gaussian_, register_backbone
+from sslhsi.backbones.dense import Dense, over_windows
 
 
 @register_backbone("hresnet")
@@ -31,6 +32,7 @@ class HResNet(Backbone):
         num_classes: Classes, C; 0 for features.
     """
 
+    dense_gain = 1.0
     min_window = 3
     head_std = 0.01
 
@@ -46,6 +48,19 @@ class HResNet(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, 64, S - 2, S - 2)."""
-        x = torch.cat((self.conv_a(x), self.conv_b(x)), dim=1)
+        return self._residual(self._entry(x))
+
+    def _entry(self, x: Tensor) -> Tensor:
+        return torch.cat((self.conv_a(x), self.conv_b(x)), dim=1)
+
+    def _residual(self, x: Tensor) -> Tensor:
         y = self.conv_1(F.relu(self.norm(x)))
         return x + self.conv_2(F.relu(y))
+
+    def dense(self) -> Dense:
+        """The two entry convolutions are shared; the residual branch pads and stays window by window."""
+
+        def rest(x: Tensor) -> Tensor:
+            return self._residual(x).mean((2, 3))
+
+        return lambda x: self.dense_head(over_windows(self._entry(x), self.window - 2, rest))

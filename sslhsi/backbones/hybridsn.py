@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, choose, register_backbone
-from sslhsi.backbones.conv3d import Conv3d
+from sslhsi.backbones.conv3d import Conv3d, convolve_valid
+from sslhsi.backbones.dense import Dense, large_kernel, window_mean
 
 
 @register_backbone("hybridsn")
@@ -35,6 +36,7 @@ class HybridSN(Backbone):
     """
 
     conv_dims = 3
+    dense_gain = 30.0
     min_bands = 13
     min_window = 9
 
@@ -80,3 +82,25 @@ class HybridSN(Backbone):
         x = x.flatten(1) if self.pool == "flatten" else x.mean((2, 3))
         x = self.drop_1(F.relu(self.dense_1(x)))
         return F.relu(self.dense_2(x))
+
+    def dense(self) -> Dense:
+        """Everything is shared: Dense_1 is a convolution as large as the last maps."""
+        side = self.window - 8
+        if self.pool == "flatten":
+            weight = self.dense_1.weight.view(256, 64, side, side)
+            dense_1 = large_kernel(weight, self.dense_1.bias)
+        else:
+            weight = self.dense_1.weight[:, :, None, None]
+
+            def dense_1(x: Tensor) -> Tensor:
+                return F.conv2d(window_mean(x, side), weight, self.dense_1.bias)
+
+        def run(x: Tensor) -> Tensor:
+            x = x.unsqueeze(1)
+            for layer in (self.conv3d_1, self.conv3d_2, self.conv3d_3):
+                x = F.relu(convolve_valid(x, layer))
+            x = F.relu(dense_1(F.relu(self.conv2d_1(x.flatten(1, 2)))))
+            x = F.relu(F.conv2d(x, self.dense_2.weight[:, :, None, None], self.dense_2.bias))
+            return self.dense_head(x)
+
+        return run

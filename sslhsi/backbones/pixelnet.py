@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, register_backbone
+from sslhsi.backbones.dense import Dense
 from sslhsi.errors import InputError
 from sslhsi.views import box_mean
 
@@ -58,6 +59,8 @@ class PixelNet(Backbone):
         bandwidth: Of the pooling's weights, in units of the mean squared noise.
     """
 
+    dense_gain = 2.0
+    dense_side = 64
     min_window = 3
 
     def __init__(
@@ -86,8 +89,11 @@ class PixelNet(Backbone):
         self.mix = nn.Sequential(nn.Linear(last * len(radii), mixed), nn.LayerNorm(mixed), nn.GELU())
         self.add_head(last * len(radii) + mixed, num_classes)
 
-    def spectra(self, x: Tensor) -> Tensor:
-        """(N, K, S, S) -> (N, radii, K)."""
+    def precompute(self, x: Tensor) -> Tensor:
+        """The pooling, which has no parameters, so that training on the same windows does it once.
+
+        (N, K, S, S) -> (N, radii, K), which :meth:`forward_features` takes in place of windows.
+        """
         # Compared by 3x3 means: single pixels are as far apart as their noise makes them.
         keys, inner = box_mean(x), x[..., 1:-1, 1:-1]
         row, column = inner.shape[2] // 2, inner.shape[3] // 2
@@ -97,6 +103,39 @@ class PixelNet(Backbone):
         return torch.stack(pooled, dim=1)
 
     def forward_features(self, x: Tensor) -> Tensor:
-        """(N, K, S, S) -> (N, num_features)."""
-        tokens = self.stem(self.spectra(x)).flatten(1)
+        """(N, K, S, S), or what :meth:`precompute` made of it -> (N, num_features)."""
+        tokens = self.stem(self.precompute(x) if x.ndim == 4 else x).flatten(1)
         return torch.cat([tokens, self.mix(tokens)], dim=1)
+
+    def dense(self) -> Dense:
+        """Reading, the 3x3 means and the distances are shared, neighbour by neighbour of the whole image."""
+
+        def run(x: Tensor) -> Tensor:
+            pooled = self._pooled_everywhere(x)  # (radii, K, H', W')
+            found = self.forward_features(pooled.flatten(2).permute(2, 0, 1))
+            return self.dense_head(found.T.unflatten(1, pooled.shape[2:])[None])
+
+        return run
+
+    def _pooled_everywhere(self, x: Tensor) -> Tensor:
+        """(1, K, H, W) -> (radii, K, H - S + 1, W - S + 1), as ``precompute`` of every window."""
+        keys, inner = box_mean(x)[0], x[0, :, 1:-1, 1:-1]
+        side = self.window - 2
+        middle, room = side // 2, side - 1 - side // 2
+        height, width = inner.shape[1] - side + 1, inner.shape[2] - side + 1
+        reach = [min(radius, room) for radius in self.radii]
+        centre = keys[:, middle : middle + height, middle : middle + width]
+        total, weights = torch.zeros_like(centre), torch.zeros_like(centre[0])
+        found: dict[int, Tensor] = {}
+        for radius in range(max(reach) + 1):
+            steps = range(-radius, radius + 1)
+            for dy, dx in ((i, j) for i in steps for j in steps if max(abs(i), abs(j)) == radius):
+                top, left = middle + dy, middle + dx
+                there = (slice(None), slice(top, top + height), slice(left, left + width))
+                # The centre's distance is 0, so that no weight exceeds 1.
+                weight = ((keys[there] - centre).square().mean(0) / -self.bandwidth).exp()
+                total.addcmul_(inner[there], weight[None])
+                weights += weight
+            if radius in reach:
+                found[radius] = total / weights
+        return torch.stack([found[radius] for radius in reach])

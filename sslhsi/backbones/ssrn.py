@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, he_normal_, register_backbone
 from sslhsi.backbones.conv3d import Conv3d
+from sslhsi.backbones.dense import Dense, over_windows
 
 
 class ResidualBlock(nn.Module):
@@ -50,6 +51,8 @@ class SSRN(Backbone):
     """
 
     conv_dims = 3
+    dense_gain = 9.0
+    dense_side = 64
     min_bands = 7
     min_window = 3
 
@@ -70,5 +73,17 @@ class SSRN(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, 24, S - 2, S - 2)."""
-        x = self.spectral(x.unsqueeze(1))  # (N, 128, 1, S, S)
-        return self.spatial(x.transpose(1, 2)).squeeze(2)
+        return self.spatial[3:](self._shared(x)).squeeze(2)
+
+    def _shared(self, x: Tensor) -> Tensor:
+        """(N, L, H, W) -> (N, 24, 1, H - 2, W - 2): all that pads the spectrum alone."""
+        x = self.spectral(x.unsqueeze(1))  # (N, 128, 1, H, W)
+        return self.spatial[:3](x.transpose(1, 2))
+
+    def dense(self) -> Dense:
+        """Spectral blocks and the first spatial layer are shared; the residual ones pad, window by window."""
+
+        def rest(x: Tensor) -> Tensor:
+            return self.spatial[3:](x.unsqueeze(2)).mean((2, 3, 4))
+
+        return lambda x: self.dense_head(over_windows(self._shared(x).squeeze(2), self.window - 2, rest))

@@ -52,6 +52,8 @@ class TimmBackbone(Backbone):
         wavelengths: (K,) band centres in nm, for ``stem="wavelengths"``.
         rgb: Wavelengths in nm that stand for red, green and blue.
         small_window: True or False to decide by hand.
+        load: False builds what ``pretrained`` asks for and leaves it at random weights, for a state dict of
+            the whole network that follows.
         **options: timm's own, such as ``drop_rate``, ``pretrained_cfg_overlay={"file": path}``.
 
     Raises:
@@ -69,6 +71,7 @@ class TimmBackbone(Backbone):
         wavelengths: Sequence[float] | np.ndarray | None = None,
         rgb: Sequence[float] = (640, 550, 460),
         small_window: bool | None = None,
+        load: bool = True,
         **options: Any,
     ) -> None:
         self.name = f"timm/{model}"
@@ -89,7 +92,7 @@ class TimmBackbone(Backbone):
         }
         if small_window or (small_window is None and self.window < SMALL):
             self.stem_record["small_window"] = _keep_resolution(self.net, first, fresh=stem == "fresh")
-        if pretrained:
+        if pretrained and load:
             trained = _create(model, 3, self.window, 0, True, options)
             self.stem_record["weights"] = _source(trained)
             self._take(trained, stem, mapping)

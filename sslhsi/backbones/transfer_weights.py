@@ -16,12 +16,15 @@ logger = logging.getLogger(__name__)
 def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
     """Load every tensor that fits by name and shape; leave the rest of the network as it is.
 
+    On a network without memory (``torch.device("meta")``) this only finds out what would fit.
+
     Two examples, both with HybridSN. From window 32 to 25 all convolutions and Dense_2 are carried over,
     and Dense_1, which is tied to the window, starts fresh (its bias too: a bias without its weights
     means nothing). From 30 components to 15 Conv2d_1 stays behind as well, and so does Dense_1 if the
     windows differ.
 
-    A layer moves whole or not at all: when one of its tensors doesn't fit, none is taken.
+    A layer moves whole or not at all: when one of its tensors doesn't fit, none is taken. Names of timm's
+    networks may have this package's ``net.`` before them or not.
 
     Args:
         backbone: The network to fill, in place.
@@ -37,6 +40,8 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[
         InputError: Nothing fits, so the weights are another network's.
     """
     own = backbone.state_dict()
+    if all(name.startswith("net.") for name in own):
+        state_dict = {f"net.{name.removeprefix('net.')}": value for name, value in state_dict.items()}
     reasons: dict[str, str] = {}
     for name, value in own.items():
         if name not in state_dict:
@@ -54,7 +59,8 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[
             f"{', '.join(list(state_dict)[:3]) or 'none'}; expected {', '.join(list(own)[:3])})"
         )
     unused = {name: "not in the network" for name in state_dict if name not in own}
-    backbone.load_state_dict({name: state_dict[name] for name in carried}, strict=False)
+    if not next(iter(own.values())).is_meta:
+        backbone.load_state_dict({name: state_dict[name] for name in carried}, strict=False)
 
     sizes = {name: value.numel() for name, value in backbone.named_parameters()}
     moved = sum(sizes.get(name, 0) for name in carried)

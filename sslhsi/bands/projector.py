@@ -129,7 +129,7 @@ class SpectralProjector:
         if not scenes:
             raise InputError("there is no scene to fit the projection on")
         positions = [band_positions(s.wavelengths, s.bands, self.align, s.name) for s in scenes]
-        self.axis = common_grid(positions, self.grid)
+        self.axis = common_grid(positions, self.grid, self.align)
         on_grid = []
         for scene, where, raw in zip(scenes, positions, parts, strict=True):
             if raw.count:

@@ -35,7 +35,7 @@ def band_positions(wavelengths: np.ndarray | None, bands: int, align: str, where
     return wavelengths
 
 
-def common_grid(positions: Iterable[np.ndarray], points: int) -> np.ndarray:
+def common_grid(positions: Iterable[np.ndarray], points: int, align: str = "wavelength") -> np.ndarray:
     """(points,) equidistant positions over the range that every camera covers.
 
     Raises:
@@ -44,6 +44,9 @@ def common_grid(positions: Iterable[np.ndarray], points: int) -> np.ndarray:
     ranges = [(float(p.min()), float(p.max())) for p in positions]
     low, high = max(r[0] for r in ranges), min(r[1] for r in ranges)
     if low >= high:
+        if align == "index":
+            # By index every camera runs from 0 to 1, unless it has nothing between.
+            raise InputError("a scene of a single band can't be aligned by index; leave such scenes out")
         listed = ", ".join(f"{a:g}-{b:g}" for a, b in sorted(set(ranges)))
         raise InputError(
             f"the wavelength ranges {listed} nm don't overlap; leave the odd camera out or align by index"
@@ -70,10 +73,7 @@ def resampling_matrix(positions: np.ndarray, grid: np.ndarray, where: str = "the
     # A hair of tolerance, so that rounding in a stored grid is no extrapolation.
     slack = 1e-9 * max(1.0, abs(float(grid[-1])))
     if grid[0] < ordered[0] - slack or grid[-1] > ordered[-1] + slack:
-        raise InputError(
-            f"{where} covers {ordered[0]:g}-{ordered[-1]:g}, but the grid needs {grid[0]:g}-{grid[-1]:g}; "
-            "values outside a camera's range are never extrapolated: fit on the common range or align by index"
-        )
+        raise InputError(_out_of_range(ordered, grid, slack, where))
     matrix = np.zeros((grid.size, ordered.size))
     if ordered.size == 1:
         matrix[:, 0] = 1.0
@@ -85,3 +85,23 @@ def resampling_matrix(positions: np.ndarray, grid: np.ndarray, where: str = "the
     np.add.at(matrix, (rows, order[right - 1]), 1.0 - weight)
     np.add.at(matrix, (rows, order[right]), weight)
     return matrix
+
+
+def _out_of_range(ordered: np.ndarray, grid: np.ndarray, slack: float, where: str) -> str:
+    """Which part of the grid a camera doesn't see, and what can be done."""
+    low, high = float(ordered[0]), float(ordered[-1])
+    if ordered.size == 1:
+        return f"{where} has a single band, and a grid of {grid[0]:g} to {grid[-1]:g} needs two or more; leave it out"
+    gaps = []
+    if grid[0] < low - slack:
+        gaps.append((float(grid[0]), min(low, float(grid[-1]))))
+    if grid[-1] > high + slack:
+        gaps.append((max(high, float(grid[0])), float(grid[-1])))
+    missing = " and ".join(f"{a:g}-{b:g}" for a, b in gaps)
+    share = sum(b - a for a, b in gaps) / max(float(grid[-1] - grid[0]), np.finfo(float).tiny)
+    return (
+        f"{where} covers {low:g}-{high:g} nm, but the grid needs {grid[0]:g}-{grid[-1]:g} nm: {missing} nm is "
+        f"missing ({100 * share:.0f} %), and values outside a camera's range are never extrapolated; pretrain with this "
+        "camera among the scenes (the grid is the range that all share), take a backbone with a narrower range, or "
+        "one that aligns by index"
+    )

@@ -17,7 +17,11 @@ from sslhsi.errors import InputError
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
-    data = commands.add_parser("data", help="look at cubes; list and download public scenes")
+    data = commands.add_parser(
+        "data",
+        help="look at cubes; list and download public scenes",
+        epilog="example: sslhsi data inspect my_cubes/*.hdr --out looks",
+    )
     actions = data.add_subparsers(title="actions", metavar="ACTION", required=True)
 
     inspect = actions.add_parser(
@@ -33,7 +37,11 @@ def add(commands: argparse._SubParsersAction) -> None:
     inspect.add_argument("--json", action="store_true", help="print JSON")
     inspect.set_defaults(run=inspect_data)
 
-    listing = actions.add_parser("list", help="public scenes that can be downloaded, and simulated domains")
+    listing = actions.add_parser(
+        "list",
+        help="public scenes that can be downloaded, and simulated domains",
+        epilog="example: sslhsi data list --json",
+    )
     listing.add_argument("--json", action="store_true", help="print JSON")
     listing.set_defaults(run=list_data)
 

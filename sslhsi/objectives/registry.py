@@ -10,4 +10,4 @@ from sslhsi.recipe import Objective
 
 def create_objective(recipe: Objective) -> nn.Module:
     """The loss that a recipe names: two (n, D) embeddings -> scalar."""
-    return {"ntxent": NTXentLoss}[recipe.name](temperature=recipe.temperature)
+    return {"ntxent": NTXentLoss}[recipe.name](temperature=recipe.temperature, chunk=recipe.chunk)

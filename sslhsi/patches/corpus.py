@@ -87,6 +87,9 @@ class Corpus:
     def windows(self, patches: Patches, held: bool = False, stride: int | None = None) -> np.ndarray:
         """All windows that touch no held-out pixel; with ``held``, those that lie in held-out ground alone.
 
+        Corners lie on a grid of the stride, which starts at the scene's first pixel or, with ``held``, at
+        that of the held-out ground.
+
         Returns:
             (n, 3) int32: scene number, row and column of the top-left corner.
 
@@ -102,6 +105,7 @@ class Corpus:
                 stride=stride or patches.stride,
                 min_foreground=patches.min_foreground,
                 border=patches.border,
+                from_first=held,
             )
             found.append(np.column_stack([np.full(len(corners), number, np.int32), corners]))
         windows = np.concatenate(found).astype(np.int32)

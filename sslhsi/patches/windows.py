@@ -20,6 +20,7 @@ def window_positions(
     stride: int,
     min_foreground: float = 0.0,
     border: str = "inside",
+    from_first: bool = False,
 ) -> np.ndarray:
     """Top-left corners of the windows that a scene offers.
 
@@ -31,6 +32,8 @@ def window_positions(
         min_foreground: Least share of foreground pixels.
         border: ``inside``: windows lie within the scene. ``reflect``: one window around every foreground
             pixel (on the stride), reflected where it leaves the scene; corners may then be negative.
+        from_first: Count the stride from the first row and column where a window is clear of barred pixels
+            rather than from the scene's corner, so that a strip as large as a window always offers one.
 
     Returns:
         (n, 2) int32 rows and columns.
@@ -39,14 +42,16 @@ def window_positions(
         half = window // 2
         padding = (half, window - 1 - half)
         bad = window_sums(np.pad(barred, padding), window) > 0
-        fit = foreground & ~bad
+        free = ~bad
+        fit = foreground & free
         offset = half
     else:
         if min(foreground.shape) < window:
             return np.zeros((0, 2), dtype=np.int32)
-        fit = window_sums(barred, window) == 0
-        fit &= window_sums(foreground, window) >= max(1, np.ceil(min_foreground * window * window))
+        free = window_sums(barred, window) == 0
+        fit = free & (window_sums(foreground, window) >= max(1, np.ceil(min_foreground * window * window)))
         offset = 0
+    row, column = (int(free.any(axis=a).argmax()) if from_first else 0 for a in (1, 0))
     grid = np.zeros_like(fit)
-    grid[::stride, ::stride] = True
+    grid[row::stride, column::stride] = True
     return (np.argwhere(fit & grid) - offset).astype(np.int32)

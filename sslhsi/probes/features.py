@@ -16,7 +16,9 @@ def features(
     windows: np.ndarray,
     batch_size: int = 512,
 ) -> np.ndarray:
-    """(n, D) float32 features of (n, 3) windows, with the backbone in evaluation mode."""
+    """(n, D) float32 features of (n, 3) windows, with the backbone in evaluation mode; (0, D) of no windows."""
+    if not len(windows):
+        return np.zeros((0, int(backbone.num_features)), dtype=np.float32)  # type: ignore[arg-type]
     training = backbone.training
     backbone.eval()
     try:
@@ -30,5 +32,6 @@ def features(
 
 def mean_spectra(reader: Callable[[np.ndarray], Tensor], windows: np.ndarray, batch_size: int = 512) -> np.ndarray:
     """(n, K) average of each window's components: what a patch is without any network."""
-    parts = [reader(windows[i : i + batch_size]).mean((2, 3)).cpu() for i in range(0, len(windows), batch_size)]
+    starts = range(0, max(1, len(windows)), batch_size)
+    parts = [reader(windows[i : i + batch_size]).mean((2, 3)).cpu() for i in starts]
     return torch.cat(parts).numpy()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from torch import nn
@@ -12,50 +10,14 @@ from torch import nn
 from sslhsi.errors import InputError
 from sslhsi.patches.corpus import Corpus, PreparedScene
 from sslhsi.patches.reader import PatchReader
-from sslhsi.patches.splits import Split, leak, split
+from sslhsi.patches.splits import Split, split
 from sslhsi.probes.encoder import Encoder
 from sslhsi.probes.features import features, mean_spectra
 from sslhsi.probes.knn import knn_predict
-from sslhsi.probes.linear import linear_probe
-from sslhsi.probes.metrics import scores
+from sslhsi.probes.rows import Row, probe_rows, projection_saw, split_columns
 from sslhsi.recipe import Evaluation, Patches, Recipe
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source
-
-Row = dict[str, Any]
-
-
-def probe_rows(
-    methods: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, test: np.ndarray, *, k: int, seed: int
-) -> Iterator[Row]:
-    """k-NN and linear probe of each method's features on one split.
-
-    Args:
-        methods: Name -> (n, D) features; all of the same n samples.
-        labels: (n,) class ids.
-        train, test: Indices of samples.
-        k: Neighbours, clamped to the training samples.
-        seed: Of the linear probe's validation part.
-
-    Yields:
-        A row per method and probe, with method, probe, oa, aa, kappa (percent), k, seconds.
-    """
-    for method, x in methods.items():
-        for probe in ("k-NN", "linear"):
-            began = time.perf_counter()
-            if probe == "k-NN":
-                predicted = knn_predict(x[train], labels[train], x[test], k=k)
-            else:
-                predicted = linear_probe(x[train], labels[train], seed=seed).predict(x[test])
-            yield {
-                "method": method,
-                "probe": probe,
-                **{key: round(value, 3) for key, value in scores(labels[test], predicted).items()},
-                "k": min(k, len(train)) if probe == "k-NN" else "",
-                "train": len(train),
-                "test": len(test),
-                "seconds": round(time.perf_counter() - began, 3),
-            }
 
 
 def judge_domains(
@@ -127,6 +89,7 @@ def judge_pixels(
     seeds: int,
     k: int,
     saw: bool,
+    fitted: bool | None = None,
     raw: bool = True,
 ) -> list[Row]:
     """Classify the labelled pixels of one scene.
@@ -138,9 +101,11 @@ def judge_pixels(
         seeds: Splits per protocol.
         k: Neighbours.
         saw: Whether pretraining saw the scene's pixels.
+        fitted: Whether the projection was fitted on them; None: if pretraining saw them.
         raw: Put the scene's own spectra beside the backbones.
     """
     assert scene.labels is not None
+    fitted = saw if fitted is None else fitted
     pixels = np.argwhere(scene.labels > 0)
     place = np.full(scene.labels.shape, -1)
     place[tuple(pixels.T)] = np.arange(len(pixels))
@@ -169,13 +134,23 @@ def judge_pixels(
             common |= {
                 "split": drawn.scheme,
                 "per_class": protocol.split(", ")[-1].removesuffix(" per class"),
-                "saw_test_pixels": "yes" if saw else "no",
-                "leak": round(leak(drawn).pixel, 4),
-                "left_out": len(drawn.report["left_out"]),
+                **split_columns(drawn),
             }
             train, test = place[tuple(drawn.train.T)], place[tuple(drawn.test.T)]
-            rows += [{**common, **row} for row in probe_rows(methods, labels, train, test, k=k, seed=seed)]
+            for row in probe_rows(methods, labels, train, test, k=k, seed=seed):
+                rows.append(
+                    {**common, **_known(str(row["method"]), encoders, saw, saw if fitted is None else fitted), **row}
+                )
     return rows
+
+
+def _known(method: str, encoders: Mapping[str, Encoder], saw: bool, fitted: bool) -> Row:
+    """What a method knows of the test pixels; of the networks only the one called pretrained was."""
+    projected = projection_saw(encoders[method].projector, "yes" if fitted else "no") if method in encoders else "no"
+    return {
+        "saw_test_pixels": "yes" if saw and method == "pretrained" else "no",
+        "projector_saw_test_pixels": projected,
+    }
 
 
 def pixel_splits(labels: np.ndarray, evaluation: Evaluation, window: int) -> dict[str, Callable[[int], Split]]:
@@ -204,8 +179,11 @@ def judge_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Recipe
             if scene.labels is None:
                 continue
             splits = pixel_splits(scene.labels, evaluation, patches.window)
+            saw = not held[scene.name]
+            # Ground that is held out of pretraining is held out of the projection under scope "train" alone.
+            fitted = saw or recipe.corpus.bands.scope != "train"
             rows += judge_pixels(
-                encoders, scene, splits, seeds=evaluation.seeds, k=evaluation.k, saw=not held[scene.name]
+                encoders, scene, splits, seeds=evaluation.seeds, k=evaluation.k, saw=saw, fitted=fitted
             )
     common = {"corpus": corpus.key, "projector_scope": recipe.corpus.bands.scope, "recipe": recipe.name}
     return [{**row, **common} for row in rows]

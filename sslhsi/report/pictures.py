@@ -6,6 +6,7 @@ import base64
 import io
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.image import imsave
 
 from sslhsi.patches.corpus import Corpus, PreparedScene
@@ -67,6 +68,16 @@ def thumbnail(scene: PreparedScene, channels: tuple[int, int, int], side: int = 
     inner[:width], inner[-width:], inner[:, :width], inner[:, -width:] = False, False, False, False
     image[held & ~inner] = _HELD
     return image
+
+
+def class_colours(count: int) -> np.ndarray:
+    """(count, 4) colours of labels 1 to count: tab10 and tab20 as far as they go, then hues round the circle.
+
+    Every picture of classes takes its colours from here, so that a class looks the same in all of them.
+    """
+    if count <= 10:
+        return colormaps["tab10"](np.arange(count))
+    return colormaps["tab20"](np.arange(count)) if count <= 20 else colormaps["hsv"](np.linspace(0, 0.95, count))
 
 
 def png(image: np.ndarray) -> bytes:

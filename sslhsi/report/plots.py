@@ -20,7 +20,7 @@ from matplotlib.ticker import MaxNLocator
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 _MARKERS = ("o", "s", "^", "D", "v")
 # A colour that nothing else uses: replaced by the page's own text colour in the SVG.
-_INK = "#0a0b0c"
+INK = "#0a0b0c"
 _ACCENT = _COLOURS[0]
 _THEME = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#d5d5d5}}</style>"
 MOST_NAMES = 20
@@ -29,6 +29,19 @@ MOST_NAMES = 20
 def domain_style(number: int) -> tuple[str, str]:
     """Colour and marker of a domain, the same in every plot; 35 pairs differ, neighbours in both parts."""
     return _COLOURS[number % len(_COLOURS)], _MARKERS[number % len(_MARKERS)]
+
+
+def method_style(number: int, family: str) -> tuple[str, str, str]:
+    """Colour, marker and line style of a method: fixed ones for those that nothing pretrained, else by number."""
+    fixed = {
+        "raw spectra": (_COLOURS[6], "v", ":"),
+        "mean spectrum": (_COLOURS[6], "v", ":"),
+        "random weights": (_COLOURS[4], "s", "--"),
+        "from scratch": (_COLOURS[3], "D", "-."),
+    }
+    free = (0, 1, 2, 5)
+    colour, marker = _COLOURS[free[number % len(free)]], ("o", "^", "p", "X", "P")[number % 5]
+    return fixed.get(family, (colour, marker, "-"))
 
 
 def short(name: str, length: int = 22) -> str:
@@ -46,13 +59,13 @@ def new_figure(width: float = 4.6, height: float = 3.1) -> tuple[Figure, Axes]:
     axis = figure.add_subplot()
     axis.set_facecolor("none")
     for spine in axis.spines.values():
-        spine.set_color(_INK)
+        spine.set_color(INK)
     axis.spines[["top", "right"]].set_visible(False)
-    axis.tick_params(colors=_INK, labelsize=9)
+    axis.tick_params(colors=INK, labelsize=9)
     for label in (axis.xaxis.label, axis.yaxis.label, axis.title):
-        label.set_color(_INK)
+        label.set_color(INK)
         label.set_fontsize(10)
-    axis.grid(color=_INK, alpha=0.12, linewidth=0.6)
+    axis.grid(color=INK, alpha=0.12, linewidth=0.6)
     axis.set_axisbelow(True)
     return figure, axis
 
@@ -91,7 +104,7 @@ def explained_variance(ratio: np.ndarray) -> Figure:
     axis.set_title("Variance explained by the components")
     axis.set_xlabel("component")
     axis.set_ylabel("share of the variance (%)")
-    axis.legend(frameon=False, labelcolor=_INK, fontsize=9)
+    axis.legend(frameon=False, labelcolor=INK, fontsize=9)
     return figure
 
 
@@ -127,7 +140,7 @@ def scatter(
     axis.set_xlabel(labels[0])
     axis.set_ylabel(labels[1])
     figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, frameon=False, labelcolor=_INK, fontsize=9,
+        handles=handles, loc="outside lower center", ncols=columns, frameon=False, labelcolor=INK, fontsize=9,
         handletextpad=0.1, columnspacing=1.0,
     )  # fmt: skip
     return figure
@@ -209,6 +222,6 @@ def svg(figure: Figure) -> bytes:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(rf"{_INK}", "currentColor", text)
+    text = re.sub(rf"{INK}", "currentColor", text)
     head = text.index(">") + 1
     return (text[:head] + _THEME + text[head:]).encode()

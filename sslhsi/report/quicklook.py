@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from sslhsi.report.pictures import class_colours
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
 
@@ -125,15 +125,8 @@ def _band_names(scene: Scene, bands: Sequence[int]) -> str:
     return ", ".join(f"{scene.wavelengths[band]:.0f}" for band in bands) + " nm"
 
 
-def _colours(count: int) -> np.ndarray:
-    """(count, 4) distinguishable colours: tab20 as far as it goes, then hues round the circle."""
-    if count <= 10:
-        return colormaps["tab10"](np.arange(count))
-    return colormaps["tab20"](np.arange(count)) if count <= 20 else colormaps["hsv"](np.linspace(0, 0.95, count))
-
-
 def _label_map(axis: Axes, scene: Scene, labels: np.ndarray, ids: list[int]) -> None:
-    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], _colours(len(ids))])
+    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], class_colours(len(ids))])
     ranks = np.searchsorted(ids, labels) + 1
     ranks[labels == 0] = 0
     norm = BoundaryNorm(np.arange(len(ids) + 2) - 0.5, len(ids) + 1)
@@ -157,7 +150,7 @@ def _spectra(axis: Axes, scene: Scene, usable: np.ndarray, ids: list[int]) -> No
     if ids:
         assert scene.labels is not None
         groups = [(scene.labels == label) & scene.foreground for label in ids[:_MOST_SPECTRA]]
-    colours = _colours(len(ids)) if ids else _colours(1)
+    colours = class_colours(len(ids)) if ids else class_colours(1)
     x = positions[order].astype(np.float64)
     steps = np.diff(x)
     # A line across removed bands would show values that were never measured.

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
 from torch import nn
 
 from sslhsi.patches.corpus import Corpus
 from sslhsi.recipe import Recipe
 from sslhsi.report import sections, tables
 from sslhsi.report.pictures import channels_text
+from sslhsi.report.render import render
 from sslhsi.report.verdict import verdict
 from sslhsi.training.run_dir import read_rows, write_text
 
@@ -69,10 +69,8 @@ def write_report(
         "resolved": recipe.dump(),
         "missing": page.missing,
     }
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
-    environment.filters |= {"percent": tables.percent, "probe": tables.probe_title}
     path = run_dir / "report.html"
-    write_text(path, environment.get_template("report.html").render(content))
+    write_text(path, render("report.html", content))
     return Report(path, [*tables.text_table(rows, limit=5), sentence])
 
 

@@ -10,8 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from sklearn.manifold import TSNE
-from threadpoolctl import threadpool_limits
 from torch import nn
 
 from sslhsi.errors import InputError
@@ -22,7 +20,9 @@ from sslhsi.probes.knn import knn_predict
 from sslhsi.probes.metrics import assess
 from sslhsi.recipe import Recipe
 from sslhsi.report import plots
-from sslhsi.report.pictures import data_uri, png, shown_channels, thumbnail
+from sslhsi.report.chart import Chart, figure_chart, picture_chart
+from sslhsi.report.embedding import principal, tsne
+from sslhsi.report.pictures import shown_channels, thumbnail
 from sslhsi.report.tables import number
 from sslhsi.report.view_sheet import DRAWS, view_sheet
 from sslhsi.training.run_dir import read_rows
@@ -31,19 +31,6 @@ from sslhsi.training.run_dir import read_rows
 MOST_WINDOWS = 600
 MOST_PIXELS = 300  # of each domain, in the scatter of components
 MOST_SCENES = 60  # thumbnails
-
-
-@dataclass(frozen=True)
-class Chart:
-    """An image of the page: address that holds it, text for those who can't see it, line below it.
-
-    A ``wide`` one scrolls on a narrow screen instead of becoming too small to read.
-    """
-
-    uri: str
-    alt: str
-    caption: str = ""
-    wide: bool = False
 
 
 @dataclass
@@ -65,8 +52,7 @@ class Page:
     def chart(self, figure: Figure, name: str, alt: str, caption: str = "") -> Chart:
         """Write a figure to plots/NAME.png and take it into the page as SVG."""
         plots.save_png(figure, self.run_dir / "plots" / f"{name}.png")
-        wide = bool(figure.get_figwidth() > 6)
-        return Chart(data_uri(plots.svg(figure), "image/svg+xml"), alt, caption, wide)
+        return figure_chart(figure, alt, caption)
 
 
 def curves(page: Page) -> list[Chart]:
@@ -140,8 +126,8 @@ def embedding(page: Page, recipe: Recipe, corpus: Corpus, backbone: nn.Module) -
     ground = "held-out windows" if shown is held else "training windows"
     charts = []
     for name, title, axis, points in (
-        ("embedding_pca", "Features, principal components", "component", _principal(x)),
-        ("embedding_tsne", "Features, t-SNE", "t-SNE", _tsne(x)),
+        ("embedding_pca", "Features, principal components", "component", principal(x)),
+        ("embedding_tsne", "Features, t-SNE", "t-SNE", tsne(x)),
     ):
         if points is not None:
             figure = plots.scatter(points, domain, corpus.domains, title, (f"{axis} 1", f"{axis} 2"))
@@ -167,23 +153,6 @@ def _some(windows: np.ndarray) -> np.ndarray:
     return windows[np.sort(order[:MOST_WINDOWS])]
 
 
-def _principal(x: np.ndarray) -> np.ndarray | None:
-    if min(x.shape) < 2:
-        return None
-    left, sizes, _ = np.linalg.svd(x - x.mean(axis=0), full_matrices=False)
-    return left[:, :2] * sizes[:2]
-
-
-def _tsne(x: np.ndarray) -> np.ndarray | None:
-    """t-SNE of the directions of the features: cosine is what k-NN and the objective go by."""
-    if min(x.shape) < 2 or len(x) < 20:
-        return None
-    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
-    # So few points gain nothing from threads, and lose a lot where other processes hold the cores.
-    with threadpool_limits(1):
-        return TSNE(perplexity=min(30.0, (len(x) - 1) / 3), init="pca", random_state=0).fit_transform(unit)
-
-
 def scenes(page: Page, corpus: Corpus) -> list[dict[str, Any]]:
     """False colours and facts of every scene."""
     channels = shown_channels(corpus)
@@ -206,7 +175,7 @@ def scenes(page: Page, corpus: Corpus) -> list[dict[str, Any]]:
                 "domain": scene.domain,
                 "sensor": scene.entry["sensor"],
                 "text": text,
-                "image": Chart(data_uri(png(image)), f"False colours of {scene.name}: {text}"),
+                "image": picture_chart(image, f"False colours of {scene.name}: {text}"),
             }
         )
     return found
@@ -222,7 +191,7 @@ def views(page: Page, recipe: Recipe, corpus: Corpus) -> dict[str, Any]:
         (
             row,
             [
-                Chart(data_uri(png(tile)), f"{row}: {name} {text}".strip())
+                picture_chart(tile, f"{row}: {name} {text}".strip())
                 for tile, name, text in zip(tiles, sheet.columns, sheet.strengths, strict=True)
             ],
         )

@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 RAW = {"raw spectra": "raw baseline", "mean spectrum": "raw baseline"}
 KEYS = ("task", "scene", "split", "per_class", "window")
 _METHODS = ("pretrained", "random weights")
-_PROBES = {"k-NN": "k-NN", "linear": "linear probe"}
+_PROBES = {"k-NN": "k-NN", "linear": "linear probe", "SVM": "SVM", "fine-tune": "fine-tuning"}
 
 
 @dataclass(frozen=True)
@@ -124,14 +124,16 @@ def results_table(rows: Iterable[Row], metric: str = "oa", keys: Sequence[str] =
     places = {key: n for n, key in enumerate(keys)}
     lines = []
     for setting in sorted(values, key=lambda s: _setting_order(s, places)):
-        cells = {column: _cell(found) for column, found in values[setting].items()}
+        cells = {column: cell_of(found) for column, found in values[setting].items()}
         top = round(max(cell.mean for cell in cells.values()), 1)
         cells = {
             column: Cell(c.mean, c.std, c.low, c.high, c.seeds, best=len(cells) > 1 and round(c.mean, 1) == top)
             for column, c in cells.items()
         }
         leaks = [leak for row in members[setting] if (leak := number(row.get("leak"))) is not None]
-        saw = sorted({str(row["saw_test_pixels"]) for row in members[setting] if row.get("saw_test_pixels")})
+        # Baselines never saw anything: the line speaks of what was pretrained, where there is such.
+        trained = [row for row in members[setting] if row["method"] == "pretrained"] or members[setting]
+        saw = sorted({str(row["saw_test_pixels"]) for row in trained if row.get("saw_test_pixels")})
         lines.append(
             Line(
                 dict(zip(keys, setting, strict=True)),
@@ -242,15 +244,16 @@ def text_table(rows: Iterable[Row], metric: str = "oa", limit: int | None = None
     return out + ([f"... and {left} more settings"] if left else [])
 
 
-def title(key: str) -> str:
-    """A key as a column's heading."""
-    return {"per_class": "per class", "saw_test_pixels": "saw test pixels"}.get(key, key.replace("_", " "))
-
-
-def _cell(values: Sequence[float]) -> Cell:
+def cell_of(values: Sequence[float]) -> Cell:
+    """Mean of a score over seeds with its spread."""
     mean, std, n = summarise(values)
     low, high = bootstrap_interval(values) if n >= 3 else (None, None)
     return Cell(mean, std if n > 1 else None, low, high, n)
+
+
+def title(key: str) -> str:
+    """A key as a column's heading."""
+    return {"per_class": "per class", "saw_test_pixels": "saw test pixels"}.get(key, key.replace("_", " "))
 
 
 def _column_order(column: tuple[str, str]) -> tuple:

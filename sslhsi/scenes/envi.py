@@ -34,6 +34,11 @@ def header_beside(path: Path) -> Path | None:
     return None
 
 
+def is_envi_data(path: Path) -> bool:
+    """True for the names that the data beside a header may bear."""
+    return path.suffix.lower() in _DATA_SUFFIXES
+
+
 def open_envi(path: Path) -> Raw:
     """An ENVI image, memory-mapped, from its header or its data file.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from sslhsi.errors import InputError
 from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes import simulated
+from sslhsi.scenes.envi import header_beside, is_envi_data
 from sslhsi.scenes.read import read_scene
 from sslhsi.scenes.scene import Scene
 
@@ -21,8 +22,8 @@ def corpus_sources(corpus: Corpus) -> list[SceneSource]:
     """One source per scene that a recipe's corpus takes.
 
     Raises:
-        InputError: A file is missing, a name under ``only`` or ``leave_out`` is none of the scenes', or
-            nothing is left.
+        InputError: A file is missing, a name under ``only`` or ``leave_out`` is none of the scenes',
+            nothing is left, or a scene that is held out shows the same ground as one that is not.
     """
     sources = expand(corpus.scenes)
     known = [s.name for s in sources]
@@ -34,6 +35,12 @@ def corpus_sources(corpus: Corpus) -> list[SceneSource]:
     kept = [s for s in sources if (not corpus.only or s.name in corpus.only) and s.name not in corpus.leave_out]
     if not kept:
         raise InputError("corpus.only and corpus.leave_out leave no scene")
+    for out in (s for s in kept if s.holdout and s.site):
+        if same := [s for s in kept if s.site == out.site and not s.holdout]:
+            raise InputError(
+                f"scenes {out.name!r} and {same[0].name!r} show the same ground (site {out.site!r}), but only the "
+                "first is held out; set holdout on both or on neither, or name one under corpus.leave_out"
+            )
     return kept
 
 
@@ -74,7 +81,8 @@ def _files(pattern: str) -> list[Path]:
         files = sorted(anchor.glob(str(path.relative_to(anchor) if path.anchor else path)))
         if not files:
             raise InputError(f"{pattern}: no file matches this pattern")
-        return files
+        # An ENVI header and its data are one scene; the header stands for both, as in a folder.
+        return [p for p in files if not (is_envi_data(p) and header_beside(p) in files)]
     if not path.exists():
         raise InputError(f"{path}: there is no such file; check corpus.scenes, or set the variable that it uses")
     return [path]

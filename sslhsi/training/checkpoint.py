@@ -8,10 +8,12 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -55,20 +57,32 @@ def save_checkpoint(
             shutil.rmtree(final)
         os.replace(part, final)
         _sync(run)
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, SafetensorError) as error:
         shutil.rmtree(part, ignore_errors=True)
+        # PyTorch's writer does not say why it failed.
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error)
+        full = full or _free(run) < sum(t.nbytes for t in _tensors([model, optimiser]))
         reason = "the disk is full; free some space" if full else f"can't be written ({error}); check the folder"
         raise InputError(f"{final}: {reason}, then start again: the run goes on from its last checkpoint") from None
-    for old in checkpoints(run)[:-keep]:
+    # A later one is damaged, or the run would have gone on from it; it must not crowd out those that are whole.
+    known = checkpoints(run)
+    newest = known.index(final) + 1
+    for old in known[: max(0, newest - keep)] + known[newest:]:
         shutil.rmtree(old, ignore_errors=True)
     return final
 
 
-def load_checkpoint(run: Path, facts: dict[str, Any]) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
+def load_checkpoint(
+    run: Path, facts: dict[str, Any], say: Callable[[str], None] | None = None
+) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
     """The newest intact checkpoint of a run: step, model and optimiser state; None when there is none.
 
     A truncated or altered checkpoint is passed over in favour of the one before.
+
+    Args:
+        run: Run directory.
+        facts: What must agree, as :func:`save_checkpoint` took it.
+        say: Told of every checkpoint that is passed over.
 
     Raises:
         InputError: The checkpoint belongs to another recipe or corpus.
@@ -76,12 +90,15 @@ def load_checkpoint(run: Path, facts: dict[str, Any]) -> tuple[int, dict[str, Te
     for folder in reversed(checkpoints(run)):
         try:
             record = json.loads((folder / "checkpoint.json").read_text())
-            if any(file_hash(folder / name) != value for name, value in record["sha256"].items()):
-                continue
+            for name, value in record["sha256"].items():
+                if file_hash(folder / name) != value:
+                    raise ValueError(f"{name} is not what was written")
             model = load_file(folder / "model.safetensors")
             optimiser = torch.load(folder / "optimiser.pt", weights_only=True, map_location="cpu")
-        except Exception:
+        except Exception as error:
             # Whatever is wrong with a damaged file, an older one is the answer.
+            if say:
+                say(f"{folder}: damaged ({' '.join(str(error).split())}); going back to the checkpoint before")
             continue
         for key, value in facts.items():
             if record.get(key) != value:
@@ -103,6 +120,22 @@ def checkpoints(run: Path) -> list[Path]:
 def file_hash(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _free(folder: Path) -> float:
+    """Bytes that can still be written."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return float("inf")
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, (dict, list, tuple)):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _tensors(part)
 
 
 def _sync(path: Path) -> None:

@@ -7,11 +7,14 @@ import errno
 import fcntl
 import io
 import os
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from sslhsi.errors import InputError
+from sslhsi.training.row_file import RowFile
 
 
 def claim(folder: Path) -> IO[str]:
@@ -69,18 +72,61 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 class Metrics:
-    """metrics.csv: one row per logged step, cut back to where a resumed run takes up."""
+    """metrics.csv and TensorBoard's log: one row per logged step, cut back to where a resumed run takes up.
+
+    Args:
+        folder: The run directory.
+        step: The step that the run takes up at; later rows of metrics.csv go.
+
+    Raises:
+        InputError: Here and in every method: the disk is full or the folder can't be written.
+    """
 
     COLUMNS = ("step", "epoch", "loss", "lr", "grad_norm", "patches_per_second", "knn")
 
-    def __init__(self, path: Path, step: int) -> None:
-        write_rows(path, [row for row in read_rows(path) if int(row["step"]) <= step], self.COLUMNS)
-        self.stream = path.open("a", newline="", encoding="utf-8")
-        self.writer = csv.DictWriter(self.stream, self.COLUMNS)
+    def __init__(self, folder: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        table = folder / "metrics.csv"
+        write_rows(table, [row for row in read_rows(table) if int(row["step"]) <= step], self.COLUMNS)
+        self.board_folder = folder / "tensorboard"
+        self.table = RowFile(table, self.COLUMNS)
+        # TensorBoard writes in a thread, which hands what stops it to the next call; it need not print it, too.
+        self.hook = threading.excepthook
+        threading.excepthook = self._quietly
+        try:
+            with self._naming_the_log():
+                self.board = SummaryWriter(str(self.board_folder), purge_step=step + 1 if step else None)
+        except InputError:
+            threading.excepthook = self.hook
+            self.table.close()
+            raise
 
     def add(self, row: Mapping[str, Any]) -> None:
-        self.writer.writerow(row)
-        self.stream.flush()
+        self.table.add(row)
+        with self._naming_the_log():
+            for key, number in row.items():
+                if key not in ("step", "epoch") and number != "":
+                    self.board.add_scalar(key, number, row["step"])
 
     def close(self) -> None:
-        self.stream.close()
+        self.table.close()
+        try:
+            with self._naming_the_log():
+                self.board.close()
+        finally:
+            threading.excepthook = self.hook
+
+    def _quietly(self, problem: threading.ExceptHookArgs) -> None:
+        if not (isinstance(problem.exc_value, OSError) and type(problem.thread).__module__.startswith("tensorboard")):
+            self.hook(problem)
+
+    @contextmanager
+    def _naming_the_log(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"{self.board_folder}: can't be written ({error.strerror or error}); free some space, then start "
+                "again: the run goes on from its last checkpoint"
+            ) from None

@@ -36,6 +36,22 @@ def test_quick_run_writes_table_and_page(tmp_path, capsys):
     assert not list(tmp_path.glob("*.tmp"))
 
 
+def test_where_nothing_can_be_compiled_the_page_says_why(tmp_path, capsys, monkeypatch):
+    def uncompilable(network):
+        def run(x):
+            raise RuntimeError("no compiler\nand a long story")
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", uncompilable)
+    program().main(["--quick", "--compile", "all", "--device", "cpu", "--out", str(tmp_path)])
+    table, page = (tmp_path / "cpu.csv").read_text(), (tmp_path / "cpu.md").read_text()
+    assert "float32, plain" in table
+    assert "compiled" not in table
+    for network in ("hresnet", "ssrn"):
+        assert f"- {network}, float32, compiled: not compiled here: no compiler\n" in page
+
+
 def test_multiply_adds_by_hand():
     network = create_backbone("hresnet", 103, 9)
     by_hand = 49 * (2 * 32 * 103 * 9 + 2 * 64 * 64 * 9)

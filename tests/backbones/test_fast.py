@@ -20,6 +20,27 @@ def test_bfloat16_only_where_the_cpu_multiplies_it(name, bands, window, bf16, mo
     assert setting["memory_format"] == ("contiguous" if flat else "channels_last")
 
 
+@pytest.mark.parametrize(
+    ("asked", "here", "elsewhere", "expected"),
+    [
+        ("auto", True, True, "bf16"),
+        ("auto", True, False, "fp32"),
+        ("auto", False, True, "fp32"),
+        ("bf16", False, False, "bf16"),
+        ("fp32", True, True, "fp32"),
+    ],
+)
+def test_one_precision_for_all_processes(asked, here, elsewhere, expected, monkeypatch):
+    monkeypatch.setattr(fast, "cpu_has_bf16", lambda: here)
+    network = create_backbone("pixelnet", 4, 5)
+    others = torch.bfloat16 if elsewhere else None
+    setting = fast.training_setting(network, "cpu", asked, lambda own: [own, others])
+    assert setting["precision"] == expected
+    assert setting["memory_format"] == "channels_last"
+    if here == elsewhere:
+        assert fast.training_setting(network, "cpu", asked) == setting
+
+
 def test_3d_cnn_keeps_the_plain_layout():
     with torch.device("meta"):
         network = create_backbone("cnn3d", 94, 27)

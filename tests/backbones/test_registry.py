@@ -1,5 +1,8 @@
 """The contract, on every network the registry knows."""
 
+import importlib
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +75,21 @@ def test_contract(name):
         network.reset_classifier(0)
         assert torch.equal(network.forward_head(maps), pooled)
         assert pooled.shape == (2, network.num_features)
+
+
+def test_importing_the_package_is_enough_for_timm():
+    """Whichever is imported first, and without waiting for torch."""
+    program = (
+        "import sys, sslhsi; assert not {'torch', 'timm'} & sys.modules.keys();"
+        "import timm; assert timm.create_model('hybridsn', in_chans=13, window=9).window == 9"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_importing_the_package_after_timm(monkeypatch):
+    monkeypatch.delitem(sys.modules, "sslhsi.backbones.registry")
+    importlib.reload(sslhsi)
+    assert "sslhsi.backbones.registry" in sys.modules
 
 
 @pytest.mark.parametrize("name", list_backbones())

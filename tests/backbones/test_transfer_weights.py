@@ -71,6 +71,29 @@ def test_running_statistics_follow_their_layer():
         assert torch.equal(network.state_dict()[key], value)
 
 
+def test_timm_names_with_and_without_the_wrapper():
+    trained = create_backbone("test_resnet", 5, 32)
+    for state in (trained.state_dict(), trained.net.state_dict()):
+        network = create_backbone("test_resnet", 5, 32)
+        record = load_weights(network, state)
+        assert not record["not_carried"]
+        assert not record["unused"]
+        for key, value in trained.state_dict().items():
+            assert torch.equal(network.state_dict()[key], value)
+
+
+def test_what_would_fit_is_known_without_memory():
+    trained = create_backbone("hybridsn", 15, 11)
+    with torch.device("meta"):
+        empty = create_backbone("hybridsn", 15, 13)
+    record = load_weights(empty, trained.state_dict())
+    assert record == load_weights(create_backbone("hybridsn", 15, 13), trained.state_dict())
+    with torch.device("meta"):
+        empty = create_backbone("hresnet", 6, 5)
+    with pytest.raises(InputError, match="made by another one"):
+        load_weights(empty, trained.state_dict())
+
+
 def test_another_network_is_refused_and_nothing_is_touched():
     network = create_backbone("hresnet", 6, 5)
     before = {key: value.clone() for key, value in network.state_dict().items()}

@@ -34,6 +34,23 @@ def test_reflected_windows_surround_every_free_foreground_pixel():
     np.testing.assert_array_equal(found, expected)
 
 
+@pytest.mark.parametrize("border", ["inside", "reflect"])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_strip_as_tall_as_a_window_offers_windows_side_by_side(axis, first, border):
+    """At either end of the scene, wherever the scene's own grid would fall."""
+    barred = np.ones((31, 31), dtype=bool)
+    strip = slice(0, 9) if first else slice(22, 31)
+    barred[(strip, slice(None)) if axis == 0 else (slice(None), strip)] = False
+    found = window_positions(
+        np.ones_like(barred), barred, window=9, stride=9, min_foreground=0.5, border=border, from_first=True
+    )
+    assert len(found) >= 3
+    assert sorted(set(np.diff(np.unique(found[:, 1 - axis])))) == [9]
+    for row, column in found:
+        assert not barred[max(0, row) : row + 9, max(0, column) : column + 9].any()
+
+
 def test_a_scene_smaller_than_the_window_offers_none():
     assert len(window_positions(np.ones((4, 40), bool), np.zeros((4, 40), bool), window=5, stride=1)) == 0
 

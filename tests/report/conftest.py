@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from made_rows import METHODS, result_rows
 from torch import nn
 
 from sslhsi.patches.corpus import Corpus
 from sslhsi.patches.prepare import prepare
 from sslhsi.recipe import Recipe
+from sslhsi.report import curves, example_charts
+from sslhsi.scenes.scene import Scene
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -114,3 +117,34 @@ def run_dir(tmp_path: Path) -> Path:
     facts = {"git": "abc123+changes", "packages": {"torch": "9.9.9"}, "machine": {"cpu": "a <cpu>", "gpus": []}}
     (tmp_path / "provenance.json").write_text(json.dumps(facts))
     return tmp_path
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the curves and t-SNE of a comparison out, for tests of what is written."""
+    monkeypatch.setattr(curves, "curve_figures", lambda *_: [])
+    monkeypatch.setattr(example_charts, "tsne", lambda _: None)
+
+
+@pytest.fixture
+def series_rows() -> list[dict[str, Any]]:
+    """Scenes of all kinds; on the real one pretraining wins, on the 8-bit one raw spectra, on the stand-in nobody."""
+    worse = {key: 90.0 if key == ("raw spectra", "SVM") else mean for key, mean in METHODS.items()}
+    alike = {("pretrained", "linear"): 70.0, ("raw spectra", "SVM"): 70.0}
+    found = result_rows(METHODS) + result_rows(METHODS, split="random", leak=0.65, leak_touch=0.9)
+    found += result_rows(worse, scene="field_8bit", kind="8-bit real")
+    found += result_rows(alike, scene="field <stand-in>", kind="stand-in", sizes=(5, 10, 15), seeds=4)
+    return found
+
+
+@pytest.fixture
+def labelled_scene() -> Scene:
+    """A scene of four fields with a path between them, some pixels unlabelled."""
+    rng = np.random.default_rng(0)
+    labels = np.kron([[1, 2], [3, 4]], np.ones((30, 24), dtype=np.int64))
+    labels[28:32], labels[:, 22:26] = 0, 0
+    spectra = np.array([[0.2], [0.3], [0.4], [0.6], [0.5]]) * (
+        1 + np.linspace(0, 1, 12)[None] * np.arange(5)[:, None]
+    )
+    cube = spectra[labels] + 0.12 * rng.normal(size=(*labels.shape, 12))
+    return Scene("field", cube, labels=labels, classes=("oats <late>", "rye", "maize", "beet"))

@@ -1,12 +1,12 @@
 """The run report: one page that says what the rows say, and that no odd run can break."""
 
 import re
-from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from html_page import Page
 from matplotlib.image import imread
 from sklearn.neighbors import KNeighborsClassifier
 
@@ -19,32 +19,6 @@ PLOTS = {
     "loss", "lr", "knn", "patches_per_second", "explained_variance", "components", "embedding_pca", "embedding_tsne",
     "confusion", "scenes", "views",
 }  # fmt: skip
-
-
-class Page(HTMLParser):
-    """Texts, images and addresses of a page, and whether every element is closed."""
-
-    VOID = frozenset({"meta", "img", "br"})
-
-    def __init__(self, text):
-        super().__init__()
-        self.images, self.addresses, self.open, self.words = [], [], [], []
-        self.feed(text)
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "img":
-            self.images.append(dict(attrs))
-        self.addresses += [v for k, v in attrs if k in ("src", "href", "srcset", "action", "data", "poster")]
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if self.open and self.open[-1] not in ("style", "script"):
-            self.words.append(data)
 
 
 def spread(rows, **wanted):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import shutil
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -53,36 +58,97 @@ def test_a_harmed_checkpoint_gives_way_to_the_one_before(tmp_path, file, harm):
     assert found[0] == 5
 
 
-def test_killed_at_any_moment_of_a_write(tmp_path, monkeypatch):
-    """At every file operation of a second checkpoint the process dies; the first is still found."""
-    operations = ["mkdir", "open", "fsync", "replace"]
-    for name in operations:
-        for count in range(1, 4):
-            run = tmp_path / f"{name}{count}"
-            run.mkdir()
-            save(run, 5)
-            child = os.fork()
-            if child == 0:
-                original, calls = getattr(os, name), [0]
+def child_that_saves(run: Path) -> int:
+    """A process that stops at once, to be traced, and then writes a second checkpoint and drops the first."""
+    child = os.fork()
+    if child == 0:
+        try:
+            ptrace(PTRACE_TRACEME, 0)
+            os.kill(os.getpid(), signal.SIGSTOP)
+            save(run, 10, keep=1)
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    return child
 
-                def deadly(*args, original=original, calls=calls, count=count, **kwargs):
-                    calls[0] += 1
-                    if calls[0] == count:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    return original(*args, **kwargs)
 
-                setattr(os, name, deadly)
-                save(run, 10)
-                os._exit(0)
-            os.waitpid(child, 0)
-            found = load_checkpoint(run, FACTS)
-            assert found is not None
-            step, model, _ = found
-            assert step in (5, 10)
-            assert torch.equal(model["w"], torch.full((4, 3), float(step)))
+def run_until_call(child: int, number: int) -> int:
+    """Kill a traced process as it enters a system call, after ``number`` others; returns how many it made."""
+    for made in range(2 * number + 1):
+        ptrace(PTRACE_SYSCALL, child)
+        _, status = os.waitpid(child, 0)
+        if not os.WIFSTOPPED(status):
+            return made // 2
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return number
+
+
+PTRACE_TRACEME, PTRACE_SYSCALL = 0, 24
+
+
+def ptrace(request: int, process: int) -> None:
+    if ctypes.CDLL(None, use_errno=True).ptrace(request, process, None, None) < 0:
+        raise OSError(ctypes.get_errno(), "ptrace")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="traces system calls as Linux does")
+def test_killed_between_any_two_system_calls_of_a_write(tmp_path):
+    """Killed as it enters its first system call, its second, ...: an intact checkpoint is always found."""
+    first = tmp_path / "first"
+    first.mkdir()
+    save(first, 5)
+    try:
+        calls = run_until_call(child_that_saves(shutil.copytree(first, tmp_path / "count")), 10**6)
+    except OSError:
+        pytest.skip("tracing is not allowed here")
+    assert load_checkpoint(tmp_path / "count", FACTS)[0] == 10
+    assert calls > 50
+    found = []
+    for number in range(calls):
+        run = shutil.copytree(first, tmp_path / "run")
+        run_until_call(child_that_saves(run), number)
+        step, model, _ = load_checkpoint(run, FACTS)
+        assert torch.equal(model["w"], torch.full((4, 3), float(step)))
+        found.append(step)
+        if number % 20 == 0:
             # And the run can go on writing where it died.
             save(run, 10)
             assert load_checkpoint(run, FACTS)[0] == 10
+        shutil.rmtree(run)
+    # The old one up to some call, the new one from there on.
+    assert found == sorted(found)
+    assert set(found) == {5, 10}
+
+
+def test_a_full_disk_leaves_the_older_checkpoint(tmp_path):
+    """On a real file system without room."""
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("no right to mount a small file system")
+    try:
+        save(tmp_path, 5)
+        for weights, momenta in ((30_000, 60_000), (30_000, 200_000), (100_000, 1)):
+            model, optimiser = {"w": torch.zeros(weights)}, {"state": {0: {"momentum": torch.zeros(momenta)}}}
+            with pytest.raises(InputError, match="step_000010: the disk is full; free some space"):
+                save_checkpoint(tmp_path, 10, model, optimiser, FACTS, 2)
+            assert [p.name for p in tmp_path.iterdir()] == ["step_000005"]
+            assert load_checkpoint(tmp_path, FACTS)[0] == 5
+        save(tmp_path, 10)
+        assert load_checkpoint(tmp_path, FACTS)[0] == 10
+    finally:
+        subprocess.run(["umount", "--lazy", str(tmp_path)], check=True)
+
+
+def test_a_damaged_later_checkpoint_does_not_crowd_out_whole_ones(tmp_path):
+    save(tmp_path, 5)
+    (save(tmp_path, 10) / "optimiser.pt").write_bytes(b"")
+    said: list[str] = []
+    assert load_checkpoint(tmp_path, FACTS, said.append)[0] == 5
+    assert said == [f"{tmp_path}/step_000010: damaged (optimiser.pt is not what was written); going back to the "
+                    "checkpoint before"]  # fmt: skip
+    save(tmp_path, 7, keep=1)
+    assert [p.name for p in checkpoints(tmp_path)] == ["step_000007"]
 
 
 def test_another_recipe_or_corpus_is_refused(tmp_path):
@@ -93,9 +159,9 @@ def test_another_recipe_or_corpus_is_refused(tmp_path):
 
 def test_metrics_are_cut_back_to_the_checkpoint(tmp_path):
     path = tmp_path / "metrics.csv"
-    metrics = Metrics(path, 0)
+    metrics = Metrics(tmp_path, 0)
     for step in range(1, 8):
         metrics.add({"step": step, "loss": step / 10})
     metrics.close()
-    Metrics(path, 4).close()
+    Metrics(tmp_path, 4).close()
     assert [int(r["step"]) for r in read_rows(path)] == [1, 2, 3, 4]

@@ -1,0 +1,17 @@
+"""Fine-tuning of a backbone, beside training from scratch.
+
+    python eval/finetune.py --help
+
+The same as `sslhsi eval finetune`. The program is sslhsi/commands/evaluate.py; what it measures,
+sslhsi/transfer/series.py.
+"""
+
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # so that it runs from a checkout that is not installed
+
+from sslhsi.cli import main  # noqa: E402
+
+if __name__ == "__main__":
+    sys.exit(main(["eval", "finetune", *sys.argv[1:]]))

@@ -1,0 +1,121 @@
+"""Label-efficiency series: SVM, k-NN, linear probe and fine-tuning at 5 to 30 samples per class.
+
+Pretrained networks are those of the pixel recipe, pretrained on all scenes but the one they are judged on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import rasterio
+import scipy.io
+
+from sslhsi.patches.protocols import SERIES, dase_maps
+from sslhsi.probes.encoder import Encoder
+from sslhsi.report.comparison import write_comparison
+from sslhsi.report.curves import write_curves
+from sslhsi.report.examples import make_examples
+from sslhsi.scenes.crowns import read_crowns
+from sslhsi.scenes.read import read_labels
+from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.stand_in import CALIBRATED, stand_in
+from sslhsi.training.run_dir import read_rows
+from sslhsi.transfer.series import series
+from sslhsi.transfer.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
+
+CHEAP, COSTLY = 10, 3
+PROBES = {"k-NN": CHEAP, "linear": CHEAP, "SVM": CHEAP, "fine-tune": COSTLY}
+Networks = Callable[[str | None], Encoder]
+
+
+def data() -> Path:
+    return Path(os.environ["SSLHSI_DATA"])
+
+
+def measure(part: str, path: Path, networks: Networks, scene: Callable[[str], Scene]) -> list[dict[str, str]]:
+    """The rows of a part, measured where ``path`` has them not.
+
+    Args:
+        part: One of ``PARTS``.
+        path: CSV to append to.
+        networks: Name of the scene to leave out of pretraining, or None -> encoder.
+        scene: Name -> scene, as the pixel recipe opens it.
+    """
+    return [row for target, probes in PARTS[part](networks, scene) for row in series([target], path, probes=probes)]
+
+
+def judged(networks: Networks, without: str | None) -> list[Network]:
+    what = "all scenes of the pixel recipe" + (f" but {without}" if without else "")
+    return beside(networks(without), pretraining=what, saw="no", fitted="no")
+
+
+def small_scenes(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+    for name in ("salinas_a", "samson", "muufl"):
+        yield pixel_target(scene(name), judged(networks, name)), PROBES
+
+
+def indian_pines(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+    """Random, blocks, and the DASE map."""
+    name = "indian_pines_8bit"
+    found = scene(name)
+    assert found.labels is not None
+    yield pixel_target(found, judged(networks, name), masks={"DASE": dase(found.labels)}), PROBES
+
+
+def dase(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Training and test pixels of the GRSS DASE map of Indian Pines."""
+    with rasterio.open(data() / "indian-pines" / "indianpines_ts.tif") as file:
+        return dase_maps(file.read(1), labels)
+
+
+def crowns(networks: Networks, _: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+    """15 trees of one site: earlier years train, later years test. No scene of that site is pretrained on."""
+    crops = read_crowns(data() / "neon-deeptree" / "osbs_crops")
+    yield crown_target(crops, judged(networks, None), name="NEON crowns"), PROBES
+
+
+def ksc(*_: object) -> Iterable[tuple[Target, dict[str, int]]]:
+    """Spectra without positions: spectral methods only."""
+    table = scipy.io.loadmat(data() / "ksc" / "testKSC1.mat")["testKSC1"]
+    labels = table[:, -1].astype(np.int64)
+    spectra = spectra_target("KSC spectra", table[:, :-1].astype(np.float32), labels, SERIES)
+    yield spectra, {probe: CHEAP for probe in ("k-NN", "linear", "SVM")}
+
+
+def stand_in_of(file: str, name: str) -> Callable[..., Iterable[tuple[Target, dict[str, int]]]]:
+    def targets(networks: Networks, _: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+        found = stand_in(read_labels(data() / "gt-only" / file), **CALIBRATED[name])
+        # An SVM on features of 50,000 pixels costs more than all else here; on spectra it is the published method.
+        yield pixel_target(found), {"SVM": CHEAP}
+        rest = {probe: seeds for probe, seeds in PROBES.items() if probe != "SVM"}
+        yield pixel_target(found, judged(networks, None)), rest
+
+    return targets
+
+
+PARTS: dict[str, Callable[..., Iterable[tuple[Target, dict[str, int]]]]] = {
+    "labels_small_scenes": small_scenes,
+    "labels_indian_pines": indian_pines,
+    "labels_crowns": crowns,
+    "labels_ksc": ksc,
+    "labels_stand_in_pavia": stand_in_of("PaviaU_gt.mat", "pavia_university"),
+    "labels_stand_in_salinas": stand_in_of("Salinas_gt.mat", "salinas"),
+}
+
+
+def write_label_page(folder: Path, networks: Networks, scene: Callable[[str], Scene]) -> None:
+    """label_efficiency.html and its curves, from the rows of all parts; pictures of Indian Pines."""
+    rows = [row for part in PARTS for row in read_rows(folder / f"{part}.csv")]
+    if not rows:
+        return
+    name = "indian_pines_8bit"
+    scenes, examples = {}, {}
+    if any(row["scene"] == name for row in rows):
+        scenes[name] = scene(name)
+        examples[name] = make_examples(scenes[name], judged(networks, name), per_class=10)
+    title = "Label efficiency: 5 to 30 samples per class"
+    write_comparison(folder / "label_efficiency.html", rows, title=title, scenes=scenes, examples=examples)
+    write_curves(rows, folder / "curves")

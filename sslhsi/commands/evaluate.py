@@ -1,0 +1,250 @@
+"""``sslhsi eval knn | linear | finetune | label-efficiency``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sslhsi.errors import InputError
+
+if TYPE_CHECKING:
+    from sslhsi.scenes.scene import Scene
+    from sslhsi.transfer.finetune import FineTuning
+    from sslhsi.transfer.targets import Target
+
+COLUMNS_TEXT = """
+columns:
+  OA, AA, kappa   overall and average accuracy and Cohen's kappa (x 100) on the test pixels, mean over seeds
+  +-, 95 %        standard deviation over seeds; bootstrap interval of the mean OA over seeds (of the OA over
+                  test pixels where there are fewer than three seeds)
+  leak            share of the test windows that contain a training pixel (touch: that share any pixel with a
+                  training window): high under random splits, 0 under blocks, which is the split to report
+  saw             whether pretraining saw the test pixels (never their labels); after the slash whether the
+                  spectral projection was fitted on them, or knows their statistics
+All methods of a line's split train and test on the same pixels. "raw spectra" are the bands without any
+network, "random weights" is the same network untrained, "from scratch" that network trained on the labels.
+"""
+EVALS: dict[str, dict[str, Any]] = {
+    "knn": {
+        "help": "k-NN on frozen features beside random weights and raw spectra",
+        "example": "sslhsi eval knn runs/mine/backbone field.mat --labels field_gt.mat --per-class 5 10 30",
+        "probes": ("k-NN",),
+    },
+    "linear": {
+        "help": "linear probe (logistic regression, C chosen on training pixels) on frozen features",
+        "example": "sslhsi eval linear runs/mine field.hdr --labels field_gt.tif --scheme blocks --out rows.csv",
+        "probes": ("linear",),
+    },
+    "finetune": {
+        "help": "fine-tune the backbone, beside training from scratch and linear probes",
+        "example": "sslhsi eval finetune runs/mine field.hdr --labels field_gt.tif --set epochs=30 --set policy=all",
+        "probes": ("fine-tune", "linear"),
+    },
+    "label-efficiency": {
+        "help": "all of them over the number of labels: a CSV that can be resumed, and its curves",
+        "example": "sslhsi eval label-efficiency runs/mine a.mat b.mat --labels a_gt.mat b_gt.mat --out series.csv",
+        "probes": ("k-NN", "linear", "SVM", "fine-tune"),
+    },
+}
+WORDS = {"knn": "k-NN", "linear": "linear", "svm": "SVM", "finetune": "fine-tune"}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the commands to the command line."""
+    parser = commands.add_parser("eval", help="judge a backbone beside its baselines on splits that say their leak")
+    names = parser.add_subparsers(title="evaluations", metavar="EVALUATION", required=True)
+    for name, about in EVALS.items():
+        _add(names, name, about)
+
+
+def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) -> None:
+    parser = names.add_parser(
+        name,
+        help=about["help"],
+        description=f"{about['help'][0].upper()}{about['help'][1:]}.",
+        epilog=f"example: {about['example']}\n{COLUMNS_TEXT}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    series = name == "label-efficiency"
+    tunes = "fine-tune" in about["probes"]
+    parser.add_argument(
+        "backbone", metavar="BACKBONE", help="a run, its backbone/ folder, a hub id, or none: raw spectra alone"
+    )
+    parser.add_argument("scenes", nargs="+" if series else 1, metavar="SCENE", help="a labelled cube, any format")
+    parser.add_argument("--labels", nargs="+", metavar="GT", help="file or variable of the ground truth, per scene")
+    parser.add_argument("--cube", help="variable that holds the cube")
+    parser.add_argument("--abundances", metavar="NAME", help="abundances to take the largest of, in place of labels")
+    parser.add_argument("--wavelengths", metavar="NAME", help="file or variable of the wavelengths")
+    parser.add_argument("--mask", metavar="FILE", help="foreground, for scenes with background")
+    parser.add_argument("--drop-bad-bands", action="store_true", help="leave out bands that hold no signal")
+    parser.add_argument(
+        "--scheme", nargs="+", choices=("random", "blocks"), default=["random", "blocks"], help="default: both"
+    )
+    parser.add_argument(
+        "--per-class", nargs="+", type=int, metavar="N", default=[5, 10, 15, 20, 25, 30] if series else [5, 10],
+        help=f"training pixels per class (default: {'5 10 15 20 25 30' if series else '5 10'})",
+    )  # fmt: skip
+    parser.add_argument(
+        "--window", type=int, help="side of the windows that splits are made for (default: the network's)"
+    )
+    parser.add_argument("--seeds", type=int, default=10, help="splits per setting (default: 10)")
+    if tunes:
+        parser.add_argument("--tune-seeds", type=int, default=3, help="seeds of the fine-tuning (default: 3)")
+        parser.add_argument(
+            "--set", action="append", default=[], metavar="KEY=VALUE",
+            help="a setting of the fine-tuning: epochs, lr_backbone, lr_head, policy, mirror ... (see FineTuning)",
+        )  # fmt: skip
+    if "k-NN" in about["probes"]:
+        parser.add_argument("--k", type=int, default=20, help="neighbours, clamped to what there is (default: 20)")
+        parser.add_argument("--vote", choices=("weighted", "plain"), default="weighted", help="default: weighted")
+    if series:
+        parser.add_argument("--probes", nargs="+", choices=WORDS, default=list(WORDS), help="default: all")
+        parser.add_argument("--out", required=True, metavar="CSV", help="rows; the curves are drawn beside it")
+    else:
+        parser.add_argument("--out", metavar="CSV", help="append the rows to a table, and skip what it holds")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.set_defaults(run=evaluate, probe_names=about["probes"], series=series)
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Judge one backbone on one or more scenes, print a table and, of a series, draw the curves."""
+    from sslhsi.transfer.series import TUNE, series
+
+    for key in ("seeds", "tune_seeds", "k", "window"):
+        if (value := getattr(options, key, None)) is not None and value < 1:
+            raise InputError(f"--{key.replace('_', '-')} must be at least 1, not {value}")
+    if least := [n for n in options.per_class if n < 1]:
+        raise InputError(f"--per-class must be at least 1, not {least[0]}")
+    names = [WORDS[word] for word in options.probes] if options.series else options.probe_names
+    probes = {name: options.tune_seeds if name == TUNE else options.seeds for name in names}
+    chosen: dict[str, Any] = {"tuning": _tuning(options.set)} if TUNE in probes else {}
+    if "k-NN" in probes:
+        chosen |= {"k": options.k, "weighted": options.vote == "weighted"}
+    rows = series(_targets(options), options.out, probes=probes, **chosen)
+    for note in dict.fromkeys(f"{row['protocol']}: {row['note']}" for row in rows if row["note"]):
+        print(f"note: {note}", file=sys.stderr)
+    if not any(row["oa"] for row in rows):
+        raise InputError("nothing could be measured; the notes say why")
+    if options.json:
+        print(json.dumps(rows, indent=1))
+    else:
+        print("\n".join(table_lines(rows)))
+    if options.series:
+        from sslhsi.report.curves import write_curves
+
+        for path in write_curves(rows, Path(options.out).parent):
+            print(f"curves: {path}", file=sys.stderr)
+    return 0
+
+
+def _targets(options: argparse.Namespace) -> list[Target]:
+    from sslhsi.transfer.targets import Network, beside, pixel_target
+
+    labels = options.labels or [None]
+    if len(labels) not in (1, len(options.scenes)):
+        raise InputError(f"--labels names {len(labels)} files for {len(options.scenes)} scenes: give one per scene")
+    scenes = [_scene(options, path, labels[n if len(labels) > 1 else 0]) for n, path in enumerate(options.scenes)]
+    if double := [s.name for n, s in enumerate(scenes) if s.name in [other.name for other in scenes[:n]]]:
+        raise InputError(f"two scenes are named {double[0]!r}: rename a file")
+    encoder = None
+    if options.backbone != "none":
+        from sslhsi.hub import load_backbone
+
+        encoder = load_backbone(options.backbone)
+    targets = []
+    for scene in scenes:
+        networks: list[Network] = []
+        if encoder:
+            from sslhsi.training.seen import seen
+
+            pretraining, saw, fitted = seen(options.backbone, scene.source)
+            networks = beside(encoder, pretraining=pretraining, saw=saw, fitted=fitted)
+        schemes, sizes = list(dict.fromkeys(options.scheme)), sorted(set(options.per_class))
+        targets.append(pixel_target(scene, networks, schemes=schemes, per_class=sizes, window=options.window))
+    return targets
+
+
+def _scene(options: argparse.Namespace, path: str, labels: str | None) -> Scene:
+    from sslhsi.scenes.read import read_scene
+
+    return read_scene(
+        path,
+        cube=options.cube,
+        labels=labels,
+        abundances=options.abundances,
+        wavelengths=options.wavelengths,
+        mask=options.mask,
+        drop_bands="bad" if options.drop_bad_bands else None,
+    )
+
+
+def _tuning(settings: list[str]) -> FineTuning:
+    """Settings of the fine-tuning from key=value words."""
+    import difflib
+    from dataclasses import fields, replace
+
+    import yaml
+
+    from sslhsi.transfer.finetune import FineTuning
+
+    known = {field.name: type(getattr(FineTuning(), field.name)) for field in fields(FineTuning)}
+    found: dict[str, Any] = {}
+    for word in settings:
+        key, equals, text = word.partition("=")
+        if not equals or key not in known:
+            near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
+            raise InputError(f"--set {word}: no setting {key!r}; did you mean {near}=...? ({', '.join(known)})")
+        # YAML 1.1 takes 1e-4 for a text.
+        value = float(text) if known[key] is float and _numeric(text) else yaml.safe_load(text)
+        if not (isinstance(value, known[key]) or (key == "policy" and isinstance(value, list))):
+            raise InputError(f"--set {word}: {key} is a {known[key].__name__}")
+        found[key] = value
+    return replace(FineTuning(), **found)
+
+
+def _numeric(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def table_lines(rows: list[dict[str, str]]) -> list[str]:
+    """The rows' means as aligned lines, methods of one probe under each other."""
+    from statistics import fmean
+
+    from sslhsi.report.tables import number, percent, probe_title, results_table
+
+    keys = (
+        "scene", "kind", "split", "protocol", "per_class", "probe", "method", "pretraining", "saw_test_pixels",
+        "projector_saw_test_pixels", "window",
+    )  # fmt: skip
+    lines = [["scene", "split", "per class", "probe", "method", "OA", "+-", "95 %", "AA", "kappa", "leak (touch)"]]
+    lines[0] += ["saw", "seeds"]
+    for line in results_table(rows, "oa", keys).lines:
+        at, cell = line.keys, next(iter(line.cells.values()))
+        mine = [row for row in rows if row["oa"] and all(row[key] == str(at[key]) for key in keys)]
+        spread = "" if cell.std is None else f"{cell.std:.1f}"
+        mean = {key: fmean(float(row[key]) for row in mine) for key in ("oa_low", "oa_high", "aa", "kappa")}
+        low, high = (mean["oa_low"], mean["oa_high"]) if cell.low is None else (cell.low, cell.high)
+        touch = [value for row in mine if (value := number(row["leak_touch"])) is not None]
+        lines.append([
+            f"{at['scene']} ({at['kind']})", str(at["protocol"]).rpartition(",")[0], str(at["per_class"]),
+            probe_title(at["probe"]), str(at["method"]), f"{cell.mean:.1f}", spread,
+            f"{low:.1f}-{high:.1f}", f"{mean['aa']:.1f}", f"{mean['kappa']:.1f}",
+            f"{percent(line.leak)} ({percent(fmean(touch))})" if touch else "unknown",
+            f"{at['saw_test_pixels']} / {at['projector_saw_test_pixels']}", str(cell.seeds),
+        ])  # fmt: skip
+    heads, widths = lines[0], [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
+    left = {"scene", "split", "probe", "method", "saw"}
+    return [
+        "  ".join(
+            cell.ljust(width) if head in left else cell.rjust(width)
+            for head, cell, width in zip(heads, line, widths, strict=True)
+        ).rstrip()
+        for line in lines
+    ]

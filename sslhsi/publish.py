@@ -1,0 +1,209 @@
+"""From a finished run to a folder, or a repository on the Hugging Face Hub, that others load."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import timm
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from omegaconf import OmegaConf
+
+from sslhsi.backbones.base import BACKBONES
+from sslhsi.errors import InputError
+from sslhsi.hub import load_backbone, save_backbone
+from sslhsi.report.model_card import model_card
+from sslhsi.report.tables import KEYS, Row, key_of
+from sslhsi.training.run_dir import read_rows, write_rows, write_text
+
+HUB = "hf:"
+
+
+def publish(
+    run: str | Path,
+    target: str | Path,
+    name: str | None = None,
+    licence: str = "unknown",
+    results: Sequence[str | Path] = (),
+    private: bool = False,
+) -> dict[str, Any]:
+    """Publish a run's backbone: weights, projection, results and a model card.
+
+    Args:
+        run: Directory of a finished run.
+        target: A folder that is not there yet or is empty, or ``hf:user/name`` to push to the hub.
+        name: Tag, what follows the dot in ``architecture.tag``; the recipe's name when None.
+        licence: Of the weights, as an identifier (``cc-by-4.0``).
+        results: CSV files with more result rows, as ``make results`` writes them; rows of this backbone's
+            corpus are taken, and their baselines.
+        private: Make the repository on the hub a private one.
+
+    Returns:
+        ``name``, ``target`` (folder or address), ``files`` (sorted names) and ``results`` (number of rows).
+
+    Raises:
+        InputError: The run is not finished or holds no backbone, the target is taken, the name is one of
+            timm's own, or the hub refuses.
+    """
+    run = Path(run)
+    recipe, provenance = _read_run(run)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", licence):
+        raise InputError(f"licence {licence!r}: give an identifier in lower case, such as cc-by-4.0 or apache-2.0")
+    tag = str(recipe["name"]) if name is None else name
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
+        raise InputError(f"name {tag!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    if str(target).startswith(HUB):
+        return _push(str(target).removeprefix(HUB), private, run, recipe, provenance, tag, licence, results)
+    target = Path(target)
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise InputError(f"{target}: exists and is not an empty folder; give another target")
+    # Beside the target, so that it gets there whole by being renamed.
+    part = target.absolute().with_name(f".{target.absolute().name}.part")
+    try:
+        found = _write(part, target.absolute().name, run, recipe, provenance, tag, licence, results)
+        os.replace(part, target)
+    except OSError as error:
+        raise InputError(f"{target}: can't be written ({error.strerror}); choose another folder") from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return {**found, "target": str(target)}
+
+
+def _write(
+    folder: Path,
+    where: str,
+    run: Path,
+    recipe: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    tag: str,
+    licence: str,
+    results: Sequence[str | Path],
+) -> dict[str, Any]:
+    """The published folder."""
+    encoder = load_backbone(run / "backbone")
+    base = str(encoder.config["architecture"]).removeprefix("timm/").split(".")[0]
+    if base not in BACKBONES and f"{base}.{tag}" in timm.list_pretrained(f"{base}.*"):
+        raise InputError(f"{base}.{tag} is the name of timm's own weights; give another --name")
+    save_backbone(folder, encoder.backbone, encoder.projector, {**encoder.config, "tag": tag})
+    config = json.loads((folder / "config.json").read_text())
+    architecture = str(config["architecture"])
+    rows = collect(read_rows(run / "results.csv"), results, str(provenance["corpus"]["key"]))
+    if rows:
+        write_rows(folder / "results.csv", rows)
+    card = model_card(
+        config=config,
+        projector=encoder.projector.state(),
+        explained=float(encoder.projector.ratio.sum()),
+        parameters=sum(p.numel() for p in encoder.backbone.parameters()),
+        recipe=recipe,
+        provenance=provenance,
+        rows=rows,
+        licence=licence,
+        where=where,
+        timm="no" if architecture.startswith("timm/") else "registered" if base in BACKBONES else "own",
+    )
+    write_text(folder / "README.md", card)
+    return {
+        "name": config["name"],
+        "files": sorted(path.name for path in folder.iterdir()),
+        "results": len(rows),
+    }
+
+
+def collect(own: Sequence[Row], files: Sequence[str | Path], corpus: str) -> list[Row]:
+    """Result rows of a backbone and of its baselines.
+
+    Args:
+        own: The run's rows, taken as they are.
+        files: CSV files; of each, rows of features pretrained on this corpus, and rows of other methods on
+            the same settings and seeds, those measured with this corpus' projection where there are any.
+        corpus: Key of the corpus.
+
+    Raises:
+        InputError: A file can't be read or holds no row of this corpus.
+    """
+    rows = list(own)
+    for path in map(Path, files):
+        if not path.is_file():
+            raise InputError(f"{path}: there is no such file; give a CSV of result rows")
+        every = read_rows(path)
+        ours = [row for row in every if row.get("corpus") == corpus and row.get("method") == "pretrained"]
+        if not ours:
+            raise InputError(f"{path}: holds no result of features pretrained on corpus {corpus}; leave it out")
+        settings = {_setting(row) for row in ours}
+        others = [row for row in every if row.get("method") != "pretrained" and _setting(row) in settings]
+        mine = [row for row in others if row.get("corpus") == corpus]
+        rows += ours + (mine or others)
+    return rows
+
+
+def _setting(row: Row) -> tuple:
+    return (*(key_of(row, key) for key in (*KEYS, "seed", "probe")), row.get("recipe") or "")
+
+
+def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Recipe and provenance of a finished run."""
+    if not (run / "recipe.yaml").is_file():
+        raise InputError(f"{run}: not a run directory, recipe.yaml is missing; give the folder that a run wrote")
+    if _at_work(run):
+        raise InputError(f"{run}: the run is still at work; publish it once it is done")
+    if not (run / "backbone").is_dir() or not (run / "report.html").is_file():
+        raise InputError(f"{run}: the run is not finished; start it again, and it goes on from its last checkpoint")
+    try:
+        recipe = OmegaConf.to_container(OmegaConf.load(run / "recipe.yaml"))
+        provenance = json.loads((run / "provenance.json").read_text())
+        assert isinstance(recipe, dict)
+        needed = recipe["name"], recipe["corpus"]["scenes"], recipe["training"], provenance["corpus"]["scenes"]
+        assert all(needed)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{run}: recipe.yaml or provenance.json can't be read ({reason}); run it again") from None
+    return recipe, provenance  # type: ignore[return-value]
+
+
+def _at_work(run: Path) -> bool:
+    """Whether a process holds the run's lock."""
+    try:
+        with (run / ".lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        # No lock, or a file system without locks.
+        return False
+    return False
+
+
+def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:
+    """Write the folder aside and upload it to a new repository, in one commit."""
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise InputError(f"{HUB}{repository}: give {HUB}user/name")
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / "backbone"
+        found = _write(part, repository, *write)
+        api = HfApi(library_name="sslhsi")
+        try:
+            made = api.create_repo(repository, private=private, exist_ok=True)
+            # One that a broken upload left empty is as good as none.
+            if set(api.list_repo_files(repository)) - {".gitattributes"}:
+                raise InputError(f"{HUB}{repository}: exists and is not empty; give another name")
+            api.upload_folder(repo_id=repository, folder_path=part, commit_message=f"Publish {found['name']}")
+        except InputError:
+            raise
+        except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", None)
+            reason = str(error).strip().splitlines()[0]
+            way = {
+                401: "log in with `hf auth login` or set HF_TOKEN",
+                403: "this token may not write there",
+            }.get(status or 0, "check the network and the name")
+            raise InputError(f"{HUB}{repository}: the hub refuses ({reason}); {way}") from None
+    return {**found, "target": str(made)}

@@ -1,0 +1,92 @@
+"""One split of a scene with what methods make of it, to be drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.patches.splits import Split, split
+from sslhsi.probes.rows import predict
+from sslhsi.report.tables import probe_title
+from sslhsi.scenes.scene import Scene
+from sslhsi.transfer.targets import RAW, Network
+
+
+@dataclass(frozen=True)
+class Example:
+    """One split of a scene with what methods make of it.
+
+    Args:
+        split: Training and test pixels.
+        predictions: Method -> (H, W) labels, 0 where nothing was classified; all test pixels must be.
+        features: Method -> (n, D) features of the training pixels followed by the test pixels.
+        per_class: Training pixels per class, for the title.
+        notes: What a reader should know about the methods.
+    """
+
+    split: Split
+    predictions: Mapping[str, np.ndarray] = field(default_factory=dict)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict)
+    per_class: int | None = None
+    notes: Sequence[str] = ()
+
+    @property
+    def title(self) -> str:
+        """What the split is."""
+        amount = f", {self.per_class} per class" if self.per_class else ""
+        return f"{self.split.scheme}{amount}, window {self.split.window}, seed {self.split.seed}"
+
+
+def make_examples(
+    scene: Scene, networks: Sequence[Network], *, per_class: int, probe: str = "linear", seed: int = 0
+) -> list[Example]:
+    """Classify the labelled pixels of a scene once under ``blocks`` and once under ``random``.
+
+    Args:
+        scene: With labels.
+        networks: Backbones to set beside the raw spectra.
+        per_class: Training pixels per class.
+        probe: ``k-NN``, ``linear`` or ``SVM``.
+        seed: Of the splits and of the probe.
+
+    Returns:
+        An example per scheme; a scheme that the scene is too small for is left out.
+
+    Raises:
+        InputError: No scheme suits the scene, or a backbone does not fit its camera.
+    """
+    assert scene.labels is not None
+    pixels = np.argwhere(scene.labels > 0)
+    place = np.full(scene.labels.shape, -1)
+    place[tuple(pixels.T)] = np.arange(len(pixels))
+    features = {
+        network.method: network.encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
+        for network in networks
+    }
+    features[RAW] = np.asarray(scene.cube[tuple(pixels.T)], dtype=np.float32)
+    window = max((network.encoder.window for network in networks), default=1)
+    labels = scene.labels[tuple(pixels.T)]
+    notes = [
+        f"{n.method}: {n.pretraining}; saw the test pixels: {n.saw}" for n in networks if n.pretraining != "none"
+    ]
+    found, reason = [], ""
+    for scheme in ("blocks", "random"):
+        try:
+            drawn = split(scene.labels, scheme, window=window, per_class=per_class, seed=seed)
+        except InputError as error:
+            reason = str(error)
+            continue
+        train, test = place[tuple(drawn.train.T)], place[tuple(drawn.test.T)]
+        predictions = {}
+        for name, x in features.items():
+            whole = np.zeros_like(scene.labels)
+            whole[tuple(pixels.T)] = predict(probe, x[train], labels[train], x, seed=seed)
+            predictions[f"{name} under {probe_title(probe)}"] = whole
+        both = np.concatenate([train, test])
+        found.append(Example(drawn, predictions, {name: x[both] for name, x in features.items()}, per_class, notes))
+    if not found:
+        raise InputError(f"{scene.name}: no split for {per_class} pixels per class at window {window}: {reason}")
+    return found

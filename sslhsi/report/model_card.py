@@ -1,0 +1,144 @@
+"""The page that goes with a published backbone, made from what its run wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from huggingface_hub import ModelCardData
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from omegaconf import OmegaConf
+
+from sslhsi.report import tables
+from sslhsi.report.verdict import verdict
+
+SCOPES = {
+    "all": "all pixels",
+    "foreground": "the scenes' foreground",
+    "train": "foreground that is not held out",
+}
+
+
+def model_card(
+    config: Mapping[str, Any],
+    projector: Mapping[str, Any],
+    explained: float,
+    parameters: int,
+    recipe: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    rows: Sequence[tables.Row],
+    licence: str,
+    where: str,
+    timm: str,
+) -> str:
+    """Markdown with YAML front matter as the Hugging Face Hub reads it.
+
+    No path, host or user name of the machine that ran gets onto the page: files are named without their folders.
+
+    Args:
+        config: config.json of the backbone.
+        projector: ``SpectralProjector.state()``.
+        explained: Share of the variance that the components hold, 0 to 1.
+        parameters: Of the network.
+        recipe: The run's recipe.yaml.
+        provenance: The run's provenance.json.
+        rows: Result rows of the backbone and of its baselines; may be empty.
+        licence: Identifier, or ``unknown``.
+        where: What a reader gives to ``load_backbone``.
+        timm: ``own`` (timm builds it), ``registered`` (once sslhsi is imported) or ``no``.
+    """
+    scenes = [_scene(name, facts, recipe["corpus"]) for name, facts in provenance["corpus"]["scenes"].items()]
+    settings = {k: v for k, v in recipe.items() if k not in ("corpus", "output", "name")}
+    settings["corpus"] = {k: recipe["corpus"][k] for k in ("bands", "patches")}
+    start = str(recipe["backbone"].get("weights") or "")
+    # Without what named weights on this machine.
+    settings["backbone"] = {"name": recipe["backbone"]["name"], "options": config.get("options") or {}}
+    table = tables.results_table(rows)
+    heads, body = _grid(table)
+    front = ModelCardData(
+        license=licence,
+        library_name="timm" if timm == "own" else "sslhsi",
+        pipeline_tag="image-feature-extraction",
+        tags=["hyperspectral", "remote-sensing", "self-supervised", "feature-extraction", "sslhsi"],
+    )
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    environment.filters["cell"] = cell
+    text = environment.get_template("model_card.md.jinja").render(
+        front_matter=front.to_yaml().strip(),
+        name=config["name"],
+        key=re.sub(r"\W", "_", str(config["name"])),
+        config={"stem": None, **config},
+        projector=projector,
+        explained=explained,
+        parameters=parameters,
+        scope=SCOPES.get(str(projector["scope"]), projector["scope"]),
+        recipe=recipe,
+        recipe_text=OmegaConf.to_yaml(OmegaConf.create(settings)).strip(),
+        provenance=provenance,
+        scenes=scenes,
+        simulated=sum(s["simulated"] for s in scenes),
+        table=table,
+        heads=heads,
+        body=body,
+        verdict=verdict(rows),
+        raw=next((str(r["method"]) for r in rows if r.get("method") in tables.RAW), None),
+        notes=[cell(note) for note in tables.notes(rows)],
+        start=PurePosixPath(start).name if start.startswith(("/", ".", "~")) else start,
+        licence=licence,
+        where=where,
+        timm=timm,
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
+
+
+def cell(value: Any) -> str:
+    """Text that breaks no Markdown table and opens no tag."""
+    return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
+
+
+def _scene(name: str, facts: Mapping[str, Any], corpus: Mapping[str, Any]) -> dict[str, Any]:
+    """One line of the corpus table; camera and domain where the recipe names them."""
+    source = str(facts["source"])
+    simulated = source.startswith("simulated:")
+    asked: Mapping[str, Any] = {}
+    for entry in corpus["scenes"]:
+        of_entry = entry["path"] or f"simulated:{entry['simulated']}:{entry['index']}"
+        if of_entry == source or entry["name"] == name:
+            asked = entry
+    return {
+        "name": name,
+        "file": source if simulated else PurePosixPath(source.replace("\\", "/")).name,
+        "hash": facts["hash"],
+        "shape": facts["shape"],
+        "sensor": asked.get("sensor") or "",
+        "domain": asked.get("domain") or asked.get("simulated") or "",
+        "note": "held out" if asked.get("holdout") else "",
+        "simulated": simulated,
+    }
+
+
+def _grid(table: tables.Table) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of the results: mean [low, high], the best of a line in bold."""
+    if not table.lines:
+        return [], []
+    keys = [key for key in tables.KEYS if any(str(line.keys[key]) for line in table.lines)]
+    heads = [*map(tables.title, keys), "leak", "saw test pixels", "splits"]
+    heads += [f"{tables.probe_title(probe)}: {method}" for probe, method in table.columns]
+    body = []
+    for line in table.lines:
+        found = [line.cells.get(column) for column in table.columns]
+        shown = [_score(one) for one in found]
+        facts = [*(line.keys[key] for key in keys), tables.percent(line.leak), line.saw, line.seeds]
+        body.append([*map(cell, facts), *shown])
+    return heads, body
+
+
+def _score(one: tables.Cell | None) -> str:
+    if one is None:
+        return ""
+    interval = "" if one.low is None or one.high is None else f" [{one.low:.1f}, {one.high:.1f}]"
+    return (f"**{one.mean:.1f}**" if one.best else f"{one.mean:.1f}") + interval

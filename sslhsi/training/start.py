@@ -1,0 +1,119 @@
+"""What a run starts from: the network, its weights, and the setting that it trains in."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sslhsi.backbones.fast import set_memory_format, training_setting
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.backbones.transfer_weights import load_weights
+from sslhsi.bands.projector import SpectralProjector
+from sslhsi.errors import InputError
+from sslhsi.recipe import Recipe
+from sslhsi.training.grad_cache import check_micro_batch
+
+
+class Weights(NamedTuple):
+    """Tensors by name, and where they came from."""
+
+    source: str
+    state: Mapping[str, Tensor]
+
+
+class Start(NamedTuple):
+    """Both networks, and a record of where they start, fit for JSON."""
+
+    backbone: nn.Module
+    random: nn.Module
+    record: dict[str, Any]
+
+    @property
+    def lines(self) -> list[str]:
+        """The record in words, for the log."""
+        found = ["trains in {precision}, {memory_format}: {why}".format(**self.record["setting"])]
+        if weights := self.record.get("weights"):
+            found.append(f"weights of {weights['source']}: {weights['summary']}")
+        if stem := self.record.get("stem"):
+            found.append("stem: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in stem.items()))
+        return found
+
+
+def check_backbone(recipe: Recipe, weights: Weights | None) -> None:
+    """Build the network without memory, so that what won't do is known before any work starts.
+
+    Raises:
+        InputError: A wrong name, option or size, or weights of which nothing fits.
+    """
+    SpectralProjector(**recipe.corpus.bands.model_dump())
+    with torch.device("meta"):
+        backbone = random_backbone(recipe)
+    if recipe.training.micro_batch:
+        check_micro_batch(backbone, recipe.backbone.name)
+    if weights:
+        try:
+            load_weights(backbone, weights.state)
+        except InputError as error:
+            raise InputError(f"backbone.weights {weights.source}: {error}") from None
+
+
+def create_start(
+    recipe: Recipe, weights: Weights | None, device: torch.device, gather: Callable[[Any], list[Any]] | None
+) -> Start:
+    """Build the network to train, and the same one with random weights to judge it by.
+
+    Args:
+        recipe: The recipe; its ``training.precision`` may be ``auto``, the record says what it became.
+        weights: To start from; what doesn't fit by name and shape stays random and is named in the record.
+        device: Where the network will run.
+        gather: Collects one object from every process; None for one process.
+
+    Returns:
+        The networks, on the CPU, and the record: ``setting`` (precision, memory_format, why), ``weights``
+        (source, sha256 of the tensors, and the record of
+        :func:`~sslhsi.backbones.transfer_weights.load_weights`) and ``stem`` of a timm network.
+    """
+    random = random_backbone(recipe)
+    setting = training_setting(random, device, recipe.training.precision, gather)
+    set_memory_format(random, setting["memory_format"])
+    record: dict[str, Any] = {"setting": setting}
+    if recipe.backbone.options.get("pretrained"):
+        backbone = create_backbone(recipe.backbone.name, *_input(recipe), **recipe.backbone.options)
+        set_memory_format(backbone, setting["memory_format"])
+    else:
+        backbone = copy.deepcopy(random)
+    if weights:
+        facts = {"source": weights.source, "sha256": content_hash(weights.state)}
+        record["weights"] = facts | load_weights(backbone, weights.state)
+    if stem := getattr(backbone, "stem_record", None):
+        record["stem"] = stem
+    return Start(backbone, random, record)
+
+
+def random_backbone(recipe: Recipe) -> nn.Module:
+    """The recipe's network with random weights, also where its options ask for trained ones."""
+    options = dict(recipe.backbone.options)
+    if options.get("pretrained"):
+        options["load"] = False
+    return create_backbone(recipe.backbone.name, *_input(recipe), **options)
+
+
+def content_hash(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values, whatever file they came in."""
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        value = state[name].detach().contiguous()
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _input(recipe: Recipe) -> tuple[int, int]:
+    """Channels and window."""
+    bands = recipe.corpus.bands
+    return bands.components or bands.grid, recipe.corpus.patches.window

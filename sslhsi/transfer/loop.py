@@ -1,0 +1,158 @@
+"""The steps of fine-tuning, and the checkpoints that are kept."""
+
+from __future__ import annotations
+
+import copy
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sslhsi.errors import InputError
+from sslhsi.training.optimiser import optimiser, parameter_groups
+from sslhsi.training.schedule import warmup_cosine
+from sslhsi.transfer.classifier import Classifier, features_of
+from sslhsi.transfer.freezing import training_mode
+from sslhsi.transfer.samples import BATCH, Samples
+from sslhsi.transfer.settings import FineTuning
+
+# Epochs between checkpoints that vote.
+VOTE_EVERY = 2
+
+
+def train(
+    model: Classifier,
+    account: dict[str, Any],
+    training: Samples,
+    y: Tensor,
+    checks: Samples,
+    y_checks: Tensor,
+    settings: FineTuning,
+    *,
+    seed: int,
+    progress: Callable[[dict[str, Any]], None] | None = None,
+) -> tuple[list[dict[str, Any]], int, tuple[Classifier, ...]]:
+    """Train a model in place.
+
+    Args:
+        model: Ready to train.
+        account: What :func:`~sslhsi.transfer.freezing.freeze` said of ``model.backbone``.
+        training: Training samples.
+        y: (n,) class numbers or (n, C) zeros and ones; mirrored copies share them.
+        checks: Validation samples, perhaps none.
+        y_checks: Of the same kind.
+        settings: How.
+        seed: Of the order of the samples.
+        progress: Called with each entry of the history.
+
+    Returns:
+        History, the chosen epoch, and the networks that vote, that of the chosen epoch last.
+
+    Raises:
+        InputError: The loss is not a finite number.
+    """
+    groups = parameter_groups(model.backbone, settings.lr_backbone, settings.weight_decay)
+    still = not any(group["params"] for group in groups)
+    groups += parameter_groups(model.head, settings.lr_head, settings.weight_decay)
+    groups = [group for group in groups if group["params"]]
+    rates = [group["lr"] for group in groups]
+    solver = optimiser(settings.optimizer, groups, fused=True)
+    forward = model.classify if still else model
+    if still:  # features stay what they are
+        training.held = features_of(model.backbone, training)
+        checks.held = features_of(model.backbone, checks) if len(checks) else None
+    order = torch.Generator().manual_seed(seed)
+    per_epoch = len(list(training.batches(settings.batch_size)))
+    step, history, kept = 0, [], Kept(model, settings.votes)
+    for epoch in range(settings.epochs + 1):
+        entry: dict[str, Any] = {"epoch": epoch, "loss": None}
+        if epoch:
+            model.eval() if still else training_mode(model.backbone, account)
+            total = torch.zeros((), device=y.device)
+            for numbers in training.batches(settings.batch_size, order):
+                factor = warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
+                for group, rate in zip(solver.param_groups, rates, strict=True):
+                    group["lr"] = rate * factor
+                with autocast(y.device, settings.precision):
+                    logits = forward(training(numbers))
+                loss = loss_of(logits.float(), y[numbers.to(y.device) % len(y)])
+                solver.zero_grad()
+                loss.backward()
+                solver.step()
+                total += loss.detach() * len(numbers)
+                step += 1
+            entry["loss"] = float(total) / len(training)
+            if not np.isfinite(entry["loss"]):
+                raise InputError(
+                    f"fine-tuning: the loss is {entry['loss']} in epoch {epoch}; lower lr_backbone "
+                    f"({settings.lr_backbone:g}) or lr_head ({settings.lr_head:g})"
+                )
+        if len(checks):
+            model.eval()
+            entry |= _validate(forward, checks, y_checks, settings)
+        history.append(entry)
+        kept.take(entry, last=epoch == settings.epochs)
+        if progress is not None:
+            progress(entry)
+        if settings.patience and len(checks) and epoch - kept.best >= settings.patience:
+            break
+    return history, kept.best, kept.networks()
+
+
+class Kept:
+    """Checkpoints of the epochs that may vote: the chosen one and those two, four ... epochs before it."""
+
+    def __init__(self, model: Classifier, votes: int) -> None:
+        self.model, self.votes = model, votes
+        self.fixed = {name for name, p in model.named_parameters() if not p.requires_grad}
+        self.recent: tuple[deque, deque] = (deque(maxlen=votes), deque(maxlen=votes))
+        self.chosen: list[dict[str, Tensor]] = []
+        self.best, self.score = 0, (-np.inf, -np.inf)
+
+    def take(self, entry: dict[str, Any], last: bool) -> None:
+        """Look at an epoch that has just ended."""
+        validated = "validation_loss" in entry
+        score = (entry.get("validation_accuracy", 0.0), -entry.get("validation_loss", 0.0))
+        better = score > self.score if validated else last
+        if not better and self.votes == 1:
+            return
+        epoch, state = entry["epoch"], self.model.state_dict()
+        now = {name: value.clone() for name, value in state.items() if name not in self.fixed}
+        turn = self.recent[epoch % VOTE_EVERY]
+        if epoch:  # a network that isn't trained yet has no vote, unless it is the best
+            turn.append(now)
+        if better:
+            self.best, self.score, self.chosen = epoch, score, list(turn) if epoch else [now]
+
+    def networks(self) -> tuple[Classifier, ...]:
+        """One network per checkpoint, the chosen one last."""
+        made = []
+        for state in self.chosen:
+            network = copy.deepcopy(self.model).eval()
+            network.load_state_dict(state, strict=False)
+            made.append(network)
+        return tuple(made)
+
+
+def loss_of(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy for (n,) class numbers, binary cross-entropy for (n, C) zeros and ones."""
+    return F.binary_cross_entropy_with_logits(logits, y) if y.ndim == 2 else F.cross_entropy(logits, y)
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """bfloat16 where the settings ask for it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+@torch.no_grad()
+def _validate(
+    forward: Callable[[Tensor], Tensor], checks: Samples, y: Tensor, settings: FineTuning
+) -> dict[str, float]:
+    with autocast(y.device, settings.precision):
+        logits = torch.cat([forward(checks(part)).float() for part in torch.arange(len(checks)).split(BATCH)])
+    right = (logits > 0) == (y > 0) if y.ndim == 2 else logits.argmax(1) == y
+    return {"validation_accuracy": float(right.float().mean()), "validation_loss": float(loss_of(logits, y))}

@@ -1,0 +1,77 @@
+"""How a network is fine-tuned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.transfer.freezing import check_policy
+
+OPTIMISERS = ("adamw", "sgd", "adadelta")
+HEADS = ("probe", "fresh")
+PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How to fine-tune; the defaults suit 5 to 30 samples per class on a CPU.
+
+    Args:
+        policy: What trains, as for :func:`sslhsi.transfer.freezing.freeze`.
+        head: ``probe``: the classifier starts as the linear probe of the features that the backbone gives
+            before training (Kumar et al., ICLR 2022: fine-tuning from a random classifier distorts good
+            features). ``fresh``: it starts at random.
+        epochs: Passes over the training samples (over all their mirrored copies).
+        batch_size: Samples per step; the last batches are evened out, so that none holds a single sample.
+        lr_head: Learning rate of the classifier.
+        lr_backbone: Learning rate of the backbone's layers that train.
+        warmup: Share of the steps that warm up; then half a cosine to 0.
+        weight_decay: Of weights; biases and normalisation layers are exempt.
+        optimizer: ``adamw``, ``sgd`` (momentum 0.9) or ``adadelta``.
+        mirror: Train on four copies of each window: as it is, left-right, up-down, and both.
+        validation: Share of each class's training samples that is kept for choosing the epoch, at least one;
+            classes of fewer than four samples keep all for training. 0: the last epoch is the result.
+        patience: Epochs without a better validation accuracy (or, equally accurate, a smaller loss) after which
+            training stops; 0: never.
+        votes: Checkpoints, one every second epoch and the last the chosen one, whose probabilities are averaged.
+        precision: ``fp32`` or ``bf16`` (autocast).
+    """
+
+    policy: str | Sequence[str] = "none"
+    head: str = "probe"
+    epochs: int = 50
+    batch_size: int = 64
+    lr_head: float = 1e-3
+    lr_backbone: float = 1e-3
+    warmup: float = 0.1
+    weight_decay: float = 1e-2
+    optimizer: str = "adamw"
+    mirror: bool = False
+    validation: float = 0.0
+    patience: int = 0
+    votes: int = 1
+    precision: str = "fp32"
+
+    def __post_init__(self) -> None:
+        check_policy(self.policy)
+        for key, choices in (("optimizer", OPTIMISERS), ("head", HEADS), ("precision", PRECISIONS)):
+            if getattr(self, key) not in choices:
+                raise InputError(
+                    f"fine-tuning: {key} must be one of {', '.join(choices)}, not {getattr(self, key)!r}"
+                )
+        for key, least in (("epochs", 1), ("batch_size", 2), ("votes", 1), ("patience", 0)):
+            if getattr(self, key) < least:
+                raise InputError(f"fine-tuning: {key} must be at least {least}, not {getattr(self, key)}")
+        for key in ("lr_head", "lr_backbone"):
+            if not 0 < getattr(self, key) < np.inf:
+                raise InputError(f"fine-tuning: {key} must be a number above 0, not {getattr(self, key)}")
+        if not 0 <= self.weight_decay < np.inf:
+            raise InputError(f"fine-tuning: weight_decay must be 0 or more, not {self.weight_decay}")
+        for key, most in (("warmup", 1.0), ("validation", 0.5)):
+            if not 0 <= getattr(self, key) <= most:
+                raise InputError(f"fine-tuning: {key} must lie between 0 and {most:g}, not {getattr(self, key)}")
+        if self.patience and not self.validation:
+            raise InputError("fine-tuning: patience needs validation samples; set validation to 0.2, say")

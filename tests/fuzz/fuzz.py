@@ -1,0 +1,246 @@
+"""Malformed files for every reader and for the recipe loader: nothing but a clean error may come of them.
+
+    python tests/fuzz/fuzz.py                 # 12,000 inputs, a minute or two
+    python tests/fuzz/fuzz.py --inputs 300 --seed 7 --kinds mat5 envi
+
+Small valid files of every format are cut, spliced, and have bits, bytes, numbers and words changed. Each input
+is read in a process of its own with bounded memory and time. What is allowed: a scene, a recipe, or
+InputError with one line. Anything else (another exception, a crash, too much memory or time) is printed, its
+input is kept, and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import resource
+import shutil
+import signal
+import struct
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import numpy as np
+import rasterio
+import scipy.io
+
+from sslhsi.errors import InputError
+from sslhsi.recipe import load_recipe
+from sslhsi.scenes.read import read_labels, read_scene
+
+ROOT = Path(__file__).parents[2]
+CUBE = np.random.default_rng(0).integers(1, 100, (5, 7, 11)).astype("int16")
+LABELS = np.random.default_rng(1).integers(0, 4, (5, 7)).astype("uint8")
+WAVES = np.linspace(400.0, 900.0, 11)
+HEADER = (
+    "ENVI\ndescription = {small}\nsamples = 7\nlines = 5\nbands = 11\nheader offset = 0\ndata type = 2\n"
+    "interleave = bip\nbyte order = 0\nwavelength units = nm\nwavelength = {"
+    + ", ".join(f"{w:.1f}" for w in WAVES)
+    + "}\nbbl = {1,1,1,0,1,1,1,1,1,1,1}\ndata ignore value = 0\nreflectance scale factor = 10000\n"
+)
+# Beyond what is held already; a file of some kilobytes has no claim to more.
+EXTRA_BYTES = 1 << 30
+SECONDS = 10
+
+
+def valid_files(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object]]]:
+    """By kind: the files to harm, and what reads them."""
+
+    def scene(path: Path, **options: object) -> Callable[[], object]:
+        def read() -> object:
+            found = read_scene(path, **options)  # type: ignore[arg-type]
+            # Memory-mapped and lazy data, too.
+            return np.asarray(found.cube).sum(), found.wavelengths, found.labels
+
+        return read
+
+    folder.mkdir(parents=True, exist_ok=True)
+    kinds: dict[str, tuple[list[Path], Callable[[], object]]] = {}
+    for kind, options in {"mat4": {"format": "4"}, "mat5": {}, "mat5z": {"do_compression": True}}.items():
+        path = folder / f"{kind}.mat"
+        flat = {"data": CUBE.reshape(5, -1)} if kind == "mat4" else {"data": CUBE, "gt": LABELS, "name": "x"}
+        scipy.io.savemat(path, flat, **options)
+        kinds[kind] = [path], (lambda p=path: read_labels(p)) if kind == "mat4" else scene(path, cube="data")
+    scipy.io.savemat(folder / "gt.mat", {"gt": LABELS})
+    kinds["labels"] = [folder / "gt.mat"], lambda: read_labels(folder / "gt.mat")
+    for kind, suffix in {"hdf5": "h5", "mat73": "mat"}.items():
+        path = folder / f"{kind}.{suffix}"
+        with h5py.File(path, "w", userblock_size=512 if suffix == "mat" else 0) as file:
+            file.create_dataset("cube", data=CUBE, chunks=(5, 7, 11), compression="gzip")
+            file.create_dataset("wavelengths", data=WAVES)
+        if suffix == "mat":
+            head = b"MATLAB 7.3 MAT-file".ljust(124) + struct.pack("<HH", 0x0200, 0x4D49)
+            path.write_bytes(head + path.read_bytes()[128:])
+        kinds[kind] = [path], scene(path, cube="cube")
+    envi = folder / "envi.hdr", folder / "envi.img"
+    envi[0].write_text(HEADER)
+    envi[1].write_bytes(CUBE.tobytes())
+    kinds["envi"] = list(envi), scene(envi[0])
+    np.save(folder / "array.npy", CUBE)
+    kinds["npy"] = [folder / "array.npy"], scene(folder / "array.npy")
+    np.savez_compressed(folder / "array.npz", cube=CUBE, wavelengths=WAVES, labels=LABELS)
+    kinds["npz"] = [folder / "array.npz"], scene(folder / "array.npz")
+    profile = {"driver": "GTiff", "height": 5, "width": 7, "count": 11, "dtype": "int16"}
+    for kind, more in {"tif": {}, "tifz": {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}}.items():
+        with rasterio.open(folder / f"{kind}.tif", "w", **profile, **more) as file:
+            file.write(CUBE.transpose(2, 0, 1))
+        kinds[kind] = [folder / f"{kind}.tif"], scene(folder / f"{kind}.tif")
+    rows = ["x,y,label," + ",".join(f"{w:.0f}" for w in WAVES)]
+    rows += [f"{c},{r},{LABELS[r, c]}," + ",".join(map(str, CUBE[r, c])) for r in range(5) for c in range(7)]
+    (folder / "table.csv").write_text("\n".join(rows) + "\n")
+    kinds["csv"] = [folder / "table.csv"], scene(folder / "table.csv")
+    shutil.copy(ROOT / "recipes" / "simclr_multidomain.yaml", folder / "recipe.yaml")
+    kinds["recipe"] = [folder / "recipe.yaml"], lambda: load_recipe(folder / "recipe.yaml")
+    return kinds
+
+
+NUMBERS = [b"0", b"-1", b"1e400", b"nan", b"99999999999999999999", b"4294967296", b"null", b"[]", b"{}", b"''"]
+WORDS = [b"&a *a", b"${oc.env:NOT_SET}", b"${seed}", b"!!python/object:x", b"\x00", b"\xff\xfe", b"%", b"}", b"{", b"\t"]
+
+
+def mutate(content: bytes, rng: np.random.Generator) -> bytes:
+    """One to four changes."""
+    data = bytearray(content)
+    for _ in range(rng.integers(1, 5)):
+        if not data:
+            break
+        # Half of the changes fall in the first bytes, where headers are.
+        at = int(rng.integers(min(len(data), 256) if rng.random() < 0.5 else len(data)))
+        match int(rng.integers(8)):
+            case 0:
+                data[at] ^= 1 << int(rng.integers(8))
+            case 1:
+                data[at] = int(rng.integers(256))
+            case 2:
+                del data[at:]
+            case 3:
+                del data[at : at + int(rng.integers(1, 64))]
+            case 4:
+                data[at:at] = bytes(data[int(rng.integers(len(data))) :][: int(rng.integers(1, 64))])
+            case 5:
+                value = int(rng.choice([0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000, 250]))
+                data[at : at + 4] = struct.pack("<I" if rng.random() < 0.7 else ">I", value)
+            case 6:
+                data[at : at + int(rng.integers(1, 4))] = NUMBERS[rng.integers(len(NUMBERS))]
+            case 7:
+                data[at:at] = WORDS[rng.integers(len(WORDS))]
+    return bytes(data)
+
+
+def judge(read: Callable[[], object]) -> str:
+    """Empty where all is well, or what went wrong."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            read()
+    except InputError as error:
+        text = str(error)
+        return "" if text and "\n" not in text else f"InputError of several lines: {text!r}"
+    except BaseException:
+        return traceback.format_exc()
+    return ""
+
+
+def in_child(tasks: list[Callable[[], object]]) -> tuple[int, str]:
+    """Read inputs one after another in a fork; returns how many went well and what happened to the next."""
+    out, back = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(out)
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.dup2(null, 2)
+        held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (held + EXTRA_BYTES, held + EXTRA_BYTES))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        for task in tasks:
+            signal.alarm(SECONDS)
+            problem = judge(task)
+            signal.alarm(0)
+            os.write(back, b"." if not problem else b"!" + problem.encode()[-3000:])
+            if problem:
+                break
+        os._exit(0)
+    os.close(back)
+    said = b""
+    while part := os.read(out, 65536):
+        said += part
+    os.close(out)
+    _, status = os.waitpid(child, 0)
+    well, mark, problem = said.partition(b"!")
+    if mark:
+        return len(well), problem.decode(errors="replace")
+    if os.WIFSIGNALED(status):
+        name = signal.Signals(os.WTERMSIG(status)).name
+        return len(well), f"took more than {SECONDS} s" if name == "SIGALRM" else f"died of {name}"
+    return len(well), ""
+
+
+def fuzz(folder: Path, kinds: list[str], inputs: int, seed: int, say: Callable[[str], None] = print) -> int:
+    """Try ``inputs`` malformed inputs of each of ``kinds``; returns how many ended badly."""
+    found = valid_files(folder / "valid")
+    problems: collections.Counter[str] = collections.Counter()
+    for kind in kinds or list(found):
+        files, read = found[kind]
+        whole = {file: file.read_bytes() for file in files}
+        read()  # the valid file is valid
+        began = time.perf_counter()
+
+        def attempt(number: int, files=files, whole=whole, read=read, kind=kind) -> Callable[[], object]:
+            def task() -> object:
+                rng = np.random.default_rng([seed, sum(kind.encode()), number])
+                harmed = files[int(rng.integers(len(files)))]
+                for file in files:
+                    file.write_bytes(mutate(whole[file], rng) if file == harmed else whole[file])
+                return read()
+
+            return task
+
+        number = bad = 0
+        while number < inputs:
+            done, problem = in_child([attempt(n) for n in range(number, min(inputs, number + 200))])
+            number += done
+            if problem:
+                reason = problem.strip().splitlines()[-1]
+                problems[f"{kind}: {reason[:160]}"] += 1
+                bad += 1
+                if problems[f"{kind}: {reason[:160]}"] == 1:
+                    kept = folder / "bad" / f"{kind}-{number}"
+                    kept.mkdir(parents=True, exist_ok=True)
+                    for file in files:
+                        shutil.copy(file, kept)
+                    say(f"{kind} input {number} (kept in {kept}):\n{problem.strip()}")
+                number += 1
+        for file, content in whole.items():
+            file.write_bytes(content)
+        say(f"{kind:8s} {inputs} inputs, {bad} ended badly, {time.perf_counter() - began:.1f} s")
+    for reason, count in problems.most_common():
+        say(f"{count:6d} x {reason}")
+    return sum(problems.values())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--inputs", type=int, default=1000, help="of each kind")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kinds", nargs="*", default=[])
+    parser.add_argument("--folder", type=Path, help="for the inputs; those that end badly stay there")
+    options = parser.parse_args()
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="fuzz-"))
+    bad = fuzz(folder, options.kinds, options.inputs, options.seed)
+    print(f"{bad} inputs ended badly" + (f"; they are in {folder / 'bad'}" if bad else ""))
+    if not bad and options.folder is None:
+        shutil.rmtree(folder)
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
