@@ -161,13 +161,13 @@ def write(rows: list[dict], folder: Path, device: torch.device, clock: str) -> N
         "| network | input | scene | windows timed | batched windows, s | shared, s | ratio (range) | difference |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    lines += [
-        f"| {row['network']} | {row['inputs']} x {row['window']}² | {row['scene']} "
-        f"| {row['windows_timed']:,} of {row['windows']:,} | {row['windows_seconds']:,.2f} "
-        f"| {row['shared_seconds']:,.2f} | **{row['ratio']:.1f}** ({row['ratio_low']:.1f}-{row['ratio_high']:.1f}, {row['rounds']} rounds) "
-        f"| {row['difference']} |"
-        for row in rows
-    ]
+    for row in rows:
+        spread = f"{row['ratio_low']:.1f}-{row['ratio_high']:.1f}, {row['rounds']} rounds"
+        lines.append(
+            f"| {row['network']} | {row['inputs']} x {row['window']}² | {row['scene']} "
+            f"| {row['windows_timed']:,} of {row['windows']:,} | {row['windows_seconds']:,.2f} "
+            f"| {row['shared_seconds']:,.2f} | **{row['ratio']:.1f}** ({spread}) | {row['difference']} |"
+        )
     page = folder / f"{device.type}.md"
     page.with_suffix(".md.tmp").write_text("\n".join(lines) + "\n")
     os.replace(page.with_suffix(".md.tmp"), page)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import csv
 import io
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -58,6 +59,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
     if "<!-- table: splits -->" in markdown:
         markdown = markdown.replace("<!-- table: splits -->", splits_table(pixel_rows()))
     return markdown
+
+
+def on_page_content(html: str, **_: Any) -> str:
+    """Docstrings mark what they refer to as Sphinx does; without Sphinx the code itself is enough."""
+    return re.sub(r":(?:func|class|meth|mod|attr):(<code>)~?", r"\1", html)
 
 
 def networks() -> list[tuple[str, str, str]]:

@@ -23,7 +23,6 @@ from sslhsi.scenes.read import read_labels
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.stand_in import CALIBRATED, stand_in
 from sslhsi.training.run_dir import read_rows
-from sslhsi.transfer.series import series
 from sslhsi.transfer.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
 
 CHEAP, COSTLY = 10, 3
@@ -33,18 +32,6 @@ Networks = Callable[[str | None], Encoder]
 
 def data() -> Path:
     return Path(os.environ["SSLHSI_DATA"])
-
-
-def measure(part: str, path: Path, networks: Networks, scene: Callable[[str], Scene]) -> list[dict[str, str]]:
-    """The rows of a part, measured where ``path`` has them not.
-
-    Args:
-        part: One of ``PARTS``.
-        path: CSV to append to.
-        networks: Name of the scene to leave out of pretraining, or None -> encoder.
-        scene: Name -> scene, as the pixel recipe opens it.
-    """
-    return [row for target, probes in PARTS[part](networks, scene) for row in series([target], path, probes=probes)]
 
 
 def judged(networks: Networks, without: str | None) -> list[Network]:

@@ -16,11 +16,10 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import label_series
-import numpy as np
 import torch
 
 from sslhsi.backbones.registry import create_backbone
@@ -29,15 +28,16 @@ from sslhsi.hub import load_backbone
 from sslhsi.patches.corpus import Corpus
 from sslhsi.patches.prepare import prepare
 from sslhsi.patches.reader import PatchReader
-from sslhsi.patches.splits import Split, split
 from sslhsi.pretrain import pretrain
 from sslhsi.probes.encoder import Encoder
-from sslhsi.probes.judge import Row, judge_domains, judge_pixels
+from sslhsi.probes.judge import Row, judge_domains
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source
 from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.run_dir import read_rows, write_rows
+from sslhsi.transfer.series import series
+from sslhsi.transfer.targets import Target, beside, pixel_target
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
@@ -82,49 +82,27 @@ def trained(recipe: str, run: str, *overrides: str) -> tuple[Recipe, Corpus, dic
     return loaded, corpus, {"pretrained": ready, "random weights": untrained.eval()}
 
 
-def protocols(scene: Scene, window: int) -> dict[str, Callable[[int], Split]]:
-    """Random and block splits, and for Indian Pines the DASE map."""
-    labels = scene.labels
-    assert labels is not None
-    found = {
-        f"{scheme}, {n} per class": functools.partial(one, labels, scheme, window, n)
-        for scheme in ("random", "blocks")
-        for n in LABELLED[scene.name]
-    }
-    if scene.name == "indian_pines_8bit":
-        train, test = label_series.dase(labels)
-        masks = {"train_mask": train, "test_mask": test}
-        found["DASE, all"] = functools.partial(one, labels, "given", window, None, **masks)
-        for n in LABELLED[scene.name]:
-            found[f"DASE, {n} per class"] = functools.partial(one, labels, "given", window, n, **masks)
-    return found
-
-
-def one(labels: np.ndarray, scheme: str, window: int, n: int | None, seed: int, **masks: np.ndarray) -> Split:
-    return split(labels, scheme, window=window, per_class=n, seed=seed, **masks)
-
-
-def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[list[Row]]:
+def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Target, dict[str, int]]]:
     """Labelled pixels of real scenes: pretrained on all, on the scene alone, and on all but it."""
-    recipe = "simclr_real_scenes_pixel"
-    sources = {s.name: s for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)}
     for name in names:
-        scene = open_source(sources[name], 0)
+        scene = pixel_scene(name)
+        masks = {"DASE": label_series.dase(scene.labels)} if name == "indian_pines_8bit" else {}
         for condition, override, run in (
+            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}"),
             ("all scenes", "seed=0", f"{variant}-all"),
             ("the scene alone", f"corpus.only=[{name}]", f"{variant}-only-{name}"),
-            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}"),
         ):
-            loaded, corpus, networks = trained(recipe, run, override, *VARIANTS[variant])
-            config = {"window": loaded.corpus.patches.window}
-            saw = condition != "all but the scene"
-            if saw:
-                # The baselines are measured once, where nothing but the projection of the others has seen the scene.
-                del networks["random weights"]
-            encoders = {k: Encoder(v, corpus.projector, config) for k, v in networks.items()}
-            chosen = protocols(scene, config["window"])
-            rows = judge_pixels(encoders, scene, chosen, seeds=SEEDS, k=20, saw=saw, raw=not saw)
-            yield [{"recipe": variant, "pretraining": condition, "corpus": corpus.key, **row} for row in rows]
+            trained("simclr_real_scenes_pixel", run, override, *VARIANTS[variant])
+            encoder = load_backbone(RUNS / run / "backbone")
+            saw = "no" if condition == "all but the scene" else "yes"
+            networks = beside(encoder, pretraining=condition, saw=saw, fitted=saw)
+            if saw == "yes":
+                # The baseline is measured once, where nothing but the others' projection has seen the scene.
+                networks = networks[:1]
+            yield (
+                pixel_target(scene, networks, masks=masks, per_class=LABELLED[name]),
+                {"k-NN": SEEDS, "linear": SEEDS},
+            )
 
 
 def without(name: str | None) -> Encoder:
@@ -175,9 +153,12 @@ def domains() -> Iterator[list[Row]]:
 PARTS: dict[str, Callable[[], Iterator[list[Row]]]] = {
     "domains": domains,
     "types": types,
+}
+SERIES: dict[str, Callable[[], Iterable[tuple[Target, dict[str, int]]]]] = {
     "indian_pines": lambda: pixels(("indian_pines_8bit",)),
     "indian_pines_field": lambda: pixels(("indian_pines_8bit",), "field"),
     "small_scenes": lambda: pixels(("salinas_a", "samson", "muufl")),
+    **{part: functools.partial(make, without, pixel_scene) for part, make in label_series.PARTS.items()},
 }
 
 
@@ -195,7 +176,7 @@ def measure(part: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*PARTS, *label_series.PARTS]
+    known = [*PARTS, *SERIES]
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(known))
     parser.add_argument("--fresh", action="store_true", help="pretrain and measure again")
     options = parser.parse_args()
@@ -211,8 +192,9 @@ def main() -> int:
             target = HERE / f"{part}.csv"
             if options.fresh:
                 target.unlink(missing_ok=True)
-            if part in label_series.PARTS:
-                label_series.measure(part, target, without, pixel_scene)
+            if part in SERIES:
+                for judged, probes in SERIES[part]():
+                    series([judged], target, probes=probes)
             elif not target.is_file():
                 measure(part)
     except InputError as error:

@@ -51,7 +51,7 @@ def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
     """Write README.md into the folder of results."""
     blocks = [INTRO]
     for part in ("indian_pines", "indian_pines_field", "small_scenes"):
-        blocks += pixel_tables(parts.get(part, ()))
+        blocks += pixel_tables(parts.get(part, ()), part.endswith("_field"))
     if labelled := [row for part, rows in parts.items() if part.startswith("labels_") for row in rows]:
         blocks += ["## Label efficiency", LABELS, *label_tables(labelled)]
     if parts.get("domains"):
@@ -63,16 +63,14 @@ def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
     write_text(folder / "README.md", "\n\n".join(b.rstrip() for b in blocks) + "\n")
 
 
-def pixel_tables(rows: Sequence[Row]) -> Iterable[str]:
+def pixel_tables(rows: Sequence[Row], field: bool) -> Iterable[str]:
     for scene in dict.fromkeys(r["scene"] for r in rows):
         mine = [r for r in rows if r["scene"] == scene]
-        variant = mine[0].get("recipe") or "pixel"
-        yield f"## Pixels of {scene}" + (", recipe for broad fields" if variant == "field" else "")
+        yield f"## Pixels of {scene}" + (", recipe for broad fields" if field else "")
         for probe, title in (("linear", "Linear probe"), ("k-NN", "k-NN")):
             columns = [(f"pretrained on {c}", {"pretraining": c, "method": "pretrained"}) for c in CONDITIONS]
             # The untrained network of the honest condition, whose projection never saw the scene either.
-            columns.append(("random weights", {"pretraining": CONDITIONS[2], "method": "random weights"}))
-            columns.append(("raw spectra", {"pretraining": CONDITIONS[2], "method": "raw spectra"}))
+            columns += [(method, {"method": method}) for method in ("random weights", "raw spectra")]
             yield f"{title}, window {mine[0]['window']}. {tally([r for r in mine if r.get('probe') == probe])}"
             yield table(mine, {"probe": probe}, columns)
         if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note")}):
@@ -95,7 +93,7 @@ def label_tables(rows: Sequence[Row]) -> Iterable[str]:
 
 def tally(rows: Sequence[Row]) -> str:
     """How often features pretrained on all but the scene beat what needs no pretraining, by mean OA."""
-    mine = [r for r in rows if r["pretraining"] == CONDITIONS[2]]
+    mine = [r for r in rows if r.get("oa") and r["pretraining"] in ("none", CONDITIONS[2])]
 
     def mean(protocol: str, method: str) -> float:
         return fmean(float(r["oa"]) for r in mine if r["protocol"] == protocol and r["method"] == method)

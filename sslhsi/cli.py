@@ -1,4 +1,4 @@
-"""The command line: ``sslhsi data | prepare | pretrain | eval | publish | export | completion``."""
+"""The command line: ``sslhsi data | prepare | pretrain | eval | compare | map | publish | export | completion``."""
 
 from __future__ import annotations
 
@@ -8,24 +8,25 @@ import sys
 from collections.abc import Sequence
 
 from sslhsi import __version__
-from sslhsi.commands import compare, completion, data, encode, evaluate, export, job, publish
+from sslhsi.commands import compare, completion, data, evaluate, export, job, publish
+from sslhsi.commands import map as map_command
 from sslhsi.errors import InputError
 
 # In the order in which a user meets them.
-COMMANDS = (data, job, evaluate, compare, publish, encode, export, completion)
+COMMANDS = (data, job, evaluate, compare, map_command, publish, export, completion)
 
 EPILOG = """\
 from cubes to a map, and on to others:
 
-  sslhsi data inspect my_cubes/*.hdr --out looks     what the files hold, and a picture of each
-  sslhsi data get pavia_university                   or a public scene; data list names them
-  sslhsi prepare mine.yaml                           bring the recipe's scenes into one spectral space
-  sslhsi pretrain mine.yaml                          train and judge: runs/mine/report.html
-  sslhsi eval linear runs/mine field.mat --labels gt.mat   beside random weights and raw spectra
-  sslhsi compare runs/a runs/b                       side by side, on one page
-  sslhsi publish runs/mine published/mine            what others load, with its model card
-  sslhsi encode published/mine field.hdr out.tif     features of any camera's cube, for QGIS
-  sslhsi export published/mine mine.onnx             for programs without Python
+  sslhsi data inspect my_cubes/*.hdr --out looks          what files hold, and a picture
+  sslhsi data get pavia_university                        a public scene; data list names them
+  sslhsi prepare mine.yaml                                bring all scenes into one space
+  sslhsi pretrain mine.yaml                               train and judge: runs/mine/report.html
+  sslhsi eval linear runs/mine field.mat --labels gt.mat  beside what needs no training
+  sslhsi compare runs/a runs/b                            side by side, on one page
+  sslhsi map runs/mine field.mat --labels gt.mat          a class for every pixel
+  sslhsi publish runs/mine published/mine                 what others load, with its model card
+  sslhsi export published/mine mine.onnx                  for programs without Python
 
 in Python:
 

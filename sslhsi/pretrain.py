@@ -15,6 +15,7 @@ import math
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
@@ -237,6 +238,8 @@ def train(
                 state = optimiser.state_dict()
                 save_checkpoint(recipe.run_dir, step + 1, model_state, state, facts, training.keep_checkpoints)
             if signal:
+                # A scheduler may end all at the first exit; the checkpoint must be whole by then.
+                accelerator.wait_for_everyone()
                 raise Stopped(signal)
 
 
@@ -297,6 +300,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         print(__doc__.strip())
         return 0 if words else 2
+    # Accelerate's wording of an option, which PyTorch is about to rename.
+    warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
     try:
         with raise_on_signals():
             pretrain(load_recipe(words[0], words[1:]))

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 import sslhsi
 from sslhsi.patches.splits import leak, split
-from sslhsi.report.write_raster import write_raster
+from sslhsi.report.write_map import write_class_map
 
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])
 assert Path(sslhsi.__file__).is_relative_to(Path(sys.prefix)), "not the installed package"
@@ -37,9 +37,9 @@ for name, path in {
 
 # The same on the command line, as GeoTIFF that lies where the cube does.
 tif = data / "neon-deeptree" / "example.tif"
-sslhsi_program = str(Path(sys.prefix) / "bin" / "sslhsi")
-subprocess.run([sslhsi_program, "encode", str(folder), str(tif), "neon.tif"], check=True)
-with rasterio.open("neon.tif") as made, rasterio.open(tif) as cube:
+words = ["map", str(folder), str(tif), "--out", "neon", "--format", "geotiff"]
+subprocess.run([str(Path(sys.prefix) / "bin" / "sslhsi"), *words], check=True)
+with rasterio.open("neon_features.tif") as made, rasterio.open(tif) as cube:
     assert made.count == encoder.num_features
     assert (made.crs, made.transform, made.shape) == (cube.crs, cube.transform, cube.shape)
 
@@ -57,10 +57,8 @@ for name, values in {"features": features, "raw bands": scene.cube.astype(np.flo
     scores[name] = 100 * model.score(values[test], scene.labels[test])
     if name == "features":
         drawn = model.predict(values.reshape(-1, values.shape[2])).reshape(scene.labels.shape).astype(np.uint8)
-written = [
-    *write_raster("salinas_a.tif", [(slice(0, scene.height), drawn[..., None])], (*drawn.shape, 1), "uint8"),
-    *write_raster("salinas_a.img", [(slice(0, scene.height), drawn[..., None])], (*drawn.shape, 1), "uint8"),
-]
+names = [scene.class_name(label) for label in range(1, int(scene.labels.max()) + 1)]
+written = [file for path in ("salinas_a.tif", "salinas_a.img") for file in write_class_map(path, drawn, names)]
 for path in ("salinas_a.tif", "salinas_a.img"):
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(file.read(1), drawn)

@@ -41,6 +41,7 @@ class CNN1D(Backbone):
     conv_dims = 1
     channels_last = False
     dense_gain = 1.0
+    dense_side = 32
     one_pixel = True
 
     def __init__(self, in_chans: int, window: int = 1, num_classes: int = 0, variant: str = "pu") -> None:

@@ -29,7 +29,7 @@ class CNN2D(Backbone):
         num_classes: Classes, C; 0 for features.
     """
 
-    dense_gain = 4.0
+    dense_gain = 9.0
     min_window = 27
 
     def __init__(self, in_chans: int, window: int = 27, num_classes: int = 0) -> None:

@@ -52,7 +52,7 @@ class SSRN(Backbone):
 
     conv_dims = 3
     dense_gain = 9.0
-    dense_side = 64
+    dense_side = 32
     min_bands = 7
     min_window = 3
 

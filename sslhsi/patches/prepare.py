@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,12 @@ from sslhsi.errors import InputError
 from sslhsi.patches.corpus import FORMAT, Corpus
 from sslhsi.patches.holdout import holdout_map, shared_sites
 from sslhsi.patches.masks import background_mask
+from sslhsi.patches.unfinished import claim_folder, load_read, load_written, save_read, save_written, tidy
 from sslhsi.recipe import Recipe, SceneSource
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 
-# Loaded cubes that are kept between the two passes over them.
+# Bytes of loaded cubes that are kept between the two passes over them.
 HOLD_BYTES = 2 << 30
 
 Gather = Callable[[Any], list[Any]]
@@ -53,7 +55,7 @@ def prepare(
 
     With several processes each streams its own scenes: their moments are gathered, the projection is
     fitted alike on all, and each writes its scenes. A folder appears under its final name only when it is
-    whole.
+    whole; a preparation that was killed goes on after the last scene that it finished.
 
     Args:
         recipe: The recipe.
@@ -78,26 +80,32 @@ def prepare(
     final = cache / key
     if gather((final / "manifest.json").is_file())[0]:
         return Corpus(final)
-    # Of this run alone: another may be preparing the same corpus.
-    part = cache / f".{key}.{gather(os.getpid())[0]}.part"
+    part, lock = cache, None
     try:
+        if rank == 0:
+            part, lock = claim_folder(cache, key)
+    except OSError as error:
+        problem = _disk_error(error, cache)
+    _raise_together(problem, gather)
+    part = Path(gather(str(part))[0])
+    with lock or nullcontext():
         try:
-            part.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            problem = _disk_error(error, part)
-        _raise_together(problem, gather)
-        _fill(recipe, sources, key, part, rank, world, gather, progress)
-        if rank == 0:
-            try:
-                os.replace(part, final)
-            except OSError as error:
-                # Another run that prepared the same corpus got there first.
-                if not (final / "manifest.json").is_file():
-                    raise _disk_error(error, final) from None
-        gather(None)
-    finally:
-        if rank == 0:
-            shutil.rmtree(part, ignore_errors=True)
+            _fill(recipe, sources, key, part, rank, world, gather, progress)
+            if rank == 0:
+                try:
+                    tidy(part)
+                    os.replace(part, final)
+                except OSError as error:
+                    # Another run that prepared the same corpus got there first.
+                    if not (final / "manifest.json").is_file():
+                        raise _disk_error(error, final) from None
+                    shutil.rmtree(part, ignore_errors=True)
+            gather(None)
+        except InputError:
+            # Bad input or a full disk; whatever else stops the run leaves what is done for the next one.
+            if rank == 0:
+                shutil.rmtree(part, ignore_errors=True)
+            raise
     return Corpus(final)
 
 
@@ -115,29 +123,36 @@ def _fill(
     mine = [i for i in range(len(sources)) if i % world == rank]
     projector = SpectralProjector(**bands.model_dump())
     problem: InputError | None = None
-    read: dict[int, tuple[Scene | None, np.ndarray | None, np.ndarray]] = {}
+    # Cubes that had to be loaded whole, kept for the second pass as far as they fit.
+    loaded: dict[int, Scene] = {}
     held_bytes = 0
     taken: dict[int, tuple[Scene, Moments, Moments]] = {}
     try:
         for n, i in enumerate(mine):
             source = sources[i]
-            scene = open_source(source, recipe.seed)
-            scene = scene.with_(mask=_mask(scene, source))
-            held = holdout_map(
-                source, scene.cube.shape[:2], recipe.corpus.patches.holdout, source.site in shared, recipe.seed
-            )
-            own = projector.scene_moments(scene.cube, scene.mask)
-            check_bands(scene, own)
-            train = projector.fit_mask(scene, ~held)
-            fit = own if train is scene.mask else moments(scene.cube, train)
-            # Cubes that had to be loaded whole are read again rather than all held at once.
-            held_bytes += 0 if isinstance(scene.cube, np.memmap) else scene.cube.nbytes
-            read[i] = (scene if held_bytes <= HOLD_BYTES else None, scene.mask, held)
-            taken[i] = (_light(scene), own, fit)
+            known = load_read(part, i)
+            if known is None:
+                scene = open_source(source, recipe.seed)
+                scene = scene.with_(mask=_mask(scene, source))
+                shape = scene.cube.shape[:2]
+                held = holdout_map(source, shape, recipe.corpus.patches.holdout, source.site in shared, recipe.seed)
+                own = projector.scene_moments(scene.cube, scene.mask)
+                check_bands(scene, own)
+                train = projector.fit_mask(scene, ~held)
+                fit = own if train is scene.mask else moments(scene.cube, train)
+                save_read(part, i, scene, scene.mask, held, own, fit)
+                known = load_read(part, i)
+                assert known is not None
+                held_bytes += 0 if isinstance(scene.cube, np.memmap) else scene.cube.nbytes
+                if held_bytes <= HOLD_BYTES:
+                    loaded[i] = scene
+            taken[i] = known
             if progress:
-                progress(f"read {scene.name}", n + 1, 2 * len(mine))
+                progress(f"read {known[0].name}", n + 1, 2 * len(mine))
     except InputError as error:
         problem = error
+    except OSError as error:
+        problem = _disk_error(error, part)
     _raise_together(problem, gather)
     everything = {k: v for share in gather(taken) for k, v in share.items()}
     ordered = [everything[i] for i in range(len(sources))]
@@ -150,12 +165,19 @@ def _fill(
     spreads: dict[int, Moments] = {}
     try:
         for n, i in enumerate(mine):
-            kept, mask, held = read.pop(i)
-            scene = kept or open_source(sources[i], recipe.seed).with_(mask=mask)
-            entries[i], spreads[i] = _write(scene, held, sources[i], projector, everything[i][1], part, i)
-            entries[i]["hash"] = source_hash(sources[i], recipe.seed)
+            done = load_written(part, i)
+            if done is None:
+                mask = np.load(part / f"{i:04d}.mask.npy")
+                scene = loaded.pop(i) if i in loaded else open_source(sources[i], recipe.seed)
+                scene = scene.with_(mask=None if mask.all() else mask)
+                done = _write(
+                    scene, np.load(part / f"{i:04d}.held.npy"), sources[i], projector, everything[i][1], part, i
+                )
+                done[0]["hash"] = source_hash(sources[i], recipe.seed)
+                save_written(part, i, *done)
+            entries[i], spreads[i] = done
             if progress:
-                progress(f"wrote {scene.name}", len(mine) + n + 1, 2 * len(mine))
+                progress(f"wrote {entries[i]['name']}", len(mine) + n + 1, 2 * len(mine))
     except InputError as error:
         problem = error
     except OSError as error:
@@ -191,12 +213,6 @@ def _mask(scene: Scene, source: SceneSource) -> np.ndarray | None:
         return scene.mask
     mask = background_mask(scene, source.background, nodata=source.nodata)
     return None if mask.all() else mask
-
-
-def _light(scene: Scene) -> Scene:
-    """The scene without its data, to be sent to other processes."""
-    empty = np.zeros((1, 1, scene.bands), np.int8)
-    return Scene(scene.name, empty, scene.wavelengths, domain=scene.domain)
 
 
 def check_bands(scene: Scene, raw: Moments) -> None:
@@ -241,8 +257,6 @@ def _write(
         projector.transform(scene.cube, scene.wavelengths, raw=own, out=components, scaled=True)
     neutralise(components, mask)
     components.flush()
-    np.save(folder / f"{file}.mask.npy", mask)
-    np.save(folder / f"{file}.held.npy", held)
     if scene.labels is not None:
         np.save(folder / f"{file}.labels.npy", scene.labels.astype(np.int32))
     _, offset = projector.affine(scene.wavelengths, scene.bands, own, scene.name)

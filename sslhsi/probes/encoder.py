@@ -165,6 +165,7 @@ class Encoder:
         *,
         mask: np.ndarray | None = None,
         batch_size: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """(n, D) features of the windows around (n, 2) pixels, reflected at the border, as :meth:`encode` gives."""
         scene = self._check(cube, wavelengths, mask)
@@ -172,6 +173,14 @@ class Encoder:
         out = np.empty((len(pixels), self.num_features), dtype=np.float32)
         shared = Shared.of(self.backbone, self.window)
         strip_of = pixels[:, 0] // self._lines(scene, scene.cube.shape[1], shared)
+        done = 0
+
+        def advance(windows: int) -> None:
+            nonlocal done
+            done += windows
+            if progress:
+                progress(done, len(pixels))
+
         for number in np.unique(strip_of):
             mine = np.flatnonzero(strip_of == number)
             corner = pixels[mine] - self.window // 2
@@ -181,8 +190,9 @@ class Encoder:
             # Where the pixels lie close together, a whole image costs less than their windows.
             if shared and np.prod(last - first + 1) <= shared.gain * len(mine):
                 out[mine] = shared.features(strip, self.window, self.device)[tuple(at.T)]
+                advance(len(mine))
             else:
-                out[mine] = window_features(self.backbone, strip, at, self.window, self.device, batch_size)
+                out[mine] = window_features(self.backbone, strip, at, self.window, self.device, batch_size, advance)
         return out
 
     def reader(

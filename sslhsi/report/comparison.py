@@ -67,7 +67,7 @@ def write_comparison(
         _check(name, scenes.get(name), some, {score.scene for score in scores})
     found = standings(scores)
     styles = curves.method_styles(scores)
-    kinds = []
+    kinds: list[dict[str, Any]] = []
     for kind in sorted({score.kind for score in scores}, key=lambda k: [*KINDS, k].index(k)):
         mine = [score for score in scores if score.kind == kind]
         led = [standing for standing in found if standing.kind == kind]

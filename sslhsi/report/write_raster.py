@@ -19,14 +19,6 @@ from sslhsi.errors import InputError
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "ENVI", ".npy": "NumPy"}
 
 
-def check_raster_name(path: str | Path) -> Path:
-    """Refuse a name whose ending says no format, before anything long starts."""
-    path = Path(path)
-    if path.suffix.lower() not in DRIVERS:
-        raise InputError(f"{path}: end the name in {', '.join(DRIVERS)}")
-    return path
-
-
 def write_raster(
     path: str | Path,
     strips: Iterable[tuple[slice, np.ndarray]],
@@ -56,8 +48,10 @@ def write_raster(
     Raises:
         InputError: An unknown suffix, or the disk can't take it.
     """
-    path = check_raster_name(path)
-    driver = DRIVERS[path.suffix.lower()]
+    path = Path(path)
+    driver = DRIVERS.get(path.suffix.lower())
+    if driver is None:
+        raise InputError(f"{path}: end the name in {', '.join(DRIVERS)}")
     part = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -50,8 +50,8 @@ def machine() -> dict[str, Any]:
 
 
 def git_revision() -> str | None:
-    """Commit of the code, with ``+changes`` where the working tree differs; None outside a checkout."""
-    here = Path(__file__).resolve().parent
+    """Commit of the code, with ``+changes`` where the package differs from it; None outside a checkout."""
+    here = Path(__file__).resolve().parents[1]
 
     def git(*words: str) -> str:
         return subprocess.run(
@@ -59,7 +59,7 @@ def git_revision() -> str | None:
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno", ".") else "")
     except (OSError, subprocess.SubprocessError):
         return None
 

@@ -88,8 +88,13 @@ def training_mode(model: nn.Module, record: dict[str, Any]) -> None:
 
 
 def make_head(num_features: int, num_classes: int, policy: str | Sequence[str] = "none") -> nn.Module:
-    """The classifier that a policy trains: one dense layer, under ``Network_1`` two with a ReLU between."""
+    """The classifier that a policy trains: one dense layer, under ``Network_1`` two with a ReLU between.
+
+    The last one starts at zero.
+    """
     last = nn.Linear(num_features, num_classes)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
     if policy != WITH_ADDED_DENSE:
         return last
     return nn.Sequential(nn.Linear(num_features, num_features), nn.ReLU(), last)

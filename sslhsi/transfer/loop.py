@@ -79,7 +79,7 @@ def train(
                     group["lr"] = rate * factor
                 with autocast(y.device, settings.precision):
                     logits = forward(training(numbers))
-                loss = loss_of(logits.float(), y[numbers.to(y.device) % len(y)])
+                loss = loss_of(logits.float(), y[numbers.to(y.device) % len(y)], settings.smoothing)
                 solver.zero_grad()
                 loss.backward()
                 solver.step()
@@ -138,9 +138,11 @@ class Kept:
         return tuple(made)
 
 
-def loss_of(logits: Tensor, y: Tensor) -> Tensor:
+def loss_of(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
     """Cross-entropy for (n,) class numbers, binary cross-entropy for (n, C) zeros and ones."""
-    return F.binary_cross_entropy_with_logits(logits, y) if y.ndim == 2 else F.cross_entropy(logits, y)
+    if y.ndim == 1:
+        return F.cross_entropy(logits, y, label_smoothing=smoothing)
+    return F.binary_cross_entropy_with_logits(logits, y * (1 - smoothing) + smoothing / 2)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

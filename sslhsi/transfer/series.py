@@ -15,9 +15,10 @@ from sslhsi.patches.reader import PatchReader
 from sslhsi.patches.splits import Split
 from sslhsi.probes.rows import NEIGHBOURS, PROBES, Row, predict, projection_saw, score_columns, split_columns
 from sslhsi.training.progress import progress
+from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.row_file import RowFile
 from sslhsi.transfer.finetune import FineTuning, fine_tune_pixels
-from sslhsi.transfer.targets import PRETRAINED, RAW, SCRATCH, Network, Protocol, Target, untrained
+from sslhsi.transfer.targets import INITIALISATIONS, PRETRAINED, RANDOM, RAW, SCRATCH, Network, Protocol, Target
 
 TUNE = "fine-tune"
 DEFAULTS = FineTuning()
@@ -25,7 +26,7 @@ COLUMNS = (
     "task", "scene", "kind", "protocol", "split", "per_class", "seed", "window", "method", "probe", "settings",
     "oa", "oa_low", "oa_high", "aa", "kappa", "f1_macro", "leak", "leak_touch", "train", "test", "left_out", "short",
     "pretraining", "saw_test_pixels", "projector_saw_test_pixels", "projector_scope", "corpus", "backbone", "data",
-    "seconds", "note",
+    "seconds", "git", "machine", "note",
 )  # fmt: skip
 # What makes a row: a series never measures twice what agrees in all of these.
 KEY = ("task", "scene", "data", "protocol", "seed", "window", "method", "probe", "settings", "corpus", "backbone")
@@ -95,8 +96,9 @@ def series(
     """Measure what is not measured yet, and append it to a CSV as it comes.
 
     On every split of every target each method meets each probe: raw spectra (no fine-tuning), and the
-    target's networks. Fine-tuning a network with random weights is training from scratch, each seed from
-    weights of its own. All methods see identical splits. Features are computed once per target and network.
+    target's networks. Random weights are drawn anew for each of the first ``INITIALISATIONS`` seeds and then
+    again in turn; fine-tuning them is training from scratch. All methods see identical splits. Features are
+    computed once per target and network.
 
     A split that can't be drawn, and a probe that can't be fitted, leave a row whose ``note`` says why. Rows
     that are there already (see ``KEY``, which holds hashes of the data and of the backbone) are skipped, so
@@ -106,7 +108,7 @@ def series(
         targets: What to judge.
         path: The CSV; None keeps the rows in memory.
         probes: Seeds by probe: ``k-NN``, ``linear``, ``SVM``, ``fine-tune``. Where a protocol leaves nothing
-            to chance, the first three run once.
+            to chance, the first three run once (with random weights: once for each initialisation).
         tuning: Settings of the fine-tuning.
         k: Neighbours of k-NN.
         weighted: Whether its vote is weighted.
@@ -162,7 +164,8 @@ class _Bench:
         self.place = np.full(scene.labels.shape, -1)
         self.place[tuple(self.pixels.T)] = self.sample
         self.features: dict[int | None, np.ndarray] = {}
-        self.readers: dict[int, PatchReader] = {}
+        self.made = {"git": git_revision(), "machine": machine()["cpu"]}
+        self.readers: dict[tuple[int, int], PatchReader] = {}
 
     def rows(self, jobs: Sequence[Job], tuning: FineTuning, k: int, weighted: bool) -> Any:
         """Measure jobs of one split; one row per job, or one note for all where there is no such split."""
@@ -192,7 +195,7 @@ class _Bench:
                 yield {**row, "note": str(error)}
                 continue
             row |= score_columns(self.labels[test], predicted)
-            yield {**row, "seconds": round(time.perf_counter() - began, 3)}
+            yield {**row, **self.made, "seconds": round(time.perf_counter() - began, 3)}
 
     def encoded(self, network: Network | None) -> np.ndarray:
         """(n, D) features of all samples; raw spectra without a network."""
@@ -213,10 +216,11 @@ class _Bench:
     def tuned(self, network: Network, drawn: Split, test: np.ndarray, tuning: FineTuning, seed: int) -> np.ndarray:
         """Labels of the test samples by a network fine-tuned on the training pixels; pixels of a group vote."""
         scene = self.target.scene
-        encoder = network.encoder if network.method == PRETRAINED else untrained(network.encoder, seed)
-        if id(network) not in self.readers:
-            self.readers[id(network)] = encoder.reader(scene.cube, scene.wavelengths, mask=scene.mask)
-        found, _ = fine_tune_pixels(encoder, scene, drawn, tuning, seed=seed, reader=self.readers[id(network)])
+        encoder = network.encoder
+        shared = id(encoder.projector), encoder.window
+        if shared not in self.readers:
+            self.readers[shared] = encoder.reader(scene.cube, scene.wavelengths, mask=scene.mask)
+        found, _ = fine_tune_pixels(encoder, scene, drawn, tuning, seed=seed, reader=self.readers[shared])
         # np.unique sorted the samples; a sample is one of the test side's, so its place is found by halving.
         where = np.searchsorted(test, self.place[tuple(drawn.test.T)])
         classes, number = np.unique(found, return_inverse=True)
@@ -231,9 +235,11 @@ def _jobs(target: Target, probes: Mapping[str, int], settings: Mapping[str, str]
         for seed in range(max(probes.values(), default=0)):
             for network in (None, *target.networks):
                 for probe, seeds in probes.items():
-                    once = probe != TUNE and not protocol.chance
-                    if seed < (1 if once else seeds) and not (probe == TUNE and network is None):
-                        jobs.append(Job(target, protocol, seed, network, probe, settings[probe]))
+                    chance = protocol.chance or probe == TUNE
+                    drawn = INITIALISATIONS if network and network.method == RANDOM else 1
+                    if seed < (seeds if chance else min(seeds, drawn)) and not (probe == TUNE and network is None):
+                        own = network.of(seed) if network else None
+                        jobs.append(Job(target, protocol, seed, own, probe, settings[probe]))
     return jobs
 
 

@@ -11,7 +11,7 @@ from sslhsi.errors import InputError
 from sslhsi.transfer.freezing import check_policy
 
 OPTIMISERS = ("adamw", "sgd", "adadelta")
-HEADS = ("probe", "fresh")
+HEADS = ("zero", "probe")
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -21,9 +21,9 @@ class FineTuning:
 
     Args:
         policy: What trains, as for :func:`sslhsi.transfer.freezing.freeze`.
-        head: ``probe``: the classifier starts as the linear probe of the features that the backbone gives
-            before training (Kumar et al., ICLR 2022: fine-tuning from a random classifier distorts good
-            features). ``fresh``: it starts at random.
+        head: ``zero``: the classifier starts at zero, all classes equally likely. ``probe``: it starts as the
+            linear probe of the features that the backbone gives before training (Kumar et al., ICLR 2022,
+            arXiv:2202.10054: a classifier that starts at random distorts good features).
         epochs: Passes over the training samples (over all their mirrored copies).
         batch_size: Samples per step; the last batches are evened out, so that none holds a single sample.
         lr_head: Learning rate of the classifier.
@@ -31,6 +31,8 @@ class FineTuning:
         warmup: Share of the steps that warm up; then half a cosine to 0.
         weight_decay: Of weights; biases and normalisation layers are exempt.
         optimizer: ``adamw``, ``sgd`` (momentum 0.9) or ``adadelta``.
+        smoothing: Share of every target that is spread over all classes (Szegedy et al., CVPR 2016,
+            arXiv:1512.00567): a network that fits a hundred samples perfectly stops short of being certain.
         mirror: Train on four copies of each window: as it is, left-right, up-down, and both.
         validation: Share of each class's training samples that is kept for choosing the epoch, at least one;
             classes of fewer than four samples keep all for training. 0: the last epoch is the result.
@@ -41,14 +43,15 @@ class FineTuning:
     """
 
     policy: str | Sequence[str] = "none"
-    head: str = "probe"
-    epochs: int = 50
+    head: str = "zero"
+    epochs: int = 40
     batch_size: int = 64
     lr_head: float = 1e-3
     lr_backbone: float = 1e-3
     warmup: float = 0.1
     weight_decay: float = 1e-2
     optimizer: str = "adamw"
+    smoothing: float = 0.1
     mirror: bool = False
     validation: float = 0.0
     patience: int = 0
@@ -70,7 +73,7 @@ class FineTuning:
                 raise InputError(f"fine-tuning: {key} must be a number above 0, not {getattr(self, key)}")
         if not 0 <= self.weight_decay < np.inf:
             raise InputError(f"fine-tuning: weight_decay must be 0 or more, not {self.weight_decay}")
-        for key, most in (("warmup", 1.0), ("validation", 0.5)):
+        for key, most in (("warmup", 1.0), ("smoothing", 0.5), ("validation", 0.5)):
             if not 0 <= getattr(self, key) <= most:
                 raise InputError(f"fine-tuning: {key} must lie between 0 and {most:g}, not {getattr(self, key)}")
         if self.patience and not self.validation:

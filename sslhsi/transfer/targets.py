@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,8 @@ from sslhsi.scenes.crowns import EARLY_LATE, Crop, crown_split, mosaic
 from sslhsi.scenes.scene import Scene
 
 PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
+# Untrained networks that splits are judged with in turn: one lucky initialisation must not stand for all.
+INITIALISATIONS = 5
 # Options of timm that would bring weights, of ImageNet or from any file: random means random.
 _WEIGHTS = ("pretrained", "load", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 Masks = tuple[np.ndarray, np.ndarray | None]
@@ -43,6 +45,19 @@ class Network:
     pretraining: str = "none"
     saw: str = "no"
     fitted: str = "unknown"
+
+    @cached_property
+    def _drawn(self) -> dict[int, Network]:
+        return {}
+
+    def of(self, seed: int) -> Network:
+        """What the split of a seed is judged with: itself, or where weights are random, others for other seeds."""
+        if self.method != RANDOM:
+            return self
+        which = seed % INITIALISATIONS
+        if which not in self._drawn:
+            self._drawn[which] = replace(self, encoder=untrained(self.encoder, which))
+        return self._drawn[which]
 
     @cached_property
     def digest(self) -> str:

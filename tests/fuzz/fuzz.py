@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import lzma
 import os
 import resource
 import shutil
@@ -88,21 +89,38 @@ def valid_files(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object
     np.savez_compressed(folder / "array.npz", cube=CUBE, wavelengths=WAVES, labels=LABELS)
     kinds["npz"] = [folder / "array.npz"], scene(folder / "array.npz")
     profile = {"driver": "GTiff", "height": 5, "width": 7, "count": 11, "dtype": "int16"}
-    for kind, more in {"tif": {}, "tifz": {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}}.items():
-        with rasterio.open(folder / f"{kind}.tif", "w", **profile, **more) as file:
+    packed = {"compress": "deflate", "tiled": True, "blockxsize": 16, "blockysize": 16}
+    for kind, more in {"tif": {}, "tifz": packed}.items():
+        with (
+            warnings.catch_warnings(action="ignore"),
+            rasterio.open(folder / f"{kind}.tif", "w", **profile, **more) as file,
+        ):
             file.write(CUBE.transpose(2, 0, 1))
         kinds[kind] = [folder / f"{kind}.tif"], scene(folder / f"{kind}.tif")
-    rows = ["x,y,label," + ",".join(f"{w:.0f}" for w in WAVES)]
-    rows += [f"{c},{r},{LABELS[r, c]}," + ",".join(map(str, CUBE[r, c])) for r in range(5) for c in range(7)]
+    rows = ["y,x,wavenumber,value"]
+    rows += [f"{r},{c},{w},{v}" for (r, c, b), v in np.ndenumerate(CUBE[:2, :3]) for w in [1000 + 10 * b]]
     (folder / "table.csv").write_text("\n".join(rows) + "\n")
     kinds["csv"] = [folder / "table.csv"], scene(folder / "table.csv")
+    (folder / "table.csv.xz").write_bytes(lzma.compress((folder / "table.csv").read_bytes()))
+    kinds["xz"] = [folder / "table.csv.xz"], scene(folder / "table.csv.xz")
     shutil.copy(ROOT / "recipes" / "simclr_multidomain.yaml", folder / "recipe.yaml")
     kinds["recipe"] = [folder / "recipe.yaml"], lambda: load_recipe(folder / "recipe.yaml")
     return kinds
 
 
 NUMBERS = [b"0", b"-1", b"1e400", b"nan", b"99999999999999999999", b"4294967296", b"null", b"[]", b"{}", b"''"]
-WORDS = [b"&a *a", b"${oc.env:NOT_SET}", b"${seed}", b"!!python/object:x", b"\x00", b"\xff\xfe", b"%", b"}", b"{", b"\t"]
+WORDS = [
+    b"&a *a",
+    b"${oc.env:NOT_SET}",
+    b"${seed}",
+    b"!!python/object:x",
+    b"\x00",
+    b"\xff\xfe",
+    b"%",
+    b"}",
+    b"{",
+    b"\t",
+]
 
 
 def mutate(content: bytes, rng: np.random.Generator) -> bytes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -100,6 +102,78 @@ def test_patches_equal_windows_of_a_reflected_scene(make, resident, margin):
         r, c = row - margin + 20, column - margin + 20
         expected = pad[r : r + 8 + 2 * margin, c : c + 8 + 2 * margin].transpose(2, 0, 1)
         np.testing.assert_array_equal(patch, expected.astype(np.float32))
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a program without asking it."""
+
+
+@pytest.mark.parametrize("stage", ["save_read", "save_written"])
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_killed_preparation_goes_on_with_the_next_scene(make, monkeypatch, stage, after):
+    """The corpus is the same, and no scene that had been finished is opened again."""
+    from sslhsi.patches import prepare as module
+
+    whole = prepare(make())
+    arrays = [np.array(a) for a in whole.arrays]
+    manifest = json.loads((whole.folder / "manifest.json").read_text())
+    shutil.rmtree(whole.folder)
+    original, opened = getattr(module, stage), []
+
+    def deadly(*args):
+        if args[1] == after:
+            raise Killed
+        original(*args)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, stage, deadly)
+        with pytest.raises(Killed):
+            prepare(make())
+    open_source = module.open_source
+    monkeypatch.setattr(module, "open_source", lambda s, seed: opened.append(s.name) or open_source(s, seed))
+    again = prepare(make())
+    for a, b in zip(arrays, again.arrays, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert json.loads((again.folder / "manifest.json").read_text()) == manifest
+    # These are small enough to be held, so that each is opened but once, unless it was read before the kill.
+    expected = {
+        ("save_read", 0): ["scene0", "scene1"],
+        ("save_read", 1): ["scene1", "scene0"],
+        ("save_written", 0): ["scene0", "scene1"],
+        ("save_written", 1): ["scene1"],
+    }
+    assert opened == expected[stage, after]
+    assert sorted(p.name for p in again.folder.parent.iterdir()) == [again.folder.name]
+    assert not [p for p in again.folder.iterdir() if p.name.startswith(".") or p.suffix == ".npz"]
+
+
+def test_a_damaged_record_of_a_killed_preparation_is_made_anew(make, monkeypatch):
+    from sslhsi.patches import prepare as module
+
+    def deadly(*args):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "save_written", deadly)
+        with pytest.raises(Killed):
+            prepare(make())
+    (part,) = (Path(make().corpus.cache)).glob(".*.part")
+    (part / "0000.read.npz").write_bytes((part / "0000.read.npz").read_bytes()[:200])
+    corpus = prepare(make())
+    assert len(corpus.scenes) == 2
+
+
+def test_two_runs_that_prepare_at_once_don_t_share_a_folder(tmp_path):
+    from sslhsi.patches.unfinished import claim_folder
+
+    first, lock = claim_folder(tmp_path, "key")
+    second, other = claim_folder(tmp_path, "key")
+    assert first != second
+    lock.close()
+    other.close()
+    third, lock = claim_folder(tmp_path, "key")
+    assert third == first
+    lock.close()
 
 
 def test_a_damaged_corpus_is_named(make):

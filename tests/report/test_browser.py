@@ -9,6 +9,7 @@ from browser import MISSING, chromium, find_chromium
 
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.probes.encoder import Encoder
+from sslhsi.report import example_charts
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.examples import make_examples
 from sslhsi.report.run_report import write_report
@@ -37,8 +38,9 @@ def browser(tmp_path_factory):
 
 
 @pytest.fixture
-def pages(run_dir, make_recipe, corpus, make_backbone, rows, series_rows, labelled_scene):
+def pages(run_dir, make_recipe, corpus, make_backbone, rows, series_rows, labelled_scene, monkeypatch):
     """A small page of each kind."""
+    monkeypatch.setattr(example_charts, "MOST_PIXELS", 120)  # t-SNE of more takes seconds
     projector = SpectralProjector(grid=12, components=4, align="index").fit([labelled_scene])
     network = make_backbone(4)
     network.num_features = 6

@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from sslhsi.errors import InputError
 from sslhsi.patches.splits import split
+from sslhsi.report import example_charts
 from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture, palette
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.embedding import principal, tsne
@@ -88,7 +89,8 @@ def test_kinds_share_no_table_and_no_verdict(tmp_path, series_rows, no_curves):
     assert source.index("never to be set beside real") > source.index("<h2>Stand-ins")
 
 
-def test_page_needs_nothing_but_itself(tmp_path, series_rows, labelled_scene):
+def test_page_needs_nothing_but_itself(tmp_path, series_rows, labelled_scene, monkeypatch):
+    monkeypatch.setattr(example_charts, "MOST_PIXELS", 60)  # t-SNE of more takes seconds
     rows = [row for row in series_rows if row["split"] == "blocks" and row["kind"] != "8-bit real"]
     examples = {"field": make_examples(labelled_scene, [], per_class=4)[:1]}
     page, source = write(tmp_path, rows, scenes={"field": labelled_scene}, examples=examples)

@@ -1,0 +1,120 @@
+"""What every benchmark here shares: runs in turn, memory of a run alone, and tables under results/speed/."""
+
+from __future__ import annotations
+
+import csv
+import gc
+import os
+import pickle
+import statistics
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from backbones import machine
+
+import torch
+
+SPEED = Path(__file__).parents[1] / "results" / "speed"
+
+
+def in_turn(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
+    """Seconds of each run, in rounds of all of them, so that what else the machine does falls on all alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def alone(run: Callable[[], Any]) -> tuple[float, int, Any]:
+    """Seconds, extra bytes and result of a run in a process of its own.
+
+    Bytes are the peak of its own memory (RssAnon) above what it began with; pages of mapped files, which the
+    system takes back when it needs them, don't count.
+    """
+    gc.collect()
+    out, back = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            before = peak = own_bytes()
+            ended = threading.Event()
+
+            def watch() -> None:
+                nonlocal peak
+                while not ended.wait(0.005):
+                    peak = max(peak, own_bytes())
+
+            watcher = threading.Thread(target=watch)
+            watcher.start()
+            start = time.perf_counter()
+            result = run()
+            seconds = time.perf_counter() - start
+            peak = max(peak, own_bytes())
+            ended.set()
+            watcher.join()
+            answer = (seconds, peak - before, result)
+        except BaseException:
+            answer = (-1.0, 0, traceback.format_exc())
+        with os.fdopen(back, "wb") as stream:
+            pickle.dump(answer, stream)
+        os._exit(0)
+    os.close(back)
+    with os.fdopen(out, "rb") as stream:
+        data = stream.read()
+    os.waitpid(child, 0)
+    if not data:
+        raise SystemExit("a run was killed, for want of memory perhaps")
+    seconds, extra, result = pickle.loads(data)
+    if seconds < 0:
+        raise SystemExit(result)
+    return seconds, extra, result
+
+
+def own_bytes() -> int:
+    """Memory of this process that no file stands behind."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("/proc/self/status has no RssAnon; this needs Linux")
+
+
+def median(values: Sequence[float]) -> float:
+    return statistics.median(values)
+
+
+def write(name: str, title: str, text: str, rows: Sequence[Mapping[str, Any]], folder: Path = SPEED) -> None:
+    """Write NAME.csv and NAME.md, and print the table."""
+    folder.mkdir(parents=True, exist_ok=True)
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    table = folder / f"{name}.csv"
+    with table.with_suffix(".csv.tmp").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    os.replace(table.with_suffix(".csv.tmp"), table)
+    command = " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
+    lines = [f"# {title}", "", text, "", f"Command: `{command}`", ""]
+    lines += [f"Machine: {machine(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))}.", ""]
+    lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(_cell(row.get(c, "")) for c in columns) + " |" for row in rows]
+    page = folder / f"{name}.md"
+    page.with_suffix(".md.tmp").write_text("\n".join(lines) + "\n")
+    os.replace(page.with_suffix(".md.tmp"), page)
+    print("\n".join(lines[-len(rows) - 2 :]))
+    print(page)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

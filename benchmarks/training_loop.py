@@ -1,0 +1,100 @@
+"""What data, views and loss cost: the real training loop against its own bare step.
+
+    python benchmarks/training_loop.py                      # HybridSN, two ResNets, PixelNet
+    python benchmarks/training_loop.py --networks hybridsn --batch 32
+    python benchmarks/training_loop.py --quick
+
+Bare: forward, backward and optimiser step of the same network and head, in the same precision and layout, on a
+resident random batch of as many views, with a mean of squares for a loss. Loop: the main job itself. Both run
+in turn; the medians count.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from job import NETWORKS, make_scenes, recipe, run
+from measure import SPEED, median, write
+
+from sslhsi.recipe import Recipe
+from sslhsi.training.contrastive import Contrastive
+from sslhsi.training.optimiser import create_optimiser
+from sslhsi.training.start import create_start
+
+
+def bare(recipe: Recipe, device: torch.device, steps: int) -> float:
+    """Patches per second of forward, backward and step alone, over the second half."""
+    training, patches = recipe.training, recipe.corpus.patches
+    start = create_start(recipe, None, device, None)
+    model = Contrastive(start.backbone, recipe.objective).to(device).train()
+    optimiser = create_optimiser(model, training)
+    mixed = start.record["setting"]["precision"] == "bf16"
+    channels = recipe.corpus.bands.components or recipe.corpus.bands.grid
+    views = torch.randn(2 * training.batch_size, channels, patches.window, patches.window, device=device)
+
+    def step() -> None:
+        with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
+            z = model(views)
+        loss = z.float().square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
+        optimiser.step()
+
+    for _ in range(steps):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    clock = time.perf_counter()
+    for _ in range(steps):
+        step()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return steps * training.batch_size / (time.perf_counter() - clock)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, metavar="NAME",
+                        default=["hybridsn", "resnet10t", "resnet18", "pixelnet"])  # fmt: skip
+    parser.add_argument("--batch", type=int, help="patches; 16 on a CPU, 256 on a GPU when left out")
+    parser.add_argument("--steps", type=int, default=20, help="timed, after as many that aren't")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=SPEED)
+    args = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    batch = args.batch or (256 if device.type == "cuda" else 16)
+    names, rounds, steps = (["pixelnet"], 1, 3) if args.quick else (args.networks, args.rounds, args.steps)
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        make_scenes(folder)
+        for network in names:
+            found: dict[str, list[float]] = {"bare": [], "loop": []}
+            for _ in range(rounds):
+                job = recipe(folder, network, batch, steps)
+                found["bare"].append(bare(job, device, steps))
+                found["loop"].append(run(job))
+            speed = {key: median(values) for key, values in found.items()}
+            rows.append(
+                {
+                    "network": network,
+                    "batch": batch,
+                    "bare patches/s": speed["bare"],
+                    "loop patches/s": speed["loop"],
+                    "added %": 100 * (speed["bare"] / speed["loop"] - 1),
+                    "rounds": rounds,
+                }
+            )
+            print(rows[-1], flush=True)
+    text = " ".join((__doc__ or "").split("\n\n")[2].split())
+    write(f"training_loop_{device.type}", "The training loop against its bare step", text, rows, args.out)
+
+
+if __name__ == "__main__":
+    main()

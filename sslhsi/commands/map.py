@@ -1,0 +1,288 @@
+"""``sslhsi map``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sslhsi.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sslhsi.probes.encoder import Encoder
+    from sslhsi.probes.scene_map import Fitted
+    from sslhsi.scenes.scene import Scene
+
+# Format -> suffix of its file.
+FORMATS = {"png": ".png", "npy": ".npy", "envi": ".img", "geotiff": ".tif"}
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "map",
+        help="a class for every pixel of a scene, or its features in false colour",
+        description="With labels: fit a classifier on the frozen features of labelled pixels and classify every\n"
+        "pixel of the scene. Without: write the features of every pixel, and a picture of their three first\n"
+        "principal components. A map shows where classes lie; accuracy is measured by sslhsi eval.",
+        epilog="examples:\n"
+        "  sslhsi map runs/mine field.mat --labels field_gt.mat --out maps/\n"
+        "  sslhsi map runs/mine field.tif --labels gt.tif --per-class 20 --format png,geotiff\n"
+        "  sslhsi map published/mine field.hdr --format png,envi              # no labels: features\n"
+        "writes PREFIX_classes.* and PREFIX_features.*; ENVI and GeoTIFF keep the scene's georeference.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("backbone", metavar="BACKBONE", help="a backbone's folder, a run, or a hub id")
+    parser.add_argument("scene", metavar="SCENE", help="in any supported format")
+    parser.add_argument("--labels", metavar="GT", help="file or variable that holds the ground truth")
+    parser.add_argument("--per-class", type=int, metavar="N", help="train on N pixels per class (default: all)")
+    parser.add_argument(
+        "--classifier", choices=("linear", "knn", "svm", "none"), help="none: features only (default: linear)"
+    )
+    parser.add_argument("--out", metavar="PREFIX", help="FOLDER/ or FOLDER/NAME (default: ./SCENE)")
+    parser.add_argument("--format", default="png,npy", help=f"of {', '.join(FORMATS)} (default: png,npy)")
+    parser.add_argument("--features", action="store_true", help="write the features beside the classes")
+    parser.add_argument("--foreground", action="store_true", help="leave pixels without data unclassified")
+    parser.add_argument("--cube", metavar="NAME", help="variable that holds the cube")
+    parser.add_argument("--wavelengths", metavar="WL", help="file, variable, or list in nm (400,410,...)")
+    parser.add_argument("--classes", metavar="NAMES", help="names of classes 1, 2, ..., with commas between")
+    parser.add_argument("--seed", type=int, default=0, help="of the training pixels (default: 0)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(run=map_scene)
+
+
+def map_scene(options: argparse.Namespace) -> int:
+    import numpy as np
+    import torch
+
+    from sslhsi.hub import load_backbone
+    from sslhsi.probes.scene_map import classified, fit_classifier, held_out_scores
+
+    formats = _formats(options.format)
+    scene = _read(options)
+    classify = options.classifier != "none" and (scene.labels is not None or options.classifier is not None)
+    if options.per_class is not None and not classify:
+        raise InputError("--per-class needs labels to draw from; give --labels FILE")
+    encoder = load_backbone(options.backbone)
+    encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    height, width = scene.cube.shape[:2]
+    if encoder.config.get("border") != "reflect" and min(height, width) < encoder.window:
+        raise InputError(
+            f"{scene.name}: the scene is {height}x{width}, smaller than the backbone's window of {encoder.window}"
+        )
+    prefix = _prefix(options.out, scene.name)
+    facts: dict[str, Any] = {"scene": scene.name, "shape": [height, width], "features": encoder.num_features}
+    files: list[Path] = []
+    began = time.perf_counter()
+    fitted = None
+    if classify:
+        with _progress("training pixels") as show:
+            fitted = fit_classifier(
+                encoder, scene, options.classifier or "linear",
+                per_class=options.per_class, seed=options.seed, progress=show,
+            )  # fmt: skip
+    classes = np.zeros((height, width), dtype=np.int64)
+    with _progress("pixels") as show:
+        strips = encoder.strips(scene.cube, scene.wavelengths, mask=scene.mask, border="reflect", progress=show)
+        if fitted:
+            strips = classified(strips, fitted.predict, classes)
+        if fitted and not options.features:
+            for _ in strips:
+                pass
+        else:
+            files += _write_features(prefix, formats, strips, scene, encoder.num_features)
+    facts["seconds"] = round(time.perf_counter() - began, 2)
+    facts["sharing"] = _sharing(encoder)
+    if fitted:
+        assert scene.labels is not None
+        if options.foreground and scene.mask is not None:
+            classes[~scene.mask] = 0
+        facts |= _classes_told(fitted, scene, classes, options.classifier or "linear")
+        facts |= held_out_scores(classes, scene.labels, fitted.split)
+        files = _write_classes(prefix, formats, classes, scene, facts) + files
+    facts["georeference"] = _place(scene)
+    facts["files"] = [str(file) for file in files]
+    print(json.dumps(facts, indent=1) if options.json else "\n".join(_lines(facts)))
+    return 0
+
+
+def _formats(text: str) -> list[str]:
+    asked = [word.strip() for word in text.split(",") if word.strip()]
+    for word in asked:
+        if word not in FORMATS:
+            raise InputError(f"--format {word}: use {', '.join(FORMATS)}, with commas between")
+    if not asked:
+        raise InputError(f"--format is empty: use {', '.join(FORMATS)}, with commas between")
+    return list(dict.fromkeys(asked))
+
+
+def _read(options: argparse.Namespace) -> Scene:
+    from sslhsi.scenes.read import read_scene
+
+    wavelengths: Any = options.wavelengths
+    if wavelengths and "," in wavelengths and not Path(wavelengths).exists():
+        try:
+            wavelengths = [float(word) for word in wavelengths.split(",")]
+        except ValueError:
+            raise InputError(f"--wavelengths {wavelengths}: give a file, or numbers with commas between") from None
+    names = tuple(name.strip() for name in options.classes.split(",")) if options.classes else ()
+    return read_scene(options.scene, cube=options.cube, labels=options.labels, wavelengths=wavelengths, classes=names)
+
+
+def _prefix(out: str | None, name: str) -> Path:
+    """Where files go, without suffix; the folder is made, and tried, before anything long starts."""
+    prefix = Path(name)
+    if out:
+        folder_given = out.endswith(("/", os.sep)) or Path(out).is_dir()
+        prefix = Path(out) / name if folder_given else Path(out)
+    try:
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=prefix.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{prefix.parent}: can't be written ({error.strerror}); give another --out") from None
+    return prefix
+
+
+@contextmanager
+def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A function that shows how far it is; the bar opens with the first call, once the camera is known to fit."""
+    from sslhsi.training.progress import Advance, progress
+
+    with ExitStack() as closing:
+        bar: list[Advance] = []
+
+        def show(done: int, total: int) -> None:
+            if not bar:
+                bar.append(closing.enter_context(progress(title, total)))
+            bar[0](done)
+
+        yield show
+
+
+def _write_features(
+    prefix: Path, formats: list[str], strips: Iterator[tuple[slice, np.ndarray]], scene: Scene, count: int
+) -> list[Path]:
+    """Features in every format; on disk first, so that memory does not grow with the scene."""
+    import numpy as np
+
+    from sslhsi.report.feature_picture import feature_picture
+    from sslhsi.report.write_raster import write_raster
+
+    shape = (*scene.cube.shape[:2], count)
+    base = prefix.with_name(f"{prefix.name}_features")
+    kept = "npy" in formats
+    # Where .npy isn't asked for it is a stage on the way.
+    stage = base.with_name(f"{base.name}.npy" if kept else f".{base.name}.{os.getpid()}.npy")
+    written = write_raster(stage, strips, shape)
+    try:
+        features = np.load(stage, mmap_mode="r")
+        names = [f"feature {number}" for number in range(1, count + 1)]
+        files = []
+        for word in formats:
+            target = base.with_name(base.name + FORMATS[word])
+            if word == "png":
+                files.append(feature_picture(target, features, scene.mask))
+            elif word == "npy":
+                files += written
+            else:
+                again = ((slice(i, i + 64), features[i : i + 64]) for i in range(0, shape[0], 64))
+                files += write_raster(
+                    target, _within(again, shape[0]), shape, georeference=scene.georeference, names=names
+                )
+        return files
+    finally:
+        if not kept:
+            stage.unlink(missing_ok=True)
+
+
+def _within(strips: Iterator[tuple[slice, np.ndarray]], height: int) -> Iterator[tuple[slice, np.ndarray]]:
+    for rows, values in strips:
+        yield slice(rows.start, min(rows.stop, height)), values
+
+
+def _write_classes(
+    prefix: Path, formats: list[str], classes: np.ndarray, scene: Scene, facts: dict[str, Any]
+) -> list[Path]:
+    from sslhsi.report.class_map import class_map
+    from sslhsi.report.write_map import write_class_map
+
+    assert scene.labels is not None
+    names = [scene.class_name(label) for label in range(1, max(int(scene.labels.max()), len(scene.classes)) + 1)]
+    files = []
+    for word in formats:
+        target = prefix.with_name(f"{prefix.name}_classes{FORMATS[word]}")
+        if word == "png":
+            notes = [_trained(facts), *_scored(facts)]
+            files.append(class_map(target, classes, names, title=scene.name, notes=notes))
+        else:
+            files += write_class_map(target, classes, names, scene.georeference)
+    return files
+
+
+def _classes_told(fitted: Fitted, scene: Scene, classes: np.ndarray, classifier: str) -> dict[str, Any]:
+    import numpy as np
+
+    assert scene.labels is not None
+    left_out = fitted.split.report.get("left_out", {})
+    return {
+        "classifier": classifier,
+        "trained": len(fitted.split.train) - fitted.dropped,
+        "labelled": int(np.count_nonzero(scene.labels)),
+        "left_out": {scene.class_name(label): why for label, why in left_out.items()},
+        "unclassified": int(np.count_nonzero(classes == 0)),
+    }
+
+
+def _sharing(encoder: Encoder) -> str:
+    if getattr(encoder.backbone, "dense_gain", 0.0):
+        return "shared between neighbouring windows"
+    name = encoder.config.get("architecture", type(encoder.backbone).__name__)
+    return f"window by window: {name} pads, and so sees the edges of its window"
+
+
+def _place(scene: Scene) -> str | None:
+    if not scene.georeference:
+        return None
+    crs = scene.georeference.get("crs")
+    return str(crs) if crs else "a transform without a coordinate system"
+
+
+def _trained(facts: dict[str, Any]) -> str:
+    words = {"linear": "linear probe", "knn": "k-NN", "svm": "SVM"}[facts["classifier"]]
+    return f"{words} on frozen features, trained on {facts['trained']:,} of {facts['labelled']:,} labelled pixels"
+
+
+def _scored(facts: dict[str, Any]) -> list[str]:
+    if "oa" not in facts:
+        return ["every labelled pixel trained it: an illustration, not a measurement"]
+    return [
+        f"OA {facts['oa']:.1f} % on the other {facts['tested']:,}, {100 * facts['leak']:.0f} % of whose windows hold "
+        "a training pixel: an illustration, not a measurement"
+    ]
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    height, width = facts["shape"]
+    yield (
+        f"{facts['scene']}: {height}x{width} pixels, {facts['features']} features, {facts['seconds']:.1f} s, "
+        f"{facts['sharing']}"
+    )
+    if "classifier" in facts:
+        yield f"  {_trained(facts)}"
+        for name, why in facts["left_out"].items():
+            yield f"  left out: {name} ({why})"
+        if facts["unclassified"]:
+            yield f"  {facts['unclassified']:,} pixels have no class: no finite features, or background"
+        yield from (f"  {line}" for line in _scored(facts))
+    if facts["georeference"] is None:
+        yield "  the scene has no georeference: written without"
+    yield from (f"  {file}" for file in facts["files"])

@@ -1,0 +1,60 @@
+"""Features as false colour."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+
+from sslhsi.bands.moments import blocks, moments
+from sslhsi.errors import InputError
+from sslhsi.report.pictures import false_colour, limits, png
+
+_BACKGROUND = (0.55, 0.55, 0.57)
+
+
+def feature_picture(path: str | os.PathLike[str], features: np.ndarray, mask: np.ndarray | None = None) -> Path:
+    """Write the first three principal components of a scene's features as red, green and blue.
+
+    A pixel of the picture is a pixel of the scene; each colour runs from the component's 2nd to its 98th
+    percentile. Pixels outside the mask and without finite features are grey and count for nothing.
+
+    Args:
+        path: PNG to write, whole or not at all.
+        features: (H, W, D), memory-mapped or not.
+        mask: (H, W) True = foreground; None: everywhere.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: No pixel has finite features, or the file can't be written.
+    """
+    path = Path(path)
+    height, width, count = features.shape
+    there = np.ones((height, width), dtype=bool) if mask is None else mask.astype(bool)
+    for rows in blocks(features):
+        there[rows] &= np.isfinite(features[rows]).all(axis=2)
+    if not there.any():
+        raise InputError(f"{path}: no pixel has finite features, so that there is nothing to show")
+    found = moments(features, there)
+    vectors = np.linalg.eigh(found.covariance)[1][:, ::-1][:, : min(3, count)]
+    # Signs by rule: the same scene has the same colours again.
+    largest = np.abs(vectors).argmax(axis=0)
+    vectors = vectors * np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
+    vectors = vectors[:, [min(n, vectors.shape[1] - 1) for n in range(3)]].astype(np.float32)
+    values = np.empty((height, width, 3), dtype=np.float32)
+    for rows in blocks(features):
+        values[rows] = (features[rows] - found.mean.astype(np.float32)) @ vectors
+    image = false_colour(values, limits(values[there]))
+    image[~there] = _BACKGROUND
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_bytes(png(image))
+        os.replace(part, path)
+    except OSError as error:
+        raise InputError(f"{path}: can't be written ({error.strerror}); choose another folder") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path
