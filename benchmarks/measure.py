@@ -15,9 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backbones import machine
-
 import torch
+from backbones import machine
 
 SPEED = Path(__file__).parents[1] / "results" / "speed"
 

@@ -16,7 +16,7 @@ import argparse
 import os
 import tempfile
 import time
-from itertools import chain, repeat
+from itertools import chain, islice, repeat
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +91,8 @@ def usual(job: Recipe, workers: int, device: torch.device) -> float:
         pin_memory=device.type == "cuda", persistent_workers=workers > 0,
     )  # fmt: skip
     steps = job.training.steps or 0
-    clock, step = 0.0, 0
-    for first, second in chain.from_iterable(repeat(loader)):
+    clock = 0.0
+    for step, (first, second) in enumerate(islice(chain.from_iterable(repeat(loader)), steps)):
         if step == steps // 2:
             clock = time.perf_counter()
         first, second = first.to(device, non_blocking=True), second.to(device, non_blocking=True)
@@ -101,9 +101,6 @@ def usual(job: Recipe, workers: int, device: torch.device) -> float:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), job.training.clip)
         optimiser.step()
-        step += 1
-        if step == steps:
-            break
     if device.type == "cuda":
         torch.cuda.synchronize()
     return (steps - steps // 2) * job.training.batch_size / (time.perf_counter() - clock)

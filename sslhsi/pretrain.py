@@ -302,6 +302,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0 if words else 2
     # Accelerate's wording of an option, which PyTorch is about to rename.
     warnings.filterwarnings("ignore", "`broadcast_buffers` is deprecated", FutureWarning)
+    # Of axes of length one, whose strides mean nothing, in channels-last layout.
+    warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides", UserWarning)
     try:
         with raise_on_signals():
             pretrain(load_recipe(words[0], words[1:]))

@@ -111,9 +111,6 @@ def set_memory_format(backbone: nn.Module, memory_format: str) -> nn.Module:
     for parameter in backbone.parameters():
         if parameter.ndim in (4, 5):
             layout = last.get(parameter.ndim, torch.contiguous_format)
-            if parameter[0, 0].numel() == 1 and parameter.shape[1] > 1:
-                # a kernel of one pixel lies the same way in both; its gradient comes with these strides
-                layout = torch.contiguous_format
             # clone, since contiguous() leaves a one-channel stem as it is: its strides are ambiguous,
             # and by them the first layer decides the format of everything behind it
             parameter.data = parameter.data.clone(memory_format=layout)

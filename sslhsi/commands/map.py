@@ -7,8 +7,7 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +16,8 @@ from sslhsi.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
+    from sslhsi.patches.splits import Split
     from sslhsi.probes.encoder import Encoder
-    from sslhsi.probes.scene_map import Fitted
     from sslhsi.scenes.scene import Scene
 
 # Format -> suffix of its file.
@@ -64,11 +63,13 @@ def map_scene(options: argparse.Namespace) -> int:
     import torch
 
     from sslhsi.hub import load_backbone
-    from sslhsi.probes.scene_map import classified, fit_classifier, held_out_scores
+    from sslhsi.probes.scene_map import classified, fit_classifier, held_out_scores, training_split
+    from sslhsi.training.progress import progress
 
     formats = _formats(options.format)
     scene = _read(options)
-    classify = options.classifier != "none" and (scene.labels is not None or options.classifier is not None)
+    classifier = options.classifier or ("none" if scene.labels is None else "linear")
+    classify = classifier != "none"
     if options.per_class is not None and not classify:
         raise InputError("--per-class needs labels to draw from; give --labels FILE")
     encoder = load_backbone(options.backbone)
@@ -82,31 +83,33 @@ def map_scene(options: argparse.Namespace) -> int:
     facts: dict[str, Any] = {"scene": scene.name, "shape": [height, width], "features": encoder.num_features}
     files: list[Path] = []
     began = time.perf_counter()
-    fitted = None
+    predict = None
     if classify:
-        with _progress("training pixels") as show:
-            fitted = fit_classifier(
-                encoder, scene, options.classifier or "linear",
-                per_class=options.per_class, seed=options.seed, progress=show,
-            )  # fmt: skip
+        drawn = training_split(scene, encoder.window, options.per_class, options.seed)
+        with progress("training pixels", len(drawn.train)) as bar:
+            predict = fit_classifier(
+                encoder, scene, drawn.train, classifier, seed=options.seed, progress=lambda done, _: bar(done)
+            )
     classes = np.zeros((height, width), dtype=np.int64)
-    with _progress("pixels") as show:
-        strips = encoder.strips(scene.cube, scene.wavelengths, mask=scene.mask, border="reflect", progress=show)
-        if fitted:
-            strips = classified(strips, fitted.predict, classes)
-        if fitted and not options.features:
+    with progress("pixels", height * width) as bar:
+        strips = encoder.strips(
+            scene.cube, scene.wavelengths, mask=scene.mask, border="reflect", progress=lambda done, _: bar(done)
+        )
+        if predict:
+            strips = classified(strips, predict, classes)
+        if predict and not options.features:
             for _ in strips:
                 pass
         else:
             files += _write_features(prefix, formats, strips, scene, encoder.num_features)
     facts["seconds"] = round(time.perf_counter() - began, 2)
     facts["sharing"] = _sharing(encoder)
-    if fitted:
+    if classify:
         assert scene.labels is not None
         if options.foreground and scene.mask is not None:
             classes[~scene.mask] = 0
-        facts |= _classes_told(fitted, scene, classes, options.classifier or "linear")
-        facts |= held_out_scores(classes, scene.labels, fitted.split)
+        facts |= _classes_told(drawn, scene, classes, classifier)
+        facts |= held_out_scores(classes, scene.labels, drawn)
         files = _write_classes(prefix, formats, classes, scene, facts) + files
     facts["georeference"] = _place(scene)
     facts["files"] = [str(file) for file in files]
@@ -150,22 +153,6 @@ def _prefix(out: str | None, name: str) -> Path:
     except OSError as error:
         raise InputError(f"{prefix.parent}: can't be written ({error.strerror}); give another --out") from None
     return prefix
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A function that shows how far it is; the bar opens with the first call, once the camera is known to fit."""
-    from sslhsi.training.progress import Advance, progress
-
-    with ExitStack() as closing:
-        bar: list[Advance] = []
-
-        def show(done: int, total: int) -> None:
-            if not bar:
-                bar.append(closing.enter_context(progress(title, total)))
-            bar[0](done)
-
-        yield show
 
 
 def _write_features(
@@ -228,14 +215,14 @@ def _write_classes(
     return files
 
 
-def _classes_told(fitted: Fitted, scene: Scene, classes: np.ndarray, classifier: str) -> dict[str, Any]:
+def _classes_told(drawn: Split, scene: Scene, classes: np.ndarray, classifier: str) -> dict[str, Any]:
     import numpy as np
 
     assert scene.labels is not None
-    left_out = fitted.split.report.get("left_out", {})
+    left_out = drawn.report.get("left_out", {})
     return {
         "classifier": classifier,
-        "trained": len(fitted.split.train) - fitted.dropped,
+        "trained": len(drawn.train),
         "labelled": int(np.count_nonzero(scene.labels)),
         "left_out": {scene.class_name(label): why for label, why in left_out.items()},
         "unclassified": int(np.count_nonzero(classes == 0)),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,83 +15,74 @@ from sslhsi.probes.metrics import scores
 from sslhsi.probes.svm import svm_probe
 from sslhsi.scenes.scene import Scene
 
-CLASSIFIERS = ("linear", "knn", "svm")
 Predict = Callable[[np.ndarray], np.ndarray]
 # Pixels classified at once; and the most that an SVM, whose kernel is their square, may train on (3.2 GB).
 _AT_ONCE, _MOST_SVM = 1 << 16, 20_000
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """A classifier of a scene's pixels.
+def training_split(scene: Scene, window: int, per_class: int | None = None, seed: int = 0) -> Split:
+    """Which labelled pixels of a scene a classifier of its map is fitted on.
 
     Args:
-        predict: (n, D) features -> (n,) labels; 0 where a feature is not finite.
-        split: The pixels that it was fitted on, and those left to test on (none when all were used).
-        dropped: Training pixels whose features are not finite.
-    """
+        scene: With labels.
+        window: Of the backbone.
+        per_class: Pixels per class, drawn at random, half of a class at most; None: all, and none to test on.
+        seed: Of the draw.
 
-    predict: Predict
-    split: Split
-    dropped: int
+    Raises:
+        InputError: There are no labels.
+    """
+    labels = scene.labels
+    if labels is None or not (labels > 0).any():
+        raise InputError(f"{scene.name}: there are no labels to fit a classifier on; give --labels FILE")
+    if per_class is not None:
+        return split(labels, "random", window=window, per_class=per_class, seed=seed)
+    none = np.zeros((0, 2), dtype=np.int64)
+    return Split(np.argwhere(labels > 0), none, none, "all", window, (labels.shape[0], labels.shape[1]), seed)
 
 
 def fit_classifier(
     encoder: Encoder,
     scene: Scene,
+    pixels: np.ndarray,
     classifier: str = "linear",
     *,
-    per_class: int | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Fitted:
-    """Fit a classifier on a scene's labelled pixels.
+) -> Predict:
+    """Fit a classifier on some pixels of a scene.
 
     Args:
         encoder: The backbone.
         scene: With labels.
+        pixels: (n, 2) rows and columns; those without finite features are passed over.
         classifier: ``linear`` (the linear probe), ``knn`` (20 neighbours, weighted) or ``svm`` (RBF).
-        per_class: Training pixels per class, drawn at random, half of a class at most; None: all.
-        seed: Of the draw and of the validation folds.
-        progress: Called with the number of training pixels that are encoded, and of all.
+        seed: Of the validation folds.
+        progress: Called with the number of pixels that are encoded, and of all.
+
+    Returns:
+        (n, D) features -> (n,) labels; 0 where a feature is not finite.
 
     Raises:
-        InputError: No labels, fewer than two classes, too many pixels for an SVM, or as ``Encoder.encode``.
+        InputError: Fewer than two classes, too many pixels for an SVM, or as ``Encoder.encode``.
     """
-    labels = scene.labels
-    if labels is None or not (labels > 0).any():
-        raise InputError(f"{scene.name}: there are no labels to fit a classifier on; give --labels FILE")
-    drawn = _draw(labels, encoder.window, per_class, seed)
-    if classifier == "svm" and len(drawn.train) > _MOST_SVM:
+    assert scene.labels is not None
+    if classifier == "svm" and len(pixels) > _MOST_SVM:
         raise InputError(
-            f"{scene.name}: an SVM on {len(drawn.train):,} pixels would need their square in memory; "
+            f"{scene.name}: an SVM on {len(pixels):,} pixels would need their square in memory; "
             "give --per-class, or take the linear classifier"
         )
-    y = labels[tuple(drawn.train.T)]
-    x = encoder.encode_pixels(scene.cube, drawn.train, scene.wavelengths, mask=scene.mask, progress=progress)
+    y = scene.labels[tuple(pixels.T)]
+    x = encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask, progress=progress)
     finite = np.isfinite(x).all(axis=1)
     x, y = x[finite], y[finite]
     if np.unique(y).size < 2:
         raise InputError(f"{scene.name}: a map needs training pixels of two classes, there are {np.unique(y).size}")
-    predict: Predict
     if classifier == "linear":
-        predict = linear_probe(x, y, seed=seed).predict
-    elif classifier == "svm":
-        predict = svm_probe(x, y, seed=seed).predict
-    else:
-
-        def predict(queries: np.ndarray) -> np.ndarray:
-            return knn_predict(x, y, queries)
-
-    return Fitted(_of_finite(predict), drawn, int((~finite).sum()))
-
-
-def _draw(labels: np.ndarray, window: int, per_class: int | None, seed: int) -> Split:
-    if per_class is not None:
-        return split(labels, "random", window=window, per_class=per_class, seed=seed)
-    none = np.zeros((0, 2), dtype=np.int64)
-    shape = (labels.shape[0], labels.shape[1])
-    return Split(np.argwhere(labels > 0), none, none, "all", window, shape, seed, {})
+        return _of_finite(linear_probe(x, y, seed=seed).predict)
+    if classifier == "svm":
+        return _of_finite(svm_probe(x, y, seed=seed).predict)
+    return _of_finite(lambda queries: knn_predict(x, y, queries))
 
 
 def _of_finite(predict: Predict) -> Predict:

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
+from matplotlib.textpath import TextToPath
 
 from sslhsi.errors import InputError
 from sslhsi.report.pictures import class_colours
 from sslhsi.report.plots import short
 
 UNCLASSIFIED = (0.93, 0.93, 0.93)
-# Pixels of the picture: of the map's longest side, of a line of the legend, of a letter, and between things.
-_SIDE, _LINE, _LETTER, _GAP = 720, 26, 8.2, 24
+# Pixels of the picture: of the map's longest side, of a line of the legend, and between things.
+_SIDE, _LINE, _GAP = 720, 26, 24
 _INK, _FAINT = "#1b1f24", "#66707a"
 _DPI = 100
 
@@ -56,13 +58,14 @@ def class_map(
     map_height, map_width = shown.shape[0] * scale, shown.shape[1] * scale
     colours = np.vstack([[UNCLASSIFIED], class_colours(max(1, len(names)))[:, :3]])
     entries = _entries(classes, names)
-    column = round(70 + _LETTER * max(len(name) + len(share) + 2 for _, name, share in entries))
+    words = max(_wide(title, 13, "bold"), *(_wide(note, 9.5) for note in notes), 0)
+    # A patch, the name, the share, and room around them.
+    column = 26 + max(_wide(name, 10) for _, name, _ in entries) + 16 + max(_wide(s, 10) for *_, s in entries) + _GAP
     head = _GAP + 30 + 20 * len(notes) + 10
     beside = map_width <= 1.5 * map_height
-    room = max(map_height // _LINE, 1) if beside else -(-len(entries) // max(1, map_width // column))
+    room = max(map_height // _LINE, 1) if beside else -(-len(entries) // max(1, max(map_width, words) // column))
     columns = -(-len(entries) // room)
     legend_width, legend_height = columns * column, min(room, len(entries)) * _LINE
-    words = round(max(11.5 * len(title), *(7.4 * len(note) for note in notes), 0))
     if beside:
         content, total_height = map_width + _GAP + legend_width, head + max(map_height, legend_height) + _GAP
     else:
@@ -90,7 +93,7 @@ def class_map(
         x, y = left + column * (number // room), top + _LINE * (number % room)
         axis.add_patch(Rectangle((x, y + 4), 16, 16, facecolor=colours[label], edgecolor="#00000040", linewidth=0.6))
         axis.text(x + 26, y + 12, name, fontsize=10, color=_INK, va="center")
-        axis.text(x + column - 24, y + 12, share, fontsize=9.5, color=_FAINT, va="center", ha="right")
+        axis.text(x + column - _GAP, y + 12, share, fontsize=9.5, color=_FAINT, va="center", ha="right")
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,8 +102,15 @@ def class_map(
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror or error}); choose another folder") from None
     finally:
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink()
     return path
+
+
+def _wide(text: str, size: float, weight: str = "normal") -> int:
+    """Pixels that a text takes up."""
+    points, _, _ = TextToPath().get_text_width_height_descent(text, FontProperties(size=size, weight=weight), False)
+    return round(points * _DPI / 72) + 1
 
 
 def _entries(classes: np.ndarray, names: Sequence[str]) -> list[tuple[int, str, str]]:

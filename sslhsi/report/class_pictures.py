@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import to_hex
 
-from sslhsi.report.pictures import class_colours
+from sslhsi.report.pictures import label_colours
 from sslhsi.report.quicklook import choose_bands, stretch
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
@@ -21,23 +21,15 @@ def scene_picture(scene: Scene) -> tuple[str, np.ndarray]:
     return title, stretch(picture, scene.foreground if scene.foreground.any() else ~scene.foreground)
 
 
-def palette(labels: np.ndarray) -> np.ndarray:
-    """(C, 4) colours of labels 1 to C, C being the highest: apart from each other for those that occur, else grey."""
-    present = np.unique(labels[labels > 0])
-    colours = np.full((int(present.max(initial=1)), 4), (0.6, 0.6, 0.6, 1.0))
-    colours[present - 1] = class_colours(len(present))
-    return colours
-
-
 def legend(scene: Scene) -> list[tuple[str, str]]:
     """Colour, as CSS has it, and name of every class that the scene's labels hold."""
     assert scene.labels is not None
-    colours = palette(scene.labels)
+    colours = label_colours(scene.labels, scene.classes)
     return [(to_hex(colours[n - 1]), scene.class_name(n)) for n in np.unique(scene.labels[scene.labels > 0]).tolist()]
 
 
 def class_picture(labels: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """(H, W) labels of the palette -> (H, W, 3) image; 0 is blank."""
+    """(H, W) labels 0 to C and (C, 4) colours -> (H, W, 3) image; 0 is blank."""
     return np.vstack([[_BLANK], colours[:, :3]])[labels]
 
 

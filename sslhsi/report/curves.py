@@ -1,4 +1,4 @@
-"""Label-efficiency curves: a score over the training samples per class, with the spread over seeds."""
+"""Label-efficiency curves: overall accuracy over the training samples per class, with the spread over seeds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from sslhsi.probes.metrics import bootstrap_interval
 from sslhsi.report.plots import INK, method_style, new_figure, save_png, short
-from sslhsi.report.scores import METRICS, Score, methods_of, probe_order, read_scores, sizes_of
+from sslhsi.report.scores import Score, methods_of, probe_order, read_scores, sizes_of
 from sslhsi.report.tables import Row, probe_title
 
 Styles = Mapping[str, tuple[str, str, str]]
@@ -25,24 +25,23 @@ def method_styles(scores: Sequence[Score]) -> dict[str, tuple[str, str, str]]:
     return {name: method_style(n, plain[name]) for n, name in enumerate(methods_of(scores))}
 
 
-def curve_figures(scores: Sequence[Score], styles: Styles, metric: str = "oa") -> list[tuple[str, Figure]]:
+def curve_figures(scores: Sequence[Score], styles: Styles) -> list[tuple[str, Figure]]:
     """Curves of one scene and split: a figure per probe, all on the same axis of scores.
 
     Args:
         scores: Of one scene and one split.
         styles: As ``method_styles`` gives them.
-        metric: A key of ``METRICS``.
 
     Returns:
         (probe, figure); only probes with a method measured at two sizes or more.
     """
-    drawn = _drawn(scores, metric)
-    bounds = _bounds([score for mine in drawn.values() for score in mine], metric)
+    drawn = _drawn(scores)
+    bounds = _bounds([score for mine in drawn.values() for score in mine])
     figures = []
     for probe, mine in drawn.items():
         count = len(methods_of(mine))
         figure, axis = new_figure(height=2.9 + 0.2 * count)
-        _draw(axis, mine, styles, metric)
+        _draw(axis, mine, styles)
         axis.set_ylim(*bounds)
         axis.set_title(probe_title(probe))
         figure.legend(loc="outside lower left", ncols=1, frameon=False, labelcolor=INK, fontsize=9, handlelength=2.6)
@@ -50,13 +49,12 @@ def curve_figures(scores: Sequence[Score], styles: Styles, metric: str = "oa") -
     return figures
 
 
-def write_curves(rows: Iterable[Row], folder: Path, metric: str = "oa") -> list[Path]:
+def write_curves(rows: Iterable[Row], folder: Path) -> list[Path]:
     """Write KIND-SCENE-SPLIT.png for every scene and split that was measured at two sizes or more.
 
     Args:
         rows: Result rows.
         folder: Made if need be.
-        metric: A key of ``METRICS``.
 
     Returns:
         The files, each a row of panels, one per probe.
@@ -68,15 +66,15 @@ def write_curves(rows: Iterable[Row], folder: Path, metric: str = "oa") -> list[
         groups.setdefault((score.kind, score.scene, score.split), []).append(score)
     files = []
     for place, mine in groups.items():
-        drawn = _drawn(mine, metric)
+        drawn = _drawn(mine)
         if not drawn:
             continue
         figure, first = new_figure(4.2 * len(drawn), 3.9)
         first.remove()
         for n, (probe, some) in enumerate(drawn.items()):
             axis = figure.add_subplot(1, len(drawn), n + 1)
-            _draw(axis, some, styles, metric)
-            axis.set_ylim(*_bounds([s for part in drawn.values() for s in part], metric))
+            _draw(axis, some, styles)
+            axis.set_ylim(*_bounds([s for part in drawn.values() for s in part]))
             axis.set_title(probe_title(probe))
             axis.legend(fontsize=7, frameon=False)
             axis.grid(alpha=0.2)
@@ -87,31 +85,31 @@ def write_curves(rows: Iterable[Row], folder: Path, metric: str = "oa") -> list[
     return files
 
 
-def _drawn(scores: Sequence[Score], metric: str) -> dict[str, list[Score]]:
+def _drawn(scores: Sequence[Score]) -> dict[str, list[Score]]:
     """Scores at numbered sizes by probe; only methods with two sizes or more."""
     found = {}
     for probe in sorted({score.probe for score in scores}, key=probe_order):
-        mine = [s for s in scores if s.probe == probe and isinstance(s.size, int) and metric in s.values]
+        mine = [s for s in scores if s.probe == probe and isinstance(s.size, int)]
         mine = [s for s in mine if len(sizes_of(o for o in mine if o.method == s.method)) > 1]
         if mine:
             found[probe] = mine
     return found
 
 
-def _bounds(scores: Sequence[Score], metric: str) -> tuple[float, float]:
-    values = [score.values[metric] for score in scores]
+def _bounds(scores: Sequence[Score]) -> tuple[float, float]:
+    values = [score.values["oa"] for score in scores]
     low, high = min(values, default=0.0), max(values, default=100.0)
     room = max(1.0, 0.06 * (high - low))
     return low - room, min(100.5, high + room)
 
 
-def _draw(axis: Axes, scores: Sequence[Score], styles: Styles, metric: str) -> None:
+def _draw(axis: Axes, scores: Sequence[Score], styles: Styles) -> None:
     sizes = [size for size in sizes_of(scores) if isinstance(size, int)]
     for name in methods_of(scores):
         colour, marker, line = styles[name]
         points = []
         for size in sizes:
-            values = [s.values[metric] for s in scores if s.method == name and s.size == size]
+            values = [s.values["oa"] for s in scores if s.method == name and s.size == size]
             if values:
                 band = bootstrap_interval(values) if len(values) >= 3 else (np.nan, np.nan)
                 points.append((size, float(np.mean(values)), *band))
@@ -127,4 +125,4 @@ def _draw(axis: Axes, scores: Sequence[Score], styles: Styles, metric: str) -> N
         axis.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     axis.set_xticks(sizes)
     axis.set_xlabel("training samples per class")
-    axis.set_ylabel(f"{METRICS[metric]} (%)" if metric != "kappa" else METRICS[metric])
+    axis.set_ylabel("overall accuracy (%)")

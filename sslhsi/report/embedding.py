@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
@@ -64,9 +62,9 @@ def class_scatter(
     return figure
 
 
-def some(train: int, test: int, most: int, seed: int = 0) -> Sequence[int]:
+def thinned(train: int, test: int, most: int) -> np.ndarray:
     """Indices of at most ``most`` of train + test samples, training first: a scatter of thousands shows less."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     first = rng.permutation(train)[: most // 2]
     second = train + rng.permutation(test)[: most - len(first)]
-    return np.sort(np.concatenate([first, second])).tolist()
+    return np.sort(np.concatenate([first, second]))

@@ -9,9 +9,10 @@ from sslhsi.patches.splits import describe
 from sslhsi.probes.metrics import assess
 from sslhsi.report import plots
 from sslhsi.report.chart import Chart, figure_chart, picture_chart
-from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture, palette, scene_picture
-from sslhsi.report.embedding import class_scatter, principal, some, tsne
+from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture, scene_picture
+from sslhsi.report.embedding import class_scatter, principal, thinned, tsne
 from sslhsi.report.examples import Example
+from sslhsi.report.pictures import label_colours
 from sslhsi.report.split_picture import SIDES, split_picture
 from sslhsi.scenes.scene import Scene
 
@@ -37,7 +38,7 @@ def maps(scene: Scene, example: Example) -> list[Chart]:
     """Pairs: scene and ground truth, then for each method its class map and where that is wrong."""
     assert scene.labels is not None
     truth = scene.labels
-    colours, known = palette(truth), np.unique(truth[truth > 0]).size
+    colours, known = label_colours(truth, scene.classes), np.unique(truth[truth > 0]).size
     what, composite = scene_picture(scene)
     charts = [
         picture_chart(composite, f"{scene.name}: {what}", f"The scene ({what})"),
@@ -71,9 +72,10 @@ def embeddings(scene: Scene, example: Example) -> list[Chart]:
     """Features of training and test pixels in the plane: t-SNE, or components where there are too few."""
     assert scene.labels is not None
     split, charts = example.split, []
+    colours = label_colours(scene.labels, scene.classes)
     labels = scene.labels[tuple(np.concatenate([split.train, split.test]).T)]
-    chosen = some(len(split.train), len(split.test), MOST_PIXELS)
-    train = np.asarray(chosen) < len(split.train)
+    chosen = thinned(len(split.train), len(split.test), MOST_PIXELS)
+    train = chosen < len(split.train)
     for name, features in example.features.items():
         x, axis = features[chosen], "t-SNE"
         points = tsne(x)
@@ -81,7 +83,7 @@ def embeddings(scene: Scene, example: Example) -> list[Chart]:
             points, axis = principal(x), "component"
         if points is not None:
             title = plots.short(name, 40)
-            figure = class_scatter(points, labels[chosen], train, palette(scene.labels), title, axis)
+            figure = class_scatter(points, labels[chosen], train, colours, title, axis)
             alt = f"Features of {name} by {axis}: {train.sum()} training and {(~train).sum()} test pixels"
             charts.append(figure_chart(figure, alt, f"{train.sum()} training and {(~train).sum()} test pixels."))
     return charts

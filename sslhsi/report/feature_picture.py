@@ -56,5 +56,6 @@ def feature_picture(path: str | os.PathLike[str], features: np.ndarray, mask: np
     except OSError as error:
         raise InputError(f"{path}: can't be written ({error.strerror}); choose another folder") from None
     finally:
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink()
     return path

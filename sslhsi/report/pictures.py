@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -78,6 +79,11 @@ def class_colours(count: int) -> np.ndarray:
     if count <= 10:
         return colormaps["tab10"](np.arange(count))
     return colormaps["tab20"](np.arange(count)) if count <= 20 else colormaps["hsv"](np.linspace(0, 0.95, count))
+
+
+def label_colours(labels: np.ndarray, classes: Sequence[str] = ()) -> np.ndarray:
+    """(C, 4) colours of labels 1 to C, where C covers a scene's labels and its class names."""
+    return class_colours(max(int(labels.max(initial=1)), len(classes), 1))
 
 
 def png(image: np.ndarray) -> bytes:

@@ -13,7 +13,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from sslhsi.report.pictures import class_colours
+from sslhsi.report.pictures import class_colours, label_colours
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
 
@@ -126,12 +126,13 @@ def _band_names(scene: Scene, bands: Sequence[int]) -> str:
 
 
 def _label_map(axis: Axes, scene: Scene, labels: np.ndarray, ids: list[int]) -> None:
-    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], class_colours(len(ids))])
+    assert scene.labels is not None
+    own = label_colours(scene.labels, scene.classes)[np.array(ids) - 1]
+    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], own])
     ranks = np.searchsorted(ids, labels) + 1
     ranks[labels == 0] = 0
     norm = BoundaryNorm(np.arange(len(ids) + 2) - 0.5, len(ids) + 1)
     axis.imshow(ranks, cmap=ListedColormap(colours), norm=norm, interpolation="nearest")
-    assert scene.labels is not None
     counts = {label: int(np.count_nonzero(scene.labels == label)) for label in ids}
     handles = [
         Patch(facecolor=colour, label=f"{scene.class_name(label)} ({counts[label]:,})")
@@ -146,11 +147,11 @@ def _spectra(axis: Axes, scene: Scene, usable: np.ndarray, ids: list[int]) -> No
     positions = np.arange(scene.bands) if scene.wavelengths is None else scene.wavelengths
     order = np.argsort(positions, kind="stable")
     order = order[usable[order]] if usable.any() else order
-    groups = [scene.foreground]
+    groups, colours = [scene.foreground], class_colours(1)
     if ids:
         assert scene.labels is not None
         groups = [(scene.labels == label) & scene.foreground for label in ids[:_MOST_SPECTRA]]
-    colours = class_colours(len(ids)) if ids else class_colours(1)
+        colours = label_colours(scene.labels, scene.classes)[np.array(ids) - 1]
     x = positions[order].astype(np.float64)
     steps = np.diff(x)
     # A line across removed bands would show values that were never measured.

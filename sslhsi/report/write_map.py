@@ -59,7 +59,8 @@ def write_class_map(
         raise InputError(f"{path}: can't be written ({error}); choose another folder") from None
     finally:
         for left in parts:
-            left.unlink(missing_ok=True)
+            if left.is_file():
+                left.unlink()
     return written
 
 

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.patches.reader import PatchReader
 from sslhsi.patches.splits import Split
 from sslhsi.probes.rows import NEIGHBOURS, PROBES, Row, predict, projection_saw, score_columns, split_columns
 from sslhsi.training.progress import progress
 from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.row_file import RowFile
 from sslhsi.transfer.finetune import FineTuning, fine_tune_pixels
+from sslhsi.transfer.samples import Remembered
 from sslhsi.transfer.targets import INITIALISATIONS, PRETRAINED, RANDOM, RAW, SCRATCH, Network, Protocol, Target
 
 TUNE = "fine-tune"
@@ -165,7 +165,7 @@ class _Bench:
         self.place[tuple(self.pixels.T)] = self.sample
         self.features: dict[int | None, np.ndarray] = {}
         self.made = {"git": git_revision(), "machine": machine()["cpu"]}
-        self.readers: dict[tuple[int, int], PatchReader] = {}
+        self.readers: dict[tuple[int, int], Remembered] = {}
 
     def rows(self, jobs: Sequence[Job], tuning: FineTuning, k: int, weighted: bool) -> Any:
         """Measure jobs of one split; one row per job, or one note for all where there is no such split."""
@@ -219,7 +219,8 @@ class _Bench:
         encoder = network.encoder
         shared = id(encoder.projector), encoder.window
         if shared not in self.readers:
-            self.readers[shared] = encoder.reader(scene.cube, scene.wavelengths, mask=scene.mask)
+            plain = encoder.reader(scene.cube, scene.wavelengths, mask=scene.mask)
+            self.readers[shared] = Remembered(encoder.backbone, plain, encoder.windows(self.pixels))
         found, _ = fine_tune_pixels(encoder, scene, drawn, tuning, seed=seed, reader=self.readers[shared])
         # np.unique sorted the samples; a sample is one of the test side's, so its place is found by halving.
         where = np.searchsorted(test, self.place[tuple(drawn.test.T)])

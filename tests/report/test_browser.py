@@ -57,6 +57,7 @@ def pages(run_dir, make_recipe, corpus, make_backbone, rows, series_rows, labell
     }
 
 
+@pytest.mark.timeout(600)  # four pages, drawn and photographed, on a machine that may be busy
 def test_pages_fit_every_screen_and_ask_for_nothing(pages, browser, tmp_path):
     folder = Path(KEPT or tmp_path)
     folder.mkdir(parents=True, exist_ok=True)

@@ -11,10 +11,11 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score
 from sslhsi.errors import InputError
 from sslhsi.patches.splits import split
 from sslhsi.report import example_charts
-from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture, palette
+from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.embedding import principal, tsne
 from sslhsi.report.examples import Example, make_examples
+from sslhsi.report.pictures import label_colours
 from sslhsi.report.split_picture import SIDES, split_picture
 
 
@@ -178,6 +179,6 @@ def test_pictures_mark_every_pixel(labelled_scene):
     grey = np.ptp(image, axis=2) < 1e-9
     np.testing.assert_array_equal(grey, labels == 0)
     # A class has one colour wherever it is shown, and no two have the same.
-    shown = class_picture(labels, palette(labels))
+    shown = class_picture(labels, label_colours(labels))
     assert [len(np.unique(shown[labels == c], axis=0)) for c in range(5)] == [1] * 5
     assert len(np.unique(shown.reshape(-1, 3), axis=0)) == 5

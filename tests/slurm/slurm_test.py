@@ -174,7 +174,7 @@ def main() -> int:
         return 2
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
-    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, steps=int(os.environ.get("STEPS", "200"))))
+    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, steps=int(os.environ.get("STEPS", "800"))))
     cluster = Cluster(folder)
     try:
         cluster.start()
