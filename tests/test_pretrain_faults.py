@@ -92,6 +92,7 @@ def test_any_number_of_processes_trains_as_one(folder, world, micro_batch):
     name = f"world{world}"
     more = ["training.steps=5", f"training.micro_batch={micro_batch}", f"corpus.cache={folder / name / 'corpora'}"]
     assert exit_codes(fork_ranks(words(folder, name, *more), world, folder / "log" / name), 100) == [0] * world
+    assert json.loads((folder / name / "provenance.json").read_text())["processes"] == world
     np.testing.assert_allclose(losses(folder / name), losses(folder / "short"), rtol=1e-5)
     for key, value in weights(folder / "short").items():
         np.testing.assert_allclose(weights(folder / name)[key], value, rtol=1e-4, atol=1e-5)

@@ -165,6 +165,12 @@ def trainers(run: Path) -> list[int]:
     return found
 
 
+def node_of(pid: int) -> str:
+    """Node that a task runs on, as Slurm told it."""
+    words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    return next((w.partition(b"=")[2].decode() for w in words if w.startswith(b"SLURMD_NODENAME=")), "")
+
+
 def main() -> int:
     if missing := [name for name in PROGRAMS if not shutil.which(name)]:
         print(f"slurm-test: {', '.join(missing)} not found; apt-get install slurm-wlm munge")
@@ -172,6 +178,8 @@ def main() -> int:
     if os.geteuid():
         print("slurm-test: start it as root: munged and slurmd ask for it")
         return 2
+    # So that whatever ends this program ends its daemons, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
     (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, steps=int(os.environ.get("STEPS", "800"))))
@@ -200,15 +208,21 @@ def main() -> int:
         wait_until(lambda: steps_done(run) > kept + 20, 200, "the job did not go on")
         print(f"started again by itself, at step {steps_done(run)}")
 
-        victims = trainers(run)
-        assert len(victims) == 2, victims
+        # A power cut at n2: its daemon, the keeper of its task, and the task. What they had on disk is gone, too.
+        victims = {node_of(pid): pid for pid in trainers(run)}
+        assert set(victims) == {"n1", "n2"}, victims
+        keeper = int(Path(f"/proc/{victims['n2']}/stat").read_text().rpartition(")")[2].split()[1])
         cluster.daemons["n2"].send_signal(signal.SIGKILL)
-        os.kill(victims[1], signal.SIGKILL)
+        cluster.daemons["n2"].wait()
+        for pid in (keeper, victims["n2"]):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(folder / "spool-n2")
+        (folder / "spool-n2").mkdir()
         cluster.ask("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
         wait_until(lambda: cluster.state(job) == "PENDING", 120, "no requeue after the node failed")
         print("node failure: the job is in the queue again")
         wait_until(lambda: not trainers(run), 60, "a process outlived its node")
-        cluster.daemon("n2", ["slurmd", "-D", "-N", "n2", "-f", str(folder / "slurm.conf")])
+        cluster.daemon("n2", ["slurmd", "-D", "-c", "-b", "-N", "n2", "-f", str(folder / "slurm.conf")])
         cluster.ask("scontrol", "update", "NodeName=n2", "State=RESUME")
         cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
         wait_until(lambda: cluster.state(job) in ("COMPLETED", "FAILED"), 900, "the second run never ended")
