@@ -11,12 +11,13 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 # One process a GPU, or one on the CPU.
 GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c ^GPU)
 PROCESSES ?= $(if $(filter-out 0,$(GPUS)),$(GPUS),1)
-LAUNCH = $(BIN)/accelerate launch --num_processes $(PROCESSES) --num_machines 1 --mixed_precision no \
-	--dynamo_backend no --num_cpu_threads_per_process $(CORES) $(if $(filter-out 0 1,$(GPUS)),--multi_gpu,)
+# Accelerate starts several CPU processes by --multi_gpu, too.
+LAUNCH = $(if $(filter-out 0,$(GPUS)),,ACCELERATE_USE_CPU=true) $(BIN)/accelerate launch --num_processes $(PROCESSES) --num_machines 1 --mixed_precision no \
+	--dynamo_backend no --num_cpu_threads_per_process $(CORES) $(if $(filter-out 1,$(PROCESSES)),--multi_gpu,)
 RECIPE ?= recipes/simclr_multidomain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test look lint format bench results docs wheel-check clean
+.PHONY: help setup pretrain test look lint format bench results docs wheel-check fuzz slurm-test clean
 
 help:
 	@echo "make pretrain   set everything up and run the main job (RECIPE=..., ARGS='key=value ...')"
@@ -28,6 +29,8 @@ help:
 	@echo "make bench      speed and memory, as ratios against a peer"
 	@echo "make docs       build the site into site/"
 	@echo "make wheel-check   build the wheel and use it in an empty environment (RUN=..., SSLHSI_DATA)"
+	@echo "make fuzz       14,000 malformed files and recipes: only clean errors may come of them"
+	@echo "make slurm-test the job scripts on a real Slurm of two nodes here (root, slurm-wlm, munge)"
 	@echo "make clean      remove the virtual environment, corpora and runs"
 
 setup: $(READY)
@@ -59,6 +62,15 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/backbones.py
+	$(BIN)/python benchmarks/preparation.py
+	$(BIN)/python benchmarks/training_loop.py
+	$(BIN)/python benchmarks/usual_way.py
+	$(BIN)/python benchmarks/knn.py
+	$(BIN)/python benchmarks/maps.py
+	$(BIN)/python benchmarks/micro_batch.py
+	$(BIN)/python benchmarks/stream_large.py
+	$(BIN)/python benchmarks/growth.py
+	$(BIN)/python benchmarks/scaling.py
 
 results: $(READY)
 	$(BIN)/python results/make_results.py --fresh $(ARGS)
@@ -75,6 +87,12 @@ $(VENV)/.docs-ready: $(READY)
 RUN ?= runs/results/pixel-only-muufl
 wheel-check: $(READY)
 	$(BIN)/python tests/check_wheel.py $(RUN) $(ARGS)
+
+fuzz: $(READY)
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS)
+
+slurm-test: $(READY)
+	$(BIN)/python tests/slurm/slurm_test.py
 
 clean:
 	rm -rf $(VENV) site corpora runs build *.egg-info
