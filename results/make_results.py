@@ -202,7 +202,8 @@ def main() -> int:
         return 2
     from page import write_page
 
-    write_page(HERE, {part: read_rows(HERE / f"{part}.csv") for part in known})
+    parts = {part: read_rows(HERE / f"{part}.csv") for part in known}
+    write_page(HERE, {**parts, "calibration": label_series.calibration(HERE)})
     label_series.write_label_page(HERE, without, pixel_scene)
     return 0
 

@@ -43,6 +43,8 @@ but the one they are judged on; *from scratch* is supervised training of the sam
 seeds, fine-tuning 3. Every row, with its intervals and both leak figures, is in the `labels_*.csv` files; the
 curves are in [curves](curves), and `label_efficiency.html` compares the methods, with maps and splits. Real scenes,
 8-bit scenes and stand-ins have tables of their own."""
+CALIBRATION = """An SVM on the spectra of each stand-in, random split, less what was published for the real scene
+(Liu and Shi, GRSL 2020), in points of OA: the stand-ins are made about as hard as the scenes they stand for."""
 METHODS = ("raw spectra", "random weights", "pretrained", "from scratch")
 PROBES = ("SVM", "k-NN", "linear", "fine-tune")
 
@@ -54,6 +56,8 @@ def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
         blocks += pixel_tables(parts.get(part, ()), part.endswith("_field"))
     if labelled := [row for part, rows in parts.items() if part.startswith("labels_") for row in rows]:
         blocks += ["## Label efficiency", LABELS, *label_tables(labelled)]
+    if parts.get("calibration"):
+        blocks += ["### Difficulty of the stand-ins", CALIBRATION, calibration_table(parts["calibration"])]
     if parts.get("domains"):
         blocks += ["## Patches by domain", DOMAINS]
         blocks += patch_tables(parts["domains"])
@@ -89,6 +93,15 @@ def label_tables(rows: Sequence[Row]) -> Iterable[str]:
         yield table(mine, {}, [(f"{method}, {probe}", {"method": method, "probe": probe}) for method, probe in pairs])
         if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note") and not r.get("oa")}):
             yield "\n".join(noted)
+
+
+def calibration_table(rows: Sequence[Row]) -> str:
+    sizes = list(dict.fromkeys(r["per_class"] for r in rows))
+    lines = ["| stand-in | " + " | ".join(f"{n} per class" for n in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
+    for scene in dict.fromkeys(r["scene"] for r in rows):
+        cells = [f"{r['difference']:+.1f} (± {r['std']:.1f})" for r in rows if r["scene"] == scene]
+        lines.append(f"| {scene} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def tally(rows: Sequence[Row]) -> str:

@@ -188,7 +188,7 @@ def main() -> int:
         cluster.start()
         print("two nodes are up")
         undisturbed = cluster.submit("undisturbed")
-        wait_until(lambda: cluster.state(undisturbed) in ("COMPLETED", "FAILED"), 900, "the first run never ended")
+        wait_until(lambda: cluster.state(undisturbed) in ("COMPLETED", "FAILED"), 1800, "the first run never ended")
         assert cluster.state(undisturbed) == "COMPLETED", (folder / "undisturbed.log").read_text()
         print(f"undisturbed run: {steps_done(folder / 'undisturbed')} steps on two nodes")
 
@@ -225,7 +225,7 @@ def main() -> int:
         cluster.daemon("n2", ["slurmd", "-D", "-c", "-b", "-N", "n2", "-f", str(folder / "slurm.conf")])
         cluster.ask("scontrol", "update", "NodeName=n2", "State=RESUME")
         cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
-        wait_until(lambda: cluster.state(job) in ("COMPLETED", "FAILED"), 900, "the second run never ended")
+        wait_until(lambda: cluster.state(job) in ("COMPLETED", "FAILED"), 1800, "the second run never ended")
         assert cluster.state(job) == "COMPLETED", (folder / "disturbed.log").read_text()
 
         first, second = (
