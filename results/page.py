@@ -17,8 +17,8 @@ Made by `make results` (`results/make_results.py`), which pretrains, judges and 
 here is typed by hand. OA, AA and kappa of every seed are in the CSV files, with the corpus hash, the code
 revision and the machine. Mean ± sample standard deviation over splits, percent OA.
 
-**How to read it.** *Random weights* is the same network, untrained, on the same projection; *raw spectra*
-are the camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted
+**How to read it.** *Random weights* is the same network, untrained, on the same projection, drawn anew for each
+of five splits and then again in turn; *raw spectra* are the camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted
 vote, k = 20 clamped to the training pixels) and a linear probe (standardised features, logistic regression,
 C chosen on training pixels). *leak* is the share of test windows that contain a training pixel: under
 `random` it is high, which is why `blocks` stands beside it, where it is zero. The spectral projection is

@@ -128,7 +128,9 @@ class Cluster:
     def stop(self) -> None:
         for job in self.ask("squeue", "-h", "-o", "%i").split():
             self.ask("scancel", job)
-        time.sleep(2)
+        end = time.monotonic() + 40
+        while self.ask("squeue", "-h").strip() and time.monotonic() < end:
+            time.sleep(0.5)
         for process in reversed(self.daemons.values()):
             process.terminate()
         for process in self.daemons.values():
@@ -194,7 +196,7 @@ def main() -> int:
 
         run = folder / "disturbed"
         job = cluster.submit("disturbed", "--time=60", "--signal=B:USR1@120")
-        wait_until(lambda: steps_done(run) > 20, 200, "the second run made no steps")
+        wait_until(lambda: steps_done(run) > 20, 900, "the second run made no steps")
         # Less is now left than the signal's two minutes; Slurm looks at limits twice a minute.
         cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=2")
         log = folder / "disturbed.log"
@@ -205,7 +207,7 @@ def main() -> int:
         # Slurm holds a requeued job back for two minutes; a test need not wait. The limit is lifted, too.
         wait_until(lambda: cluster.state(job) == "PENDING", 60, "the job is not pending")
         cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=60")
-        wait_until(lambda: steps_done(run) > kept + 20, 200, "the job did not go on")
+        wait_until(lambda: steps_done(run) > kept + 20, 900, "the job did not go on")
         print(f"started again by itself, at step {steps_done(run)}")
 
         # A power cut at n2: its daemon, the keeper of its task, and the task. What they had on disk is gone, too.
