@@ -89,9 +89,9 @@ def measure(
         return clock() - start, found
 
     def windows(network: torch.nn.Module, batch: int, count: int) -> np.ndarray:
-        """The features of ``count`` pixels from the middle row on."""
-        first = side // 2 if count < side * side else 0
+        """The features of ``count`` pixels of the middle rows."""
         rows = -(-count // side)
+        first = (side - rows) // 2
         strip = scene.strip(
             (first - window // 2, first + rows - 1 - window // 2 + window), (-(window // 2), side + window)
         )
@@ -117,7 +117,7 @@ def measure(
         by_windows, expected = seconds(lambda: windows(quickest, batch, count))
         shared, found = seconds(lambda: encoder.encode(cube))
         times.append((by_windows * side * side / count, shared))
-    first = side // 2 if count < side * side else 0
+    first = (side + -count // side) // 2
     same = found[first:].reshape(-1, encoder.num_features)[:count]
     ratios = sorted(a / b for a, b in times)
     return {
@@ -204,7 +204,7 @@ def main(arguments: list[str] | None = None) -> None:
             f"difference {row['difference']}",
             flush=True,
         )
-    write(rows, args.out, device, args.clock)
+        write(rows, args.out, device, args.clock)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,14 @@ here is typed by hand. OA, AA and kappa of every seed are in the CSV files, with
 revision and the machine. Mean ± sample standard deviation over splits, percent OA.
 
 **How to read it.** *Random weights* is the same network, untrained, on the same projection, drawn anew for each
-of five splits and then again in turn; *raw spectra* are the camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted
-vote, k = 20 clamped to the training pixels) and a linear probe (standardised features, logistic regression,
-C chosen on training pixels). *leak* is the share of test windows that contain a training pixel: under
-`random` it is high, which is why `blocks` stands beside it, where it is zero. The spectral projection is
-fitted on the pretraining scenes only, without labels; every scene is standardised and its noise whitened
-by its own unlabelled pixels, the test pixels among them. Pretraining under *all scenes* and *the scene
-alone* saw the test pixels, without labels; under *all but the scene* it never saw that scene at all.
+of five splits and then again in turn; *raw spectra* are the camera's own bands, without any network. Both probes
+see identical splits: k-NN (cosine, weighted vote, k = 20 clamped to the training pixels) and a linear probe
+(standardised features, logistic regression, C chosen on training pixels). *leak* is the share of test windows
+that contain a training pixel: under `random` it is high, which is why `blocks` stands beside it, where it is
+zero. The spectral projection is fitted on the pretraining scenes only, without labels; every scene is
+standardised and its noise whitened by its own unlabelled pixels, the test pixels among them. Pretraining under
+*all scenes* and *the scene alone* saw the test pixels, without labels; under *all but the scene* it never saw
+that scene at all.
 **What was chosen how.** Window, radii, whitening and augmentations of the pixel recipe and of its variant for
 broad fields were tried on these four scenes, on other splits of the same pixels: the figures are slightly
 optimistic for all networks here, trained or not. Nothing was chosen by seed; each pretraining is one seed.
