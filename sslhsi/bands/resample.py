@@ -102,6 +102,6 @@ def _out_of_range(ordered: np.ndarray, grid: np.ndarray, slack: float, where: st
     return (
         f"{where} covers {low:g}-{high:g} nm, but the grid needs {grid[0]:g}-{grid[-1]:g} nm: {missing} nm is "
         f"missing ({100 * share:.0f} %), and values outside a camera's range are never extrapolated; pretrain with "
-        "this camera among the scenes (the grid is the range that all share), take a backbone with a narrower range, or "
-        "one that aligns by index"
+        "this camera among the scenes (the grid is the range that all share), take a backbone with a narrower range, "
+        "or one that aligns by index"
     )
