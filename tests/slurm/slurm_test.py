@@ -75,6 +75,9 @@ evaluation: {{tasks: []}}
 """
 
 
+ENDED = ("COMPLETED", "FAILED", "TIMEOUT", "CANCELLED", "NODE_FAIL")
+
+
 class Cluster:
     """Two nodes on this machine."""
 
@@ -121,9 +124,17 @@ class Cluster:
         command += [f"--output={self.folder / name}.log", *more, "slurm/cpu.sbatch"]
         return self.ask(*command, str(self.folder / "recipe.yaml"), f"output={self.folder / name}").strip()
 
+    def facts(self, job: str) -> dict[str, str]:
+        words = self.ask("scontrol", "show", "job", job).split()
+        return dict(word.split("=", 1) for word in words if "=" in word)
+
     def state(self, job: str) -> str:
-        facts = dict(word.split("=", 1) for word in self.ask("scontrol", "show", "job", job).split() if "=" in word)
-        return facts.get("JobState", "GONE")
+        return self.facts(job).get("JobState", "GONE")
+
+    def minutes(self, job: str) -> int:
+        """Whole minutes that a job has run."""
+        hours, minutes, _ = self.facts(job)["RunTime"].split(":")
+        return 60 * int(hours) + int(minutes)
 
     def stop(self) -> None:
         for job in self.ask("squeue", "-h", "-o", "%i").split():
@@ -190,7 +201,7 @@ def main() -> int:
         cluster.start()
         print("two nodes are up")
         undisturbed = cluster.submit("undisturbed")
-        wait_until(lambda: cluster.state(undisturbed) in ("COMPLETED", "FAILED"), 1800, "the first run never ended")
+        wait_until(lambda: cluster.state(undisturbed) in ENDED, 1800, "the first run never ended")
         assert cluster.state(undisturbed) == "COMPLETED", (folder / "undisturbed.log").read_text()
         print(f"undisturbed run: {steps_done(folder / 'undisturbed')} steps on two nodes")
 
@@ -198,7 +209,8 @@ def main() -> int:
         job = cluster.submit("disturbed", "--time=60", "--signal=B:USR1@120")
         wait_until(lambda: steps_done(run) > 20, 900, "the second run made no steps")
         # Less is now left than the signal's two minutes; Slurm looks at limits twice a minute.
-        cluster.ask("scontrol", "update", f"JobId={job}", "TimeLimit=2")
+        limit = cluster.minutes(job) + 2
+        cluster.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
         log = folder / "disturbed.log"
         wait_until(lambda: "back into the queue" in log.read_text(), 200, "no requeue before the limit")
         kept = max(int(path.name[5:]) for path in run.glob("step_*"))
@@ -227,7 +239,7 @@ def main() -> int:
         cluster.daemon("n2", ["slurmd", "-D", "-c", "-b", "-N", "n2", "-f", str(folder / "slurm.conf")])
         cluster.ask("scontrol", "update", "NodeName=n2", "State=RESUME")
         cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
-        wait_until(lambda: cluster.state(job) in ("COMPLETED", "FAILED"), 1800, "the second run never ended")
+        wait_until(lambda: cluster.state(job) in ENDED, 1800, "the second run never ended")
         assert cluster.state(job) == "COMPLETED", (folder / "disturbed.log").read_text()
 
         first, second = (
