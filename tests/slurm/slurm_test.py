@@ -195,7 +195,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
     folder.chmod(0o755)
-    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, steps=int(os.environ.get("STEPS", "800"))))
+    (folder / "recipe.yaml").write_text(RECIPE.format(folder=folder, steps=int(os.environ.get("STEPS", "1500"))))
     cluster = Cluster(folder)
     try:
         cluster.start()
