@@ -8,12 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from sslhsi import __version__
-from sslhsi.commands import compare, completion, data, evaluate, export, job, publish
+from sslhsi.commands import compare, completion, data, evaluate, experiment, export, job, publish
 from sslhsi.commands import map as map_command
 from sslhsi.errors import InputError
 
 # In the order in which a user meets them.
-COMMANDS = (data, job, evaluate, compare, map_command, publish, export, completion)
+COMMANDS = (data, job, evaluate, compare, experiment, map_command, publish, export, completion)
 
 EPILOG = """\
 from cubes to a map, and on to others:

@@ -86,7 +86,7 @@ def gather(sources: list[Path]) -> list[dict[str, Any]]:
 
 
 def _kinds(run: Path) -> dict[str, str]:
-    """Kind of each scene whose recipe tells it: only simulated ones are known for what they are."""
+    """Kind of each scene whose recipe tells it: only made-up ones are known for what they are."""
     from sslhsi.recipe import load_recipe
     from sslhsi.scenes.sources import corpus_sources
 
@@ -95,7 +95,8 @@ def _kinds(run: Path) -> dict[str, str]:
     except InputError:
         return {}
     kinds = {str(source.name): "simulated" for source in sources if source.simulated is not None}
-    if sources and len(kinds) == len(sources):
+    kinds |= {str(source.name): "stand-in" for source in sources if source.stand_in is not None}
+    if sources and set(kinds.values()) == {"simulated"} and len(kinds) == len(sources):
         kinds["all scenes"] = "simulated"
     return kinds
 

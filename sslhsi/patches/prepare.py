@@ -266,7 +266,7 @@ def _write(
         "domain": scene.domain,
         "sensor": scene.sensor,
         "site": source.site,
-        "source": source.path or f"simulated:{source.simulated}:{source.index}",
+        "source": source.origin,
         "shape": list(scene.cube.shape),
         "wavelengths": None if scene.wavelengths is None else [scene.wavelengths.min(), scene.wavelengths.max()],
         "foreground": float(mask.mean()),

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from sslhsi.errors import InputError
 from sslhsi.recipe import Corpus, SceneSource
-from sslhsi.scenes import simulated
+from sslhsi.scenes import simulated, stand_in
 from sslhsi.scenes.envi import header_beside, is_envi_data
-from sslhsi.scenes.read import read_scene
+from sslhsi.scenes.read import read_labels, read_scene
 from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.stand_in import PREFIX, stand_in_of
 
 # In a folder, an ENVI cube is found by its header.
 READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".he5", ".npy", ".npz")
@@ -58,6 +59,10 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
                 raise InputError(f"simulated: {source.simulated!r} is none of {', '.join(simulated.DOMAINS)}")
             found.append(source.model_copy(update={"name": source.name or f"{source.simulated}-{source.index}"}))
             continue
+        if source.stand_in is not None:
+            name = PREFIX + (source.name or source.stand_in).removeprefix(PREFIX)
+            found.append(source.model_copy(update={"name": name}))
+            continue
         assert source.path is not None
         files = _files(source.path)
         for file in files:
@@ -93,6 +98,10 @@ def open_source(source: SceneSource, seed: int) -> Scene:
     if source.simulated is not None:
         scene = simulated.simulate_domain(source.simulated, index=source.index, seed=seed, size=source.size)
         return scene.with_(name=source.name or scene.name, domain=source.domain or scene.domain)
+    if source.stand_in is not None:
+        assert source.labels is not None
+        made = stand_in_of(source.stand_in, read_labels(source.labels, key=source.labels_key), seed)
+        return made.with_(name=source.name or made.name, domain=source.domain or made.domain)
     assert source.path is not None
     return read_scene(
         source.path,
@@ -120,6 +129,8 @@ def source_hash(source: SceneSource, seed: int) -> str:
         # The simulator's own code stands for its version.
         for file in sorted(Path(simulated.__file__).parent.glob("simulated*.py")):
             digest.update(file.read_bytes())
+    if source.stand_in is not None:
+        digest.update(f"stand-in with seed {seed}".encode() + Path(stand_in.__file__).read_bytes())
     for name in (source.path, source.labels, source.wavelengths):
         if isinstance(name, str) and Path(name).is_file():
             for file in companions(Path(name)):

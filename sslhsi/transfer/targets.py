@@ -18,6 +18,7 @@ from sslhsi.patches.protocols import SERIES
 from sslhsi.patches.splits import Split, split
 from sslhsi.probes.encoder import Encoder
 from sslhsi.scenes.crowns import EARLY_LATE, Crop, crown_split, mosaic
+from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 
 PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
@@ -121,22 +122,13 @@ class Target:
 
     @property
     def kind(self) -> str:
-        """``real``, ``8-bit real``, ``simulated`` or ``stand-in``: never to share a column of a table."""
-        if self.scene.stand_in or self.scene.name.startswith("stand-in"):
-            return "stand-in"
-        if self.scene.sensor == "simulated":
-            return "simulated"
-        return "8-bit real" if self.scene.cube.dtype == np.uint8 else "real"
+        """See :func:`sslhsi.scenes.identity.kind_of`."""
+        return kind_of(self.scene)
 
     @cached_property
     def digest(self) -> str:
         """Hash of cube, labels and groups: rows of other data are never taken for these."""
-        digest = hashlib.sha256()
-        for part in (self.scene.cube, self.scene.labels, self.groups):
-            if part is not None:
-                digest.update(f"{part.shape} {part.dtype}".encode())
-                digest.update(np.ascontiguousarray(part).data)
-        return digest.hexdigest()[:12]
+        return data_hash(self.scene.cube, self.scene.labels, self.groups)
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:

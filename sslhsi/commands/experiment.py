@@ -1,0 +1,39 @@
+"""``sslhsi experiment``: labelled transfer from a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+
+
+def add(commands: argparse._SubParsersAction) -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "experiment",
+        help="run an experiment of labelled transfer: freezing, fusion, multitask, distance, adaptation",
+        epilog="examples:\n"
+        "  sslhsi experiment recipes/freezing.yaml\n"
+        "  sslhsi experiment recipes/multitask_indian_pines.yaml seeds=1 output=runs/mine\n"
+        "Interrupted? The same line goes on after the last row. rows.csv, history.csv and report.html are\n"
+        "in the recipe's output folder.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", help="YAML file")
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the recipe, with dotted keys")
+    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    parser.set_defaults(run=run_experiment)
+
+
+def run_experiment(options: argparse.Namespace) -> int:
+    from sslhsi.report.experiment_page import write_experiment_page
+    from sslhsi.transfer.experiment import load_experiment, run_experiment
+
+    settings, module = load_experiment(options.recipe, options.overrides)
+    rows, history = run_experiment(settings, module)
+    page = write_experiment_page(settings, rows, history)
+    if options.json:
+        print(json.dumps({"folder": str(settings.folder), "page": str(page), "rows": rows}, indent=1))
+    else:
+        print(page, file=sys.stderr)
+    return 0
