@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-# Working memory of one block of pixels; large enough for BLAS, small beside any cube.
-BLOCK_BYTES = 16 << 20
+from sslhsi.bands.stripes import blocks, over_stripes
 
 
 @dataclass(frozen=True)
@@ -30,13 +29,6 @@ class Moments:
         return np.sqrt(np.clip(np.diag(self.covariance), 0.0, None))
 
 
-def blocks(cube: np.ndarray, bytes_per_block: int = BLOCK_BYTES) -> Iterator[slice]:
-    """Row slices of a cube whose float32 copies fit the given number of bytes."""
-    rows = max(1, bytes_per_block // (4 * cube.shape[1] * cube.shape[2]))
-    for start in range(0, cube.shape[0], rows):
-        yield slice(start, min(start + rows, cube.shape[0]))
-
-
 def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0) -> Moments:
     """Stream over an (H, W, B) cube; peak extra memory does not depend on H and W.
 
@@ -49,22 +41,33 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0
     variances deep in the spectrum of the covariance are told apart only by its last digits.
     """
     bands = cube.shape[2]
-    count, total, gram = 0, np.zeros(bands), np.zeros((bands, bands))
-    shift: np.ndarray | None = None
-    for rows in blocks(cube):
-        pixels = np.asarray(cube[rows]).reshape(-1, bands)
-        if mask is not None:
-            pixels = pixels[mask[rows].ravel()]
-        if not len(pixels):
-            continue
-        if shift is None:
-            shift = pixels.mean(axis=0, dtype=np.float64)
-        centred = np.subtract(pixels, shift, dtype=np.float64)
-        count += len(centred)
-        total += centred.sum(axis=0)
-        gram += centred.T @ centred
-    if shift is None:
+
+    def pixels(rows: slice) -> np.ndarray:
+        found = np.asarray(cube[rows]).reshape(-1, bands)
+        return found if mask is None else found[mask[rows].ravel()]
+
+    first = next((some for rows in blocks(cube) if len(some := pixels(rows))), None)
+    if first is None:
         return Moments(0, np.zeros(bands), np.zeros((bands, bands)))
+    shift = first.mean(axis=0, dtype=np.float64)
+
+    def sums(part: Sequence[slice]) -> tuple[int, np.ndarray, np.ndarray]:
+        count, total, gram = 0, np.zeros(bands), np.zeros((bands, bands))
+        # Fresh memory for every block would cost more than the arithmetic.
+        room = np.empty((max(rows.stop - rows.start for rows in part) * cube.shape[1], bands))
+        ones, product = np.ones(len(room)), np.empty((bands, bands))
+        for rows in part:
+            some = pixels(rows)
+            centred = np.subtract(some, shift, out=room[: len(some)], dtype=np.float64)
+            count += len(centred)
+            total += ones[: len(centred)] @ centred
+            gram += np.matmul(centred.T, centred, out=product)
+        return count, total, gram
+
+    parts = over_stripes(cube, sums)
+    count = sum(part[0] for part in parts)
+    total = np.sum([part[1] for part in parts], axis=0)
+    gram = np.sum([part[2] for part in parts], axis=0)
     offset = total / count
     covariance = gram / count - np.outer(offset, offset)
     found = Moments(count, shift + offset, covariance)
@@ -89,13 +92,18 @@ def _noise(cube: np.ndarray, mask: np.ndarray | None, spread: np.ndarray, share:
     loudness = [np.square(d * weight).sum(axis=1) for row in some for d in pairs(slice(row, row + 1))]
     loud = np.concatenate(loudness)
     quiet = np.quantile(loud, share) if share < 1 and loud.size else np.inf
-    count, gram = 0, np.zeros((bands, bands))
-    for rows in blocks(cube):
-        for differences in pairs(rows):
-            differences = differences[np.square(differences * weight).sum(axis=1) <= quiet]
-            count += len(differences)
-            gram += differences.T @ differences
-    return gram / (2 * max(1, count))
+
+    def sums(part: Sequence[slice]) -> tuple[int, np.ndarray]:
+        count, gram = 0, np.zeros((bands, bands))
+        for rows in part:
+            for differences in pairs(rows):
+                differences = differences[np.square(differences * weight).sum(axis=1) <= quiet]
+                count += len(differences)
+                gram += differences.T @ differences
+        return count, gram
+
+    parts = over_stripes(cube, sums)
+    return np.sum([part[1] for part in parts], axis=0) / (2 * max(1, sum(part[0] for part in parts)))
 
 
 def pool(parts: list[Moments]) -> Moments:

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+import torch
 from safetensors.numpy import load_file, save_file
 
-from sslhsi.bands.moments import Moments, blocks, moments, pool
+from sslhsi.bands.moments import Moments, moments, pool
 from sslhsi.bands.resample import band_positions, common_grid, resampling_matrix
+from sslhsi.bands.stripes import over_stripes
 from sslhsi.errors import InputError
 from sslhsi.scenes.scene import Scene
 
@@ -234,9 +236,22 @@ class SpectralProjector:
         weights = (matrix * factor).astype(np.float32)
         if out is None:
             out = np.empty((*cube.shape[:2], self.channels), dtype=np.float32)
-        for rows in blocks(cube):
-            centred = np.subtract(cube[rows], shift, dtype=np.float32)
-            out[rows] = centred @ weights + constant
+        filled = out
+
+        def project(part: Sequence[slice]) -> None:
+            size = (max(rows.stop - rows.start for rows in part), cube.shape[1])
+            room, scores = np.empty((*size, cube.shape[2]), np.float32), np.empty((*size, len(constant)), np.float32)
+            for rows in part:
+                n = rows.stop - rows.start
+                centred = np.subtract(cube[rows], shift, out=room[:n], dtype=np.float32)
+                np.matmul(centred, weights, out=scores[:n])
+                np.add(scores[:n], constant, out=scores[:n])
+                # NumPy converts to float16 one number at a time.
+                filled[rows] = (
+                    torch.from_numpy(scores[:n]).half().numpy() if filled.dtype == np.float16 else scores[:n]
+                )
+
+        over_stripes(cube, project)
         return out
 
     def scene_moments(self, cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:

@@ -7,7 +7,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,13 @@ Gather = Callable[[Any], list[Any]]
 Progress = Callable[[str, int, int], None]
 
 
-def corpus_key(recipe: Recipe, sources: list[SceneSource]) -> str:
-    """Hash of all that a prepared corpus depends on."""
+def corpus_key(recipe: Recipe, hashes: Sequence[str]) -> str:
+    """Hash of all that a prepared corpus depends on; ``hashes`` are the sources' own."""
     parts = [
         f"format {FORMAT}",
         recipe.corpus.bands.model_dump_json(),
         f"holdout {recipe.corpus.patches.holdout} seed {recipe.seed}",
-        *(source_hash(s, recipe.seed) for s in sources),
+        *hashes,
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -69,14 +70,18 @@ def prepare(
     """
     gather = gather or (lambda value: [value])
     problem: InputError | None = None
-    key = ""
+    own: dict[int, str] = {}
     cache = Path(recipe.corpus.cache)
     try:
         sources = corpus_sources(recipe.corpus)
-        key = corpus_key(recipe, sources)
+        mine = range(rank, len(sources), world)
+        with ThreadPoolExecutor(4) as pool:
+            own = dict(zip(mine, pool.map(lambda i: source_hash(sources[i], recipe.seed), mine), strict=True))
     except InputError as error:
         problem = error
     _raise_together(problem, gather)
+    hashes = {i: found for share in gather(own) for i, found in share.items()}
+    key = corpus_key(recipe, [hashes[i] for i in range(len(sources))])
     final = cache / key
     if gather((final / "manifest.json").is_file())[0]:
         return Corpus(final)
@@ -90,7 +95,7 @@ def prepare(
     part = Path(gather(str(part))[0])
     with lock or nullcontext():
         try:
-            _fill(recipe, sources, key, part, rank, world, gather, progress)
+            _fill(recipe, sources, hashes, key, part, rank, world, gather, progress)
             if rank == 0:
                 try:
                     tidy(part)
@@ -112,6 +117,7 @@ def prepare(
 def _fill(
     recipe: Recipe,
     sources: list[SceneSource],
+    hashes: Mapping[int, str],
     key: str,
     part: Path,
     rank: int,
@@ -162,7 +168,6 @@ def _fill(
         problem = error
     _raise_together(problem, gather)
     entries: dict[int, dict[str, Any]] = {}
-    spreads: dict[int, Moments] = {}
     try:
         for n, i in enumerate(mine):
             done = load_written(part, i)
@@ -173,9 +178,9 @@ def _fill(
                 done = _write(
                     scene, np.load(part / f"{i:04d}.held.npy"), sources[i], projector, everything[i][1], part, i
                 )
-                done[0]["hash"] = source_hash(sources[i], recipe.seed)
-                save_written(part, i, *done)
-            entries[i], spreads[i] = done
+                done["hash"] = hashes[i]
+                save_written(part, i, done)
+            entries[i] = done
             if progress:
                 progress(f"wrote {entries[i]['name']}", len(mine) + n + 1, 2 * len(mine))
     except InputError as error:
@@ -183,19 +188,15 @@ def _fill(
     except OSError as error:
         problem = _disk_error(error, part)
     _raise_together(problem, gather)
-    written = gather((entries, spreads))
-    all_entries = {k: v for e, _ in written for k, v in e.items()}
-    all_spreads = {k: v for _, s in written for k, v in s.items()}
+    all_entries = {k: v for share in gather(entries) for k, v in share.items()}
     if rank == 0:
-        count = sum(m.count for m in all_spreads.values())
-        variance = sum(m.count * (np.diag(m.covariance) + m.mean**2) for m in all_spreads.values()) / count
         manifest = {
             "format": FORMAT,
             "key": key,
             "seed": recipe.seed,
             "projector": projector.state(),
             # What augmentations are measured in: the noise, where that has been brought to one.
-            "unit": [1.0] * projector.channels if projector.denoise else np.sqrt(variance).tolist(),
+            "unit": [1.0] * projector.channels if projector.denoise else _spread(projector, ordered).tolist(),
             "scenes": [all_entries[i] for i in range(len(sources))],
         }
         try:
@@ -248,7 +249,7 @@ def _write(
     own: Moments,
     folder: Path,
     number: int,
-) -> tuple[dict[str, Any], Moments]:
+) -> dict[str, Any]:
     file = f"{number:04d}"
     mask = np.ones(scene.cube.shape[:2], dtype=bool) if scene.mask is None else scene.mask
     shape = (*scene.cube.shape[:2], projector.channels)
@@ -260,7 +261,7 @@ def _write(
     if scene.labels is not None:
         np.save(folder / f"{file}.labels.npy", scene.labels.astype(np.int32))
     _, offset = projector.affine(scene.wavelengths, scene.bands, own, scene.name)
-    entry = {
+    return {
         "file": file,
         "name": scene.name,
         "domain": scene.domain,
@@ -276,7 +277,17 @@ def _write(
         "stand_in": scene.stand_in,
         "black": (offset / projector.scale).tolist(),
     }
-    return entry, moments(components, mask)
+
+
+def _spread(projector: SpectralProjector, scenes: Sequence[tuple[Scene, Moments, Moments]]) -> np.ndarray:
+    """(K,) root mean squares of all foreground components, from the moments of the spectra that they come from."""
+    count, squares = 0, np.zeros(projector.channels)
+    for scene, own, _ in scenes:
+        matrix, offset = projector.affine(scene.wavelengths, scene.bands, own, scene.name)
+        mean, variance = own.mean @ matrix + offset, ((own.covariance @ matrix) * matrix).sum(axis=0)
+        squares += own.count * (variance + mean**2)
+        count += own.count
+    return np.sqrt(squares / count) / projector.scale
 
 
 def neutralise(components: np.ndarray, mask: np.ndarray) -> None:

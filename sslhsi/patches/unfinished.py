@@ -71,15 +71,15 @@ def load_read(folder: Path, number: int) -> tuple[Scene, Moments, Moments] | Non
     return scene, _moments("own", arrays), _moments("fit", arrays)
 
 
-def save_written(folder: Path, number: int, entry: dict[str, Any], spread: Moments) -> None:
-    """Keep the manifest entry of a scene whose arrays are written, and the moments of its components."""
-    _save(folder / f"{number:04d}.{WRITTEN}", entry, _arrays("spread", spread))
+def save_written(folder: Path, number: int, entry: dict[str, Any]) -> None:
+    """Keep the manifest entry of a scene whose arrays are written."""
+    _save(folder / f"{number:04d}.{WRITTEN}", entry, {})
 
 
-def load_written(folder: Path, number: int) -> tuple[dict[str, Any], Moments] | None:
+def load_written(folder: Path, number: int) -> dict[str, Any] | None:
     """What ``save_written`` kept; None if the scene must be written."""
     found = _load(folder / f"{number:04d}.{WRITTEN}")
-    return None if found is None else (found[0], _moments("spread", found[1]))
+    return None if found is None else found[0]
 
 
 def _arrays(name: str, moments: Moments) -> dict[str, np.ndarray]:

@@ -21,7 +21,7 @@ from sslhsi.scenes.scene import Scene
 from sslhsi.training.run_dir import write_text
 
 # What has to be known before figures of a kind are read.
-_CAVEATS = {
+CAVEATS = {
     "8-bit real": "Values of these cubes were rounded to 8 bits: not comparable with published figures, which were "
     "measured on the full-precision cubes.",
     "stand-in": "Simulated cubes on the label maps of real scenes. They show how methods compare, not what a method "
@@ -74,7 +74,7 @@ def write_comparison(
         kinds.append(
             {
                 "title": KINDS.get(kind, kind),
-                "caveat": _CAVEATS.get(kind, ""),
+                "caveat": CAVEATS.get(kind, ""),
                 "verdict": kind_sentence(kind, led) if led else "",
                 "scenes": [
                     _scene(name, [score for score in mine if score.scene == name], led, styles)

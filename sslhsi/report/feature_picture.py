@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sslhsi.bands.moments import blocks, moments
+from sslhsi.bands.moments import moments
+from sslhsi.bands.stripes import blocks
 from sslhsi.errors import InputError
 from sslhsi.report.pictures import false_colour, limits, png
 
