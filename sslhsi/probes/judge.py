@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from torch import nn
@@ -21,7 +21,7 @@ from sslhsi.scenes.sources import corpus_sources, open_source
 
 
 def judge_domains(
-    backbones: Mapping[str, nn.Module],
+    backbones: Mapping[str, nn.Module | Sequence[nn.Module]],
     corpus: Corpus,
     reader: PatchReader,
     patches: Patches,
@@ -32,6 +32,9 @@ def judge_domains(
 
     Windows lie side by side. The training windows are those pretraining could see, the test windows lie
     in ground that it could not. Where fewer than two domains have both, the one row is a note that says so.
+
+    Several networks under one name (initialisations of a baseline) take turns from seed to seed, and each has
+    a row of its own where all windows train and nothing else is left to chance.
     """
     train = corpus.windows(patches, stride=patches.window)
     test = corpus.windows(patches, held=True, stride=patches.window)
@@ -50,13 +53,15 @@ def judge_domains(
     test = test[np.sort(rng.permutation(len(test))[:limit])]
     windows = np.concatenate([train, test])
     labels = of_scene[windows[:, 0]]
-    methods = {name: features(b, reader, windows) for name, b in backbones.items()}
-    methods["mean spectrum"] = mean_spectra(reader, windows)
+    networks = {name: [b] if isinstance(b, nn.Module) else b for name, b in backbones.items()}
+    found = {name: [features(b, reader, windows) for b in some] for name, some in networks.items()}
+    found["mean spectrum"] = [mean_spectra(reader, windows)]
     tests = np.arange(len(train), len(windows))
     rows = []
     for n in [*evaluation.per_class, None]:
-        for seed in range(evaluation.seeds if n else 1):
+        for seed in range(evaluation.seeds if n else max(map(len, found.values()))):
             chosen = _draw(labels[: len(train)], n, seed)
+            methods = {name: some[seed % len(some)] for name, some in found.items() if n or seed < len(some)}
             common = {
                 "task": "domain",
                 "scene": "all scenes",
