@@ -8,6 +8,7 @@ import pytest
 
 from sslhsi.errors import InputError
 from sslhsi.recipe import load_recipe
+from sslhsi.transfer.experiment import load_experiment
 
 TEXT = """
 name: small
@@ -77,6 +78,7 @@ def test_environment_variables(recipe, monkeypatch):
         ("views.flip=2", "views.flip"),
         ("corpus.scenes=[]", "corpus.scenes: .*at least 1"),
         ("corpus.scenes=[{}]", "either path or simulated"),
+        ("corpus.scenes=[{stand_in: salinas}]", "stand_in needs labels"),
         ("corpus.patches.holdout=1.5", "corpus.patches.holdout"),
         ("corpus.patches.holdout=0", "tasks names domain, but nothing is held out"),
         ("corpus.bands.align=colour", "corpus.bands.align"),
@@ -117,4 +119,6 @@ def test_a_missing_or_binary_file(tmp_path):
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml")), ids=lambda p: p.stem)
 def test_every_recipe_in_the_repository_is_valid(path, monkeypatch, tmp_path):
     monkeypatch.setenv("SSLHSI_DATA", str(tmp_path))
-    assert load_recipe(path).name == path.stem
+    pretraining = path.stem.startswith("simclr")
+    recipe = load_recipe(path) if pretraining else load_experiment(path)[0]
+    assert recipe.name == path.stem

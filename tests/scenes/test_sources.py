@@ -10,7 +10,8 @@ from spectral.io import envi
 
 from sslhsi.errors import InputError
 from sslhsi.recipe import Corpus, SceneSource
-from sslhsi.scenes.sources import corpus_sources, expand, open_source
+from sslhsi.scenes.identity import kind_of
+from sslhsi.scenes.sources import corpus_sources, expand, open_source, source_hash
 
 
 @pytest.fixture
@@ -46,3 +47,30 @@ def test_shared_ground_is_held_out_whole_or_not_at_all():
     with pytest.raises(InputError, match=r"'paper-1' and 'paper-0' show the same ground .site 'here'."):
         corpus_sources(corpus(False, True))
     assert len(corpus_sources(corpus(False, True, leave_out=["paper-0"]))) == 1
+
+
+def test_a_stand_in_is_named_so_whatever_the_recipe_calls_it(tmp_path):
+    labels = np.zeros((30, 24), np.int32)
+    labels[3:12, 3:20], labels[15:28, 3:20] = 1, 2
+    np.save(tmp_path / "map.npy", labels)
+    sources = [
+        SceneSource(stand_in="salinas", labels=str(tmp_path / "map.npy")),
+        SceneSource(stand_in="salinas", labels=str(tmp_path / "map.npy"), name="mine"),
+        SceneSource(stand_in="some place", labels=str(tmp_path / "map.npy")),
+    ]
+    found = expand(sources)
+    assert [s.name for s in found] == ["stand-in: salinas", "stand-in: mine", "stand-in: some place"]
+    assert found[0].origin == "stand-in:salinas"
+    salinas, _, elsewhere = (open_source(s, 0) for s in found)
+    assert salinas.cube.shape == (30, 24, 204)
+    assert salinas.wavelengths is not None
+    assert salinas.class_name(1) == "Broccoli green weeds 1"
+    assert elsewhere.wavelengths is None
+    for scene in (salinas, elsewhere):
+        assert scene.stand_in
+        assert kind_of(scene) == "stand-in"
+        np.testing.assert_array_equal(scene.labels, labels)
+    # Another map or seed is other data.
+    np.save(tmp_path / "other.npy", labels[::-1])
+    other = found[0].model_copy(update={"labels": str(tmp_path / "other.npy")})
+    assert len({source_hash(found[0], 0), source_hash(found[0], 1), source_hash(other, 0)}) == 3
