@@ -31,6 +31,7 @@ class Draw:
     offset: Tensor  # added to each component, in units, (n, K)
     keep: Tensor  # 1 or 0 for each component, (n, K)
     blur: Tensor  # share that each of the two neighbours gets, (n,)
+    blurred: Tensor  # numbers of the samples that are blurred at all
     level: Tensor  # of the pixel noise, in units, (n,)
     noise: int  # seed of the pixel noise
     first: int = 0  # place of the first sample in the global batch
@@ -40,8 +41,10 @@ class Draw:
         fields: dict[str, Any] = {
             name: value[rows].to(device, non_blocking=True)
             for name, value in vars(self).items()
-            if isinstance(value, Tensor)
+            if isinstance(value, Tensor) and name != "blurred"
         }
+        # Counted on the host: a device would have to be waited for.
+        fields["blurred"] = self.blur[rows].nonzero()[:, 0].to(device, non_blocking=True)
         return Draw(**fields, noise=self.noise, first=self.first + rows.start)
 
 
@@ -71,7 +74,8 @@ def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, secon
     level = recipe.noise * uniform(n)
     noise = int(torch.randint(0, 2**31 - 1, (1,), generator=generator))
     shift = shift * float(second)
-    return Draw(side, centre, shift, alike, flip, turn, gain, scaling, offset, keep, blur, level, noise)
+    blurred = blur.nonzero()[:, 0]
+    return Draw(side, centre, shift, alike, flip, turn, gain, scaling, offset, keep, blur, blurred, level, noise)
 
 
 def box_mean(x: Tensor) -> Tensor:
@@ -139,18 +143,21 @@ def _blur(x: Tensor, share: Tensor) -> Tensor:
 def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, unit: Tensor, black: Tensor) -> Tensor:
     """Apply one view's parameters: (n, K, S, S) -> (n, K, window, window)."""
     x = _resample(patches, window, d)
+    # What follows works in place: on a CPU, fresh memory for every step costs more than the arithmetic.
+    if x is patches:
+        x = x.clone()
     if recipe.gain:
-        x = (x - black[..., None, None]) * d.gain[:, None, None, None] + black[..., None, None]
-    if recipe.blur:
-        x = _blur(x, d.blur)
+        x.sub_(black[..., None, None]).mul_(d.gain[:, None, None, None]).add_(black[..., None, None])
+    if len(d.blurred):
+        x[d.blurred] = _blur(x[d.blurred], d.blur[d.blurred])
     if recipe.scaling:
-        x = x * d.scaling[..., None, None]
+        x.mul_(d.scaling[..., None, None])
     if recipe.offset:
-        x = x + (d.offset * unit)[..., None, None]
+        x.add_((d.offset * unit)[..., None, None])
     if recipe.noise:
-        x = x + pixel_noise(x, d.noise, d.first) * (d.level[:, None] * unit)[..., None, None]
+        x.add_(pixel_noise(x, d.noise, d.first).mul_((d.level[:, None] * unit)[..., None, None]))
     if recipe.dropout:
-        x = x * d.keep[..., None, None]
+        x.mul_(d.keep[..., None, None])
     return x
 
 
@@ -160,14 +167,12 @@ def pixel_noise(x: Tensor, seed: int, first: int) -> Tensor:
     They are drawn on the device (on the host they would cost more than all else), and in blocks that are tied
     to the place in the global batch, so that they don't depend on how the batch is dealt out to processes.
     """
-    last = first + len(x)
-    blocks = []
-    for block in range(first // NOISE_BLOCK, -(-last // NOISE_BLOCK)):
-        generator = torch.Generator(x.device).manual_seed(hash_seed(seed, block))
-        shape = (NOISE_BLOCK, *x.shape[1:])
-        blocks.append(torch.randn(shape, generator=generator, device=x.device, dtype=x.dtype))
+    blocks = range(first // NOISE_BLOCK, -(-(first + len(x)) // NOISE_BLOCK))
+    noise = x.new_empty((len(blocks), NOISE_BLOCK, *x.shape[1:]))
+    for part, block in zip(noise, blocks, strict=True):
+        part.normal_(generator=torch.Generator(x.device).manual_seed(hash_seed(seed, block)))
     skip = first % NOISE_BLOCK
-    return torch.cat(blocks)[skip : skip + len(x)]
+    return noise.flatten(0, 1)[skip : skip + len(x)]
 
 
 def two_views(
