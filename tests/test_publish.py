@@ -202,7 +202,9 @@ def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
         reach = {"endpoint": server.address, "token": TOKEN}
         cache = {"cache_dir": tmp_path / "cache"}
         monkeypatch.setattr("sslhsi.publish.HfApi", functools.partial(HfApi, **reach))
-        monkeypatch.setattr("sslhsi.hub.snapshot_download", functools.partial(snapshot_download, **reach, **cache))
+        monkeypatch.setattr(
+            "sslhsi.probes.load_encoder.snapshot_download", functools.partial(snapshot_download, **reach, **cache)
+        )
         monkeypatch.setattr(
             "timm.models._hub.hf_hub_download",
             lambda *a, **k: hf_hub_download(*a, **{**k, **cache}, **reach),
@@ -230,7 +232,7 @@ def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
             publish(runs["test_resnet"], "hf:ada/other")
     # Without a network, what is in the cache still loads.
     offline = functools.partial(snapshot_download, **cache, local_files_only=True)
-    monkeypatch.setattr("sslhsi.hub.snapshot_download", offline)
+    monkeypatch.setattr("sslhsi.probes.load_encoder.snapshot_download", offline)
     assert load_backbone("hf:ada/test_resnet.v2").config["name"] == "test_resnet.v2"
 
 

@@ -59,12 +59,20 @@ class CCNN(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, 128, S - 4, S - 4)."""
+        return self.rest(self.entry(x))
+
+    def entry(self, x: Tensor) -> Tensor:
+        """First convolutions, pooled to one size, (N, L, H, W) -> (N, 384, H - 4, W - 4)."""
         bank = (
             F.max_pool2d(self.bank_1(x), 5, stride=1),
             F.max_pool2d(self.bank_3(x), 3, stride=1),
             self.bank_5(x),
         )
-        x = self.merge(self.norm_1(F.relu(torch.cat(bank, dim=1))))
+        return torch.cat(bank, dim=1)
+
+    def rest(self, x: Tensor) -> Tensor:
+        """What follows the first convolutions, (N, 384, H, W) -> (N, 128, H, W)."""
+        x = self.merge(self.norm_1(F.relu(x)))
         x = x + self.residual_1(self.norm_2(F.relu(x)))
         x = x + self.residual_2(F.relu(x))
         return self.tail(x)

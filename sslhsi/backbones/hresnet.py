@@ -48,12 +48,14 @@ class HResNet(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, 64, S - 2, S - 2)."""
-        return self._residual(self._entry(x))
+        return self.rest(self.entry(x))
 
-    def _entry(self, x: Tensor) -> Tensor:
+    def entry(self, x: Tensor) -> Tensor:
+        """First convolutions, (N, L, H, W) -> (N, 64, H - 2, W - 2)."""
         return torch.cat((self.conv_a(x), self.conv_b(x)), dim=1)
 
-    def _residual(self, x: Tensor) -> Tensor:
+    def rest(self, x: Tensor) -> Tensor:
+        """What follows the first convolutions, (N, 64, S - 2, S - 2) -> the same shape."""
         y = self.conv_1(F.relu(self.norm(x)))
         return x + self.conv_2(F.relu(y))
 
@@ -61,6 +63,6 @@ class HResNet(Backbone):
         """The two entry convolutions are shared; the residual branch pads and stays window by window."""
 
         def rest(x: Tensor) -> Tensor:
-            return self._residual(x).mean((2, 3))
+            return self.rest(x).mean((2, 3))
 
-        return lambda x: self.dense_head(over_windows(self._entry(x), self.window - 2, rest))
+        return lambda x: self.dense_head(over_windows(self.entry(x), self.window - 2, rest))

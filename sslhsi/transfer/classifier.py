@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsi.probes.linear import linear_probe
-from sslhsi.transfer.samples import BATCH, Samples
+from sslhsi.transfer.samples import Samples
 
 
 class Classifier(nn.Module):
@@ -53,7 +53,7 @@ def features_of(backbone: nn.Module, samples: Samples) -> Tensor:
     """(n, D) features in evaluation mode, copies behind one another."""
     backbone.eval()
     numbers = torch.arange(len(samples))
-    return torch.cat([represent(backbone, samples(part)).float() for part in numbers.split(BATCH)])
+    return torch.cat([represent(backbone, samples(part)).float() for part in numbers.split(samples.at_once)])
 
 
 @torch.no_grad()
@@ -76,7 +76,7 @@ def calibrate(backbone: nn.Module, samples: Samples, frozen: list[str]) -> None:
     for layer in fresh:
         layer.train()
         layer.momentum = None
-    for part in samples.batches(BATCH):
+    for part in samples.batches(samples.at_once):
         represent(backbone, samples(part))
     for layer, momentum in zip(fresh, momenta, strict=True):
         layer.momentum = momentum
@@ -87,6 +87,15 @@ def standardise(model: Classifier, features: Tensor) -> None:
     mean, scale = features.mean(0), features.std(0, correction=0)
     model.mean.copy_(mean)
     model.scale.copy_(torch.where(scale > 1e-6 * mean.abs().clamp(min=1e-30), scale, torch.ones_like(scale)))
+
+
+@torch.no_grad()
+def start_gaussian(head: nn.Module) -> None:
+    """Draw a classifier's dense layers from N(0, 2/D), D their inputs, in place; biases become zero."""
+    for layer in head.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=(2 / layer.in_features) ** 0.5)
+            nn.init.zeros_(layer.bias)
 
 
 @torch.no_grad()

@@ -18,10 +18,17 @@ from sslhsi.errors import InputError
 from sslhsi.patches.splits import Split
 from sslhsi.probes.encoder import Encoder
 from sslhsi.scenes.scene import Scene
-from sslhsi.transfer.classifier import Classifier, calibrate, features_of, standardise, start_from_probe
+from sslhsi.transfer.classifier import (
+    Classifier,
+    calibrate,
+    features_of,
+    standardise,
+    start_from_probe,
+    start_gaussian,
+)
 from sslhsi.transfer.freezing import freeze, make_head
 from sslhsi.transfer.loop import autocast, train
-from sslhsi.transfer.samples import Reader, Samples, Targets, hold_out, read
+from sslhsi.transfer.samples import Reader, Samples, Targets, at_once, hold_out, read
 from sslhsi.transfer.settings import FineTuning
 
 DEFAULT = FineTuning()
@@ -35,11 +42,13 @@ class FineTuned:
         networks: The voting checkpoints; the last one is the result of training.
         classes: (C,) class ids, ascending; 0..C-1 for multi-label targets.
         multilabel: Whether a sample may bear several labels.
-        history: Per epoch: ``epoch`` (0: before training), ``loss`` (mean over the training samples; None
-            before training) and, where samples were held out, ``validation_accuracy`` (0 to 1; for
-            multi-label targets of the single decisions) and ``validation_loss``.
+        history: Per epoch: ``epoch`` (0: before training), ``loss`` and ``accuracy`` (means over the training
+            samples as they trained; None before training; accuracies from 0 to 1, for multi-label targets
+            of the single decisions) and, where samples were held out, ``validation_accuracy`` and
+            ``validation_loss``.
         record: Fit for JSON: the settings, what was frozen and carried over, samples, ``epochs`` run,
-            ``best_epoch``, ``trainable_parameters``, ``parameters``, ``seconds``.
+            ``best_epoch``, ``trainable_parameters``, ``parameters``, ``seconds`` (of everything) and
+            ``seconds_per_step`` (of the steps alone: the median over the epochs).
     """
 
     networks: tuple[Classifier, ...]
@@ -54,16 +63,22 @@ class FineTuned:
         return self.networks[-1]
 
     @torch.inference_mode()
-    def probabilities(self, reader: Reader, windows: np.ndarray, batch_size: int = 512) -> np.ndarray:
-        """(n, C) float32 probabilities of (n, 3) windows, columns in the order of ``classes``."""
+    def probabilities(self, reader: Reader, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """(n, C) float32 probabilities of (n, 3) windows, columns in the order of ``classes``.
+
+        ``batch_size`` windows at a time; as many as their size allows when None.
+        """
         device = self.network.mean.device
         parts = [np.zeros((0, self.classes.size), dtype=np.float32)]
+        if batch_size is None and len(windows):
+            batch_size = at_once(read(self.network.backbone, reader, windows[:1], device))
+        batch_size = batch_size or 1
         for start in range(0, len(windows), batch_size):
             x = read(self.network.backbone, reader, windows[start : start + batch_size], device)
             parts.append(self._vote(x).cpu().numpy())
         return np.concatenate(parts)
 
-    def predict(self, reader: Reader, windows: np.ndarray, batch_size: int = 512) -> np.ndarray:
+    def predict(self, reader: Reader, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """(n,) class ids of (n, 3) windows; for multi-label targets (n, C) probabilities."""
         found = self.probabilities(reader, windows, batch_size)
         return found if self.multilabel else self.classes[found.argmax(axis=1)]
@@ -125,7 +140,7 @@ def fine_tune(
         training = Samples(model.backbone, reader, windows[~held], device, settings.mirror)
         checks = Samples(model.backbone, reader, windows[held], device, False)
         _prepare(model, account, training, y[~held], settings, seed)
-        history, best, networks = train(
+        history, best, networks, seconds_per_step = train(
             model, account, training, y[~held], checks, y[held], settings, seed=seed, progress=progress
         )
     record = {
@@ -137,6 +152,7 @@ def fine_tune(
         "epochs": history[-1]["epoch"],
         "best_epoch": best,
         "seconds": round(time.perf_counter() - began, 3),
+        "seconds_per_step": seconds_per_step,
     }
     return FineTuned(networks, goal.classes, goal.multilabel, history, record)
 
@@ -211,6 +227,9 @@ def _prepare(
 ) -> None:
     """Statistics, standardisation, and the classifier's first weights."""
     calibrate(model.backbone, training, account["frozen_norms"])
+    if settings.head == "gaussian":
+        start_gaussian(model.head)
+        return
     features = features_of(model.backbone, training)[: len(y)]
     standardise(model, features)
     if settings.head == "probe" and isinstance(model.head, nn.Linear):

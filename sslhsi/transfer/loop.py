@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import time
 from collections import deque
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -17,11 +19,13 @@ from sslhsi.training.optimiser import optimiser, parameter_groups
 from sslhsi.training.schedule import warmup_cosine
 from sslhsi.transfer.classifier import Classifier, features_of
 from sslhsi.transfer.freezing import training_mode
-from sslhsi.transfer.samples import BATCH, Samples
+from sslhsi.transfer.samples import Samples
 from sslhsi.transfer.settings import FineTuning
 
 # Epochs between checkpoints that vote.
 VOTE_EVERY = 2
+# Of the rates, in the last epochs of a constant schedule.
+SLOW = 0.1
 
 
 def train(
@@ -35,7 +39,7 @@ def train(
     *,
     seed: int,
     progress: Callable[[dict[str, Any]], None] | None = None,
-) -> tuple[list[dict[str, Any]], int, tuple[Classifier, ...]]:
+) -> tuple[list[dict[str, Any]], int, tuple[Classifier, ...], float]:
     """Train a model in place.
 
     Args:
@@ -50,13 +54,14 @@ def train(
         progress: Called with each entry of the history.
 
     Returns:
-        History, the chosen epoch, and the networks that vote, that of the chosen epoch last.
+        History, the chosen epoch, the networks that vote, that of the chosen epoch last, and the seconds that
+        a step took, reading its batch included (the median over the epochs).
 
     Raises:
         InputError: The loss is not a finite number.
     """
     groups = parameter_groups(model.backbone, settings.lr_backbone, settings.weight_decay)
-    still = not any(group["params"] for group in groups)
+    still = not (settings.run_frozen or any(group["params"] for group in groups))
     groups += parameter_groups(model.head, settings.lr_head, settings.weight_decay)
     groups = [group for group in groups if group["params"]]
     rates = [group["lr"] for group in groups]
@@ -67,25 +72,29 @@ def train(
         checks.held = features_of(model.backbone, checks) if len(checks) else None
     order = torch.Generator().manual_seed(seed)
     per_epoch = len(list(training.batches(settings.batch_size)))
-    step, history, kept = 0, [], Kept(model, settings.votes)
+    step, history, kept, paces = 0, [], Kept(model, settings.votes), []
     for epoch in range(settings.epochs + 1):
-        entry: dict[str, Any] = {"epoch": epoch, "loss": None}
+        entry: dict[str, Any] = {"epoch": epoch, "loss": None, "accuracy": None}
         if epoch:
             model.eval() if still else training_mode(model.backbone, account)
-            total = torch.zeros((), device=y.device)
+            began = time.perf_counter()
+            total, right = torch.zeros((), device=y.device), torch.zeros((), device=y.device)
             for numbers in training.batches(settings.batch_size, order):
-                factor = warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
+                factor = rate_factor(settings, epoch, step, per_epoch)
                 for group, rate in zip(solver.param_groups, rates, strict=True):
                     group["lr"] = rate * factor
                 with autocast(y.device, settings.precision):
                     logits = forward(training(numbers))
-                loss = loss_of(logits.float(), y[numbers.to(y.device) % len(y)], settings.smoothing)
+                goal = y[numbers.to(y.device) % len(y)]
+                loss = loss_of(logits.float(), goal, settings.smoothing)
                 solver.zero_grad()
                 loss.backward()
                 solver.step()
                 total += loss.detach() * len(numbers)
+                right += share_right(logits.detach(), goal) * len(numbers)
                 step += 1
-            entry["loss"] = float(total) / len(training)
+            entry |= {"loss": float(total) / len(training), "accuracy": float(right) / len(training)}
+            paces.append((time.perf_counter() - began) / per_epoch)
             if not np.isfinite(entry["loss"]):
                 raise InputError(
                     f"fine-tuning: the loss is {entry['loss']} in epoch {epoch}; lower lr_backbone "
@@ -100,7 +109,21 @@ def train(
             progress(entry)
         if settings.patience and len(checks) and epoch - kept.best >= settings.patience:
             break
-    return history, kept.best, kept.networks()
+    return history, kept.best, kept.networks(), median(paces)
+
+
+def rate_factor(settings: FineTuning, epoch: int, step: int, per_epoch: int) -> float:
+    """What the rates are multiplied by in a step.
+
+    Args:
+        settings: With the schedule.
+        epoch: Of the step, from 1 on.
+        step: From 0 on, over all epochs.
+        per_epoch: Steps of an epoch.
+    """
+    if settings.schedule == "constant":
+        return SLOW if epoch > settings.epochs - settings.slow_epochs else 1.0
+    return warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
 
 
 class Kept:
@@ -145,6 +168,11 @@ def loss_of(logits: Tensor, y: Tensor, smoothing: float = 0.0) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits, y * (1 - smoothing) + smoothing / 2)
 
 
+def share_right(logits: Tensor, y: Tensor) -> Tensor:
+    """Share of right classes, or of right single decisions where samples bear several labels."""
+    return ((logits > 0) == (y > 0) if y.ndim == 2 else logits.argmax(1) == y).float().mean()
+
+
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """bfloat16 where the settings ask for it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
@@ -155,6 +183,7 @@ def _validate(
     forward: Callable[[Tensor], Tensor], checks: Samples, y: Tensor, settings: FineTuning
 ) -> dict[str, float]:
     with autocast(y.device, settings.precision):
-        logits = torch.cat([forward(checks(part)).float() for part in torch.arange(len(checks)).split(BATCH)])
-    right = (logits > 0) == (y > 0) if y.ndim == 2 else logits.argmax(1) == y
-    return {"validation_accuracy": float(right.float().mean()), "validation_loss": float(loss_of(logits, y))}
+        logits = torch.cat(
+            [forward(checks(part)).float() for part in torch.arange(len(checks)).split(checks.at_once)]
+        )
+    return {"validation_accuracy": float(share_right(logits, y)), "validation_loss": float(loss_of(logits, y))}

@@ -16,8 +16,8 @@ Reader = Callable[[np.ndarray], Tensor]
 MIRRORS: tuple[tuple[int, ...], ...] = ((), (3,), (2,), (2, 3))
 # Windows are read once and held if they take no more.
 HELD_BYTES = 1 << 30
-# Windows that are read or run at a time where nothing is trained.
-BATCH = 512
+# Windows that are read or run at a time where nothing is trained: fewer where they hold more values than this.
+BATCH, BATCH_VALUES = 512, 1 << 24
 # Classes of fewer samples hold out none.
 LEAST_TO_HOLD_OUT = 4
 
@@ -130,6 +130,11 @@ def read(backbone: nn.Module, reader: Reader, windows: np.ndarray, device: torch
     return precompute(x) if precompute is not None and x.ndim == 4 else x
 
 
+def at_once(sample: Tensor) -> int:
+    """How many samples like (1, ...) are run at a time where nothing is trained; two at least."""
+    return max(2, min(BATCH, BATCH_VALUES // max(1, sample.numel())))
+
+
 class Samples:
     """Windows by number, mirrored copies behind one another.
 
@@ -139,6 +144,9 @@ class Samples:
         windows: (n, 3).
         device: Where batches go.
         mirror: Offer four copies of every window.
+
+    Attributes:
+        at_once: Samples that are run at a time where nothing is trained.
     """
 
     def __init__(
@@ -149,10 +157,12 @@ class Samples:
         self.backbone, self.reader, self.windows, self.device = backbone, reader, windows, device
         self.copies = len(MIRRORS) if mirror else 1
         self.held: Tensor | None = None
+        self.at_once = BATCH
         if len(windows):
-            bytes_each = self._make(torch.arange(1)).numel() * 4
-            if bytes_each * len(self) <= HELD_BYTES:
-                self.held = torch.cat([self._make(part) for part in torch.arange(len(self)).split(BATCH)])
+            first = self._make(torch.arange(1))
+            self.at_once = at_once(first)
+            if first.numel() * 4 * len(self) <= HELD_BYTES:
+                self.held = torch.cat([self._make(part) for part in torch.arange(len(self)).split(self.at_once)])
 
     def __len__(self) -> int:
         return len(self.windows) * self.copies

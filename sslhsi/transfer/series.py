@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.row_file import RowFile
 from sslhsi.transfer.finetune import FineTuning, fine_tune_pixels
 from sslhsi.transfer.samples import Remembered
+from sslhsi.transfer.settings import described
 from sslhsi.transfer.targets import INITIALISATIONS, PRETRAINED, RANDOM, RAW, SCRATCH, Network, Protocol, Target
 
 TUNE = "fine-tune"
@@ -125,7 +126,7 @@ def series(
         raise InputError(f"probe {unknown[0]!r} is not known: use {', '.join((*PROBES, TUNE))}")
     settings = dict.fromkeys(probes, "")
     settings["k-NN"] = f"k {k}, {'weighted' if weighted else 'plain'} vote"
-    settings[TUNE] = "; ".join(f"{key} {_text(value)}" for key, value in asdict(tuning).items())
+    settings[TUNE] = described(tuning)
     with RowFile(path, COLUMNS) as table:
         there = {_key(row): row for row in table.rows}
         jobs = [job for target in targets for job in _jobs(target, probes, settings)]
@@ -258,7 +259,3 @@ def _found(job: Job, there: Mapping[tuple[str, ...], dict[str, str]]) -> dict[st
 
 def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(row[column]) for column in KEY)
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

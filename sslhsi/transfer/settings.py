@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from sslhsi.errors import InputError
 from sslhsi.transfer.freezing import check_policy
 
 OPTIMISERS = ("adamw", "sgd", "adadelta")
-HEADS = ("zero", "probe")
+HEADS = ("zero", "probe", "gaussian")
+SCHEDULES = ("cosine", "constant")
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -23,12 +25,15 @@ class FineTuning:
         policy: What trains, as for :func:`sslhsi.transfer.freezing.freeze`.
         head: ``zero``: the classifier starts at zero, all classes equally likely. ``probe``: it starts as the
             linear probe of the features that the backbone gives before training (Kumar et al., ICLR 2022,
-            arXiv:2202.10054: a classifier that starts at random distorts good features).
+            arXiv:2202.10054: a classifier that starts at random distorts good features). ``gaussian``: a plain
+            dense layer on the features as they are, not standardised, drawn from N(0, 2/D) for D features,
+            biases zero (He et al., ICCV 2015): what the papers train.
         epochs: Passes over the training samples (over all their mirrored copies).
         batch_size: Samples per step; the last batches are evened out, so that none holds a single sample.
         lr_head: Learning rate of the classifier.
         lr_backbone: Learning rate of the backbone's layers that train.
-        warmup: Share of the steps that warm up; then half a cosine to 0.
+        warmup: Share of the steps that warm up; then half a cosine to 0. Of no account where ``schedule`` is
+            ``constant``.
         weight_decay: Of weights; biases and normalisation layers are exempt.
         optimizer: ``adamw``, ``sgd`` (momentum 0.9) or ``adadelta``.
         smoothing: Share of every target that is spread over all classes (Szegedy et al., CVPR 2016,
@@ -40,6 +45,10 @@ class FineTuning:
             training stops; 0: never.
         votes: Checkpoints, one every second epoch and the last the chosen one, whose probabilities are averaged.
         precision: ``fp32`` or ``bf16`` (autocast).
+        schedule: ``cosine``: warm-up and half a cosine. ``constant``: the rates as they are.
+        slow_epochs: Last epochs, at a tenth of the rates; for ``constant``.
+        run_frozen: Run a wholly frozen backbone in every step, with its dropout, as published trainings do.
+            Without it the backbone is run once, without dropout, and the classifier trains on what it gave.
     """
 
     policy: str | Sequence[str] = "none"
@@ -57,15 +66,19 @@ class FineTuning:
     patience: int = 0
     votes: int = 1
     precision: str = "fp32"
+    schedule: str = "cosine"
+    slow_epochs: int = 0
+    run_frozen: bool = False
 
     def __post_init__(self) -> None:
         check_policy(self.policy)
-        for key, choices in (("optimizer", OPTIMISERS), ("head", HEADS), ("precision", PRECISIONS)):
+        named = {"optimizer": OPTIMISERS, "head": HEADS, "precision": PRECISIONS, "schedule": SCHEDULES}
+        for key, choices in named.items():
             if getattr(self, key) not in choices:
                 raise InputError(
                     f"fine-tuning: {key} must be one of {', '.join(choices)}, not {getattr(self, key)!r}"
                 )
-        for key, least in (("epochs", 1), ("batch_size", 2), ("votes", 1), ("patience", 0)):
+        for key, least in (("epochs", 1), ("batch_size", 2), ("votes", 1), ("patience", 0), ("slow_epochs", 0)):
             if getattr(self, key) < least:
                 raise InputError(f"fine-tuning: {key} must be at least {least}, not {getattr(self, key)}")
         for key in ("lr_head", "lr_backbone"):
@@ -78,3 +91,26 @@ class FineTuning:
                 raise InputError(f"fine-tuning: {key} must lie between 0 and {most:g}, not {getattr(self, key)}")
         if self.patience and not self.validation:
             raise InputError("fine-tuning: patience needs validation samples; set validation to 0.2, say")
+        if self.slow_epochs and self.schedule != "constant":
+            raise InputError("fine-tuning: slow_epochs belongs to schedule 'constant'; set that, or leave it 0")
+        if self.slow_epochs >= self.epochs:
+            raise InputError(
+                f"fine-tuning: slow_epochs {self.slow_epochs} must be fewer than the {self.epochs} epochs"
+            )
+
+
+# Not named in texts while they are what they were before there was a choice: rows measured then stay known.
+_LATER = ("schedule", "slow_epochs", "run_frozen")
+
+
+def described(settings: FineTuning) -> str:
+    """All settings as one line, ``policy none; head zero; ...``, for the rows of a table."""
+    defaults = {field.name: field.default for field in fields(FineTuning)}
+    given = asdict(settings)
+    return "; ".join(
+        f"{key} {_text(value)}" for key, value in given.items() if key not in _LATER or value != defaults[key]
+    )
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -22,7 +22,8 @@ from sslhsi.probes.metrics import multilabel_scores
 from sslhsi.scenes.scene import Scene
 from sslhsi.transfer.finetune import FineTuning, fine_tune, fine_tune_pixels
 from sslhsi.transfer.loop import loss_of
-from sslhsi.transfer.samples import Remembered, Samples, Targets, hold_out
+from sslhsi.transfer.samples import Remembered, Samples, Targets, at_once, hold_out
+from sslhsi.transfer.settings import described
 
 SHORT = FineTuning(epochs=3, batch_size=8)
 
@@ -217,6 +218,75 @@ def test_optimisers_and_bfloat16(name, rate):
     assert losses[-1] < 0.7 * losses[0]
 
 
+def test_a_constant_schedule_and_its_slow_end(monkeypatch):
+    reader, windows, y = toy(n=24)
+    rates = []
+
+    class Recorded(torch.optim.SGD):
+        def step(self, closure=None):
+            rates.append([group["lr"] for group in self.param_groups])
+            return super().step(closure)
+
+    monkeypatch.setattr("sslhsi.transfer.loop.optimiser", lambda name, groups, fused: Recorded(groups))
+    settings = FineTuning(
+        epochs=5, batch_size=8, optimizer="sgd", schedule="constant", slow_epochs=2, lr_head=0.2, lr_backbone=0.1
+    )
+    fine_tune(network(), reader, windows, y, settings)
+    backbone, head = np.array(rates)[:, 0], np.array(rates)[:, -1]
+    np.testing.assert_allclose(head, [0.2] * 9 + [0.02] * 6)
+    np.testing.assert_allclose(backbone, head / 2)
+
+
+def test_a_gaussian_classifier_on_plain_features():
+    reader, windows, y = toy(n=24)
+    settings = FineTuning(head="gaussian", epochs=1, batch_size=24, lr_head=1e-12, lr_backbone=1e-12)
+    tuned = fine_tune(network(), reader, windows, y, settings)
+    x = torch.from_numpy(features(tuned.network.backbone, reader, windows))
+    torch.testing.assert_close(tuned.network(reader(windows)), tuned.network.head(x))
+    weight = tuned.network.head.weight
+    assert float(weight.detach().std()) == pytest.approx((2 / weight.shape[1]) ** 0.5, rel=0.25)
+    other = fine_tune(network(), reader, windows, y, settings, seed=1)
+    assert not torch.allclose(weight, other.network.head.weight)
+
+
+def test_a_wholly_frozen_backbone_may_run_in_every_step():
+    reader, windows, y = toy(channels=13, side=9, n=12)
+    body = network("hybridsn", 13, 9)  # with dropout
+    settings = FineTuning(policy="all", epochs=4, batch_size=12, lr_head=1e-12, head="gaussian")
+    once = fine_tune(body, reader, windows, y, settings)
+    every = fine_tune(body, reader, windows, y, dataclasses.replace(settings, run_frozen=True))
+    # Without dropout every epoch has the loss of the one before; with it, none.
+    assert len({round(entry["loss"], 6) for entry in once.history[1:]}) == 1
+    assert len({round(entry["loss"], 6) for entry in every.history[1:]}) == 4
+    assert all(torch.equal(v, every.network.backbone.state_dict()[k]) for k, v in body.state_dict().items())
+
+
+def test_training_accuracy_and_pace():
+    reader, windows, y = toy()
+    tuned = fine_tune(network(), reader, windows, y, FineTuning(epochs=20, batch_size=16, lr_head=1e-2))
+    accuracy = [entry["accuracy"] for entry in tuned.history]
+    assert accuracy[0] is None
+    assert 0 <= accuracy[1] < accuracy[-1] == 1
+    assert 0 < tuned.record["seconds_per_step"] * 4 * 20 < tuned.record["seconds"] * 2
+
+
+def test_rows_measured_before_keep_the_text_of_their_settings():
+    assert described(FineTuning()) == (
+        "policy none; head zero; epochs 40; batch_size 64; lr_head 0.001; lr_backbone 0.001; warmup 0.1; "
+        "weight_decay 0.01; optimizer adamw; smoothing 0.1; mirror False; validation 0.0; patience 0; votes 1; "
+        "precision fp32"
+    )
+    changed = described(FineTuning(policy=["a", "b"], schedule="constant", slow_epochs=3))
+    assert changed.startswith("policy a b; ")
+    assert changed.endswith("; precision fp32; schedule constant; slow_epochs 3")
+
+
+def test_large_windows_run_few_at_a_time():
+    assert at_once(torch.zeros(1, 30, 15, 15)) == 512
+    assert at_once(torch.zeros(1, 256, 27, 27)) == 89
+    assert at_once(torch.zeros(1, 1).expand(1, 1 << 30)) == 2
+
+
 def test_smoothed_targets():
     logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([0, 1, 2, 0, 1])
@@ -316,6 +386,9 @@ def test_pixels_of_a_scene():
         ({"smoothing": 1.0}, "smoothing must lie between 0 and 0.5"),
         ({"validation": 0.9}, "validation must lie between 0 and 0.5"),
         ({"patience": 3}, "patience needs validation"),
+        ({"schedule": "steps"}, "schedule must be one of cosine, constant"),
+        ({"slow_epochs": 3}, "slow_epochs belongs to schedule 'constant'"),
+        ({"schedule": "constant", "slow_epochs": 40}, "must be fewer than the 40 epochs"),
     ],
 )
 def test_senseless_settings(settings, message):

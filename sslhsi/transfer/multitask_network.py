@@ -1,0 +1,112 @@
+"""One feature extractor for several tasks, with a classifier for each."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
+
+from sslhsi.backbones.base import gaussian_
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.errors import InputError
+
+# The layers that see the bands: what the letter calls the first convolution.
+FIRST: dict[str, tuple[str, ...]] = {"hresnet": ("conv_a", "conv_b"), "ccnn": ("bank_1", "bank_3", "bank_5")}
+WINDOWS = {"hresnet": 9, "ccnn": 5}
+# Of the batch normalisations in the authors' code (Keras); inputs between 0 and 1 leave the first convolution
+# with variances of this order, so that it is not the same as PyTorch's 1e-5.
+EPSILON = 1e-3
+STD = 0.01
+
+
+class MultitaskNetwork(nn.Module):
+    """HResNet or CCNN shared by several tasks, each with a dense layer of its own for its classes.
+
+    Liu and Shi, "Multitask Deep Learning With Spectral Knowledge for Hyperspectral Image Classification", IEEE
+    GRSL 17(12), 2020 (arXiv:1905.04535), equation 3. Samples of all tasks go through the extractor as one batch:
+    its batch normalisations take their statistics from all tasks together, in training and for prediction. The
+    letter is silent on this.
+
+    Weights are drawn from N(0, 0.01^2), biases are zero. At 103 bands the shared features have 133,504
+    (HResNet) or 628,736 (CCNN) parameters, biases and running statistics counted, whatever the number of tasks;
+    first convolutions of their own add 59,392 or 461,824 for every task but the first.
+
+    Args:
+        name: ``hresnet`` (window 9) or ``ccnn`` (window 5).
+        bands: L, the same for all tasks.
+        classes: Number of classes of each task.
+        own_first: Give every task a first convolution of its own.
+
+    Raises:
+        InputError: The network is none of these two, or there is no task.
+    """
+
+    def __init__(self, name: str, bands: int, classes: Sequence[int], *, own_first: bool = False) -> None:
+        super().__init__()
+        if name not in FIRST:
+            raise InputError(f"multitask: network must be one of {', '.join(FIRST)}, not {name!r}")
+        if not classes:
+            raise InputError("multitask: there is no task to train for")
+        self.window = WINDOWS[name]
+        # Extractors of further tasks have nothing of their own but the first convolution.
+        made = [create_backbone(name, bands, self.window) for _ in (classes if own_first else classes[:1])]
+        for extractor in made[1:]:
+            for child in dict(extractor.named_children()).keys() - set(FIRST[name]):
+                setattr(extractor, child, getattr(made[0], child))
+        self.extractors = nn.ModuleList(made)
+        features: int = made[0].num_features  # type: ignore[assignment]
+        self.heads = nn.ModuleList(nn.Linear(features, count) for count in classes)
+        gaussian_(self.heads, STD)
+        for layer in self.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eps = EPSILON
+
+    def entry(self, task: int, x: Tensor) -> Tensor:
+        """First convolution of a task on (N, L, H, W), as wide as it likes."""
+        return self.extractors[task if len(self.extractors) > 1 else 0].entry(x)  # type: ignore[operator]
+
+    def features(self, maps: Tensor) -> Tensor:
+        """(N, M, S', S') maps of the first convolution, of windows of any tasks -> (N, D)."""
+        shared = self.extractors[0]
+        return shared.forward_head(shared.rest(maps), pre_logits=True)  # type: ignore[operator]
+
+    def forward(self, batches: Sequence[Tensor]) -> list[Tensor]:
+        """(N_t, L, S, S) windows of every task t -> (N_t, C_t) logits of every task."""
+        sizes = [len(x) for x in batches]
+        if len(self.extractors) == 1:
+            maps = self.entry(0, torch.cat(list(batches)))
+        else:
+            maps = torch.cat([self.entry(task, x) for task, x in enumerate(batches)])
+        return [head(x) for head, x in zip(self.heads, self.features(maps).split(sizes), strict=True)]
+
+
+def joint_loss(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
+    """Cross-entropy of each task, the mean over its samples of the batch; 0 where it has none."""
+    return [F.cross_entropy(x, y) if len(y) else x.sum() for x, y in zip(logits, targets, strict=True)]
+
+
+def feature_parameters(network: MultitaskNetwork) -> int:
+    """Parameters and running statistics of everything but the classifiers, as the letter counts them."""
+    tensors = [*network.extractors.parameters(), *(b for b in network.extractors.buffers() if b.ndim)]
+    return sum(tensor.numel() for tensor in tensors)
+
+
+def joint_step_macs(network: MultitaskNetwork, bands: int, sizes: Sequence[int]) -> int:
+    """Multiply-adds of one training step, forward and backward, counted on shapes alone.
+
+    Args:
+        network: As trained.
+        bands: L.
+        sizes: Samples of each task in the step.
+    """
+    image = copy.deepcopy(network).to("meta").train()
+    side = network.window
+    batches = [torch.empty((n, bands, side, side), device="meta") for n in sizes]
+    targets = [torch.zeros(n, dtype=torch.int64, device="meta") for n in sizes]
+    with FlopCounterMode(display=False) as counter:
+        torch.stack(joint_loss(image(batches), targets)).sum().backward()
+    return counter.get_total_flops() // 2
