@@ -17,7 +17,7 @@ LAUNCH = $(if $(filter-out 0,$(GPUS)),,ACCELERATE_USE_CPU=true) $(BIN)/accelerat
 RECIPE ?= recipes/simclr_multidomain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test look lint format bench results docs wheel-check fuzz slurm-test clean
+.PHONY: help setup pretrain test look lint format bench results reproduce docs wheel-check fuzz slurm-test clean
 
 help:
 	@echo "make pretrain   set everything up and run the main job (RECIPE=..., ARGS='key=value ...')"
@@ -26,6 +26,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff tidy the code"
 	@echo "make results    regenerate results/ from the real scenes (SSLHSI_DATA must name their folder)"
+	@echo "make reproduce  the papers' tables and figures: commands, published values beside ours, missing data"
 	@echo "make bench      speed and memory, as ratios against a peer"
 	@echo "make docs       build the site into site/"
 	@echo "make wheel-check   build the wheel and use it in an empty environment (RUN=..., SSLHSI_DATA)"
@@ -74,6 +75,9 @@ bench: $(READY)
 
 results: $(READY)
 	$(BIN)/python results/make_results.py --fresh $(ARGS)
+
+reproduce: $(READY)
+	$(BIN)/python results/reproduce.py $(ARGS)
 
 docs: $(VENV)/.docs-ready
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site

@@ -25,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from sslhsi.patches.protocols import PROTOCOLS  # noqa: E402
-from sslhsi.recipe import Recipe, Section, _section  # noqa: E402
+from sslhsi.recipe import Recipe  # noqa: E402
+from sslhsi.recipe_file import Section, _section  # noqa: E402
 
 NETWORK_HELPERS = {"base", "registry", "fast", "transfer_weights", "conv3d", "dense"}
 PIXEL_RESULTS = ("indian_pines", "small_scenes")

@@ -1,4 +1,4 @@
-"""The command line: ``sslhsi data | prepare | pretrain | eval | compare | map | publish | export | completion``."""
+"""The command line: ``sslhsi data | prepare | pretrain | eval | experiment | map | publish | ...``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from cubes to a map, and on to others:
   sslhsi pretrain mine.yaml                               train and judge: runs/mine/report.html
   sslhsi eval linear runs/mine field.mat --labels gt.mat  beside what needs no training
   sslhsi compare runs/a runs/b                            side by side, on one page
+  sslhsi experiment recipes/freezing.yaml                 labelled transfer, multitask, distances
   sslhsi map runs/mine field.mat --labels gt.mat          a class for every pixel
   sslhsi publish runs/mine published/mine                 what others load, with its model card
   sslhsi export published/mine mine.onnx                  for programs without Python

@@ -18,6 +18,7 @@ _PLACE = tuple(column for column in PLACE if column != "per_class")
 # The score of a target: the first that its rows have.
 _SCORES = {"oa": "overall accuracy (%)", "f1_micro": "micro F1 × 100"}
 _ROUND = "second round"
+_WIDTH = 7.2  # inches that a legend of six starts takes
 
 
 def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
@@ -44,6 +45,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
                 for group, some_ in groups.items()
             )
             figure = grouped_bars(groups, f"{judge[0].upper()}{judge[1:]}", f"{_SCORES[score]}, not from 0")
+            figure.set_figwidth(max(figure.get_figwidth(), _WIDTH))
             seeds = len({row["seed"] for row in some})
             spread = "; whiskers: one standard deviation over them" if seeds > 1 else ""
             caption = f"{title}: {judge}. Means over {seeds} seed{'' if seeds == 1 else 's'}{spread}."

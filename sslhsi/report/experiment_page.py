@@ -37,7 +37,7 @@ COSTS = {
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """One metric of one target, split and network: a line per method, a column per number of samples."""
+    """One metric of one target and split: a line per method, a column per number of samples."""
 
     metric: str
     columns: tuple[str, ...]
@@ -90,7 +90,7 @@ def plain_table(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
-    """Means over seeds with their spread; rows of one target, split and network.
+    """Means over seeds with their spread; rows of one target and split.
 
     Args:
         rows: With ``method``, ``source``, ``per_class`` and the metrics.
@@ -99,7 +99,7 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
         A table per metric that any row has; the highest mean of each column is marked.
     """
     sizes = sorted({str(row.get("per_class", "")) for row in rows}, key=lambda s: (number(s) is None, number(s) or 0))
-    lines = list(dict.fromkeys((str(row["method"]), str(row.get("source", ""))) for row in rows))
+    lines = list(dict.fromkeys(_line(row) for row in rows))
     found = []
     for metric in METRICS:
         cells: dict[tuple[str, str, str], Cell] = {}
@@ -108,8 +108,7 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
                 values = [
                     value
                     for row in rows
-                    if (str(row["method"]), str(row.get("source", "")), str(row.get("per_class", "")))
-                    == (method, source, size)
+                    if (*_line(row), str(row.get("per_class", ""))) == (method, source, size)
                     and (value := number(row.get(metric))) is not None
                 ]
                 if values:
@@ -133,11 +132,17 @@ def cost_table(rows: Sequence[Row]) -> dict[str, Any] | None:
     if not columns:
         return None
     lines = []
-    for method in dict.fromkeys(str(row["method"]) for row in rows):
-        mine = [row for row in rows if str(row["method"]) == method]
+    for method in dict.fromkeys(_line(row)[0] for row in rows):
+        mine = [row for row in rows if _line(row)[0] == method]
         values = [[v for row in mine if (v := number(row.get(c))) is not None] for c in columns]
         lines.append([method, *(_short(sum(v) / len(v)) if v else "" for v in values)])
     return {"columns": ["method", *(COSTS[c] for c in columns)], "lines": lines}
+
+
+def _line(row: Row) -> tuple[str, str]:
+    """What is compared, with its network, and what it was trained on before."""
+    network = str(row.get("network", ""))
+    return str(row["method"]) + (f" ({network})" if network else ""), str(row.get("source", ""))
 
 
 def _kinds(rows: Iterable[Row]) -> list[str]:
@@ -147,7 +152,7 @@ def _kinds(rows: Iterable[Row]) -> list[str]:
 def _kind(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
     places: dict[tuple[str, ...], list[Row]] = {}
     for row in rows:
-        key = tuple(str(row.get(c, "")) for c in ("target", "split", "network"))
+        key = tuple(str(row.get(c, "")) for c in ("target", "split"))
         places.setdefault(key, []).append(row)
     sections = [
         {"title": ", ".join(filter(None, place)), "tables": score_tables(mine), "costs": cost_table(mine),

@@ -30,8 +30,8 @@ def run(settings: Settings, study: ImageStudy, table: Table, show: bool) -> None
 
 def _jobs(bench: Bench, target: Set) -> list[Job]:
     settings, study, images = bench.settings, bench.study, target.images
-    sizes: list[dict[str, Any]] = [{"share": share} for share in study.shares]
-    sizes += [] if images.multilabel else [{"per_class": n} for n in study.per_class]
+    few = [] if images.multilabel else study.per_class
+    sizes: list[dict[str, Any]] = [{"per_class": n} for n in few] or [{"share": share} for share in study.shares]
     sizes = sizes or ([{}] if images.given is not None else [])
     if not sizes:
         raise InputError(

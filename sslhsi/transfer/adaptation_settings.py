@@ -99,8 +99,10 @@ class ImageStudy(Section):
     contrast: ImageRound = ImageRound()
     labels: Tuning = Tuning()
     targets: Annotated[list[ImageSet], Field(min_length=1)]
-    per_class: list[Positive] = Field(default=[], description="training images per class, single-label targets")
-    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[], description="of the images that train")
+    per_class: list[Positive] = Field(default=[], description="training images per class, of single-label targets")
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default=[], description="of the images that train, where per_class says nothing"
+    )
 
     @model_validator(mode="after")
     def consistent(self) -> Self:

@@ -96,18 +96,21 @@ def run_experiment(
     """
     recipe = settings.folder / "recipe.yaml"
     mine = settings.model_dump(mode="json")
-    if recipe.is_file():
-        theirs = OmegaConf.to_container(OmegaConf.load(recipe))
-        assert isinstance(theirs, dict)
-        # More seeds, or another place, make no other experiment.
-        if differing := [k for k in mine if k not in ("seeds", "output") and theirs.get(k) != mine[k]]:
-            raise InputError(
-                f"{settings.folder}: holds rows of a recipe whose {differing[0]} differs; give another output"
-            )
-    with Table(settings.folder, getattr(module, "COLUMNS", COLUMNS), getattr(module, "KEY", KEY)) as table:
+    columns, key = getattr(module, "COLUMNS", COLUMNS), getattr(module, "KEY", KEY)
+    with Table(settings.folder, columns, key) as table:
+        if table.rows and recipe.is_file():
+            _check_same(settings.folder, recipe, mine)
         write_text(recipe, OmegaConf.to_yaml(OmegaConf.create(mine)))
         module.run(settings, table, show)
         return table.rows, table.history
+
+
+def _check_same(folder: Path, recipe: Path, mine: dict[str, Any]) -> None:
+    """Refuse rows of another recipe; more seeds, or another place, make no other one."""
+    theirs = OmegaConf.to_container(OmegaConf.load(recipe))
+    assert isinstance(theirs, dict)
+    if differing := [k for k in mine if k not in ("seeds", "output") and theirs.get(k) != mine[k]]:
+        raise InputError(f"{folder}: holds rows of a recipe whose {differing[0]} differs; give another output")
 
 
 class Table:

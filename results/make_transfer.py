@@ -1,0 +1,90 @@
+"""Experiments of labelled transfer as far as two CPU cores take them: results/transfer/.
+
+Every part is a recipe with the overrides that its comments name: shorter schedules, smaller windows, fewer seeds. For
+each, transfer/PART.csv holds the rows, transfer/PART.html the page. An interrupted part goes on after its last row.
+The self-supervised backbones beside them are those of the pixel recipe that never saw the target
+(make_results.py trains them where they aren't there).
+
+    python results/make_transfer.py [part ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from make_results import RECIPES, RUNS, without
+
+from sslhsi.errors import InputError
+from sslhsi.report.experiment_page import write_experiment_page
+from sslhsi.transfer.experiment import load_experiment, run_experiment
+
+HERE = Path(__file__).resolve().parent / "transfer"
+# part: recipe, the scene that its self-supervised backbone has not seen, overrides
+PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "freezing": (
+        "freezing", "salinas_a",
+        ("seeds=3", "window=13", "pretraining.epochs=40", "pretraining.batch_size=64", "training.batch_size=64",
+         "protocols=[per_class_5]", "schemes=[random,blocks]"),
+    ),
+    "hybridsn_indian_pines": (
+        "hybridsn_indian_pines", "indian_pines_8bit", ("seeds=2", "window=13", "training.epochs=20"),
+    ),
+    "ainet_indian_pines": (
+        "ainet_indian_pines", "indian_pines_8bit",
+        ("seeds=2", "window=7", "bands.grid=48", "training.epochs=30", "training.slow_epochs=6"),
+    ),
+    "fusion": (
+        "fusion", "indian_pines_8bit",
+        ("seeds=1", "window=7", "bands.grid=48", "sources.0.train_per_class=100", "sources.1.train_per_class=100",
+         "training.epochs=20", "training.slow_epochs=4"),
+    ),
+    "multitask_indian_pines": (
+        "multitask_indian_pines", "indian_pines_8bit",
+        ("seeds=2", "per_class=[5,15]", "schedule.epochs=20", "schedule.settling_epochs=6"),
+    ),
+    "multitask_four": (
+        "multitask_four", None,
+        ("seeds=1", "per_class=[10]", "methods=[single,shared,own]", "schedule.epochs=24",
+         "schedule.settling_epochs=6", "schedule.votes=1"),
+    ),
+}  # fmt: skip
+
+
+def make(part: str) -> Path:
+    """Measure what a part lacks; returns its page."""
+    recipe, unseen, overrides = PARTS[part]
+    more = [f"output=runs/transfer/{part}"]
+    if unseen:
+        without(unseen)
+        more.append(f"self_supervised={RUNS / f'pixel-without-{unseen}' / 'backbone'}")
+    settings, module = load_experiment(RECIPES / f"{recipe}.yaml", [*overrides, *more])
+    rows, history = run_experiment(settings, module)
+    HERE.mkdir(exist_ok=True)
+    shutil.copyfile(settings.folder / "rows.csv", HERE / f"{part}.csv")
+    return write_experiment_page(settings, rows, history, HERE / f"{part}.html")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(PARTS))
+    options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"unknown part {unknown.pop()!r}; known are {', '.join(PARTS)}")
+    if not os.environ.get("SSLHSI_DATA"):
+        print("error: SSLHSI_DATA must name the folder of the real scenes (README: Real scenes)", file=sys.stderr)
+        return 2
+    try:
+        for part in options.parts or PARTS:
+            print(make(part))
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
