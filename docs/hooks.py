@@ -185,8 +185,8 @@ def pixel_rows() -> list[Row]:
             rows += list(csv.DictReader(stream))
     return [
         r for r in rows
-        if r["probe"] == "linear" and r["pretraining"] == "all but the scene" and r["split"] in ("random", "blocks")
-        and r["oa"]
+        if r["probe"] == "linear" and r["pretraining"] in ("all but the scene", "none")
+        and r["split"] in ("random", "blocks") and r["oa"]
     ]  # fmt: skip
 
 

@@ -195,10 +195,10 @@ def section(table: Mapping[str, Any], data: Mapping[str, Any], results: Results)
     """A table's part of the page, line by line."""
     source = table["source"]
     paper = data["papers"][source["paper"]]
-    runs = source["runs"]
+    runs, number = source["runs"], source["number"]
     lines = [
         f"## {table['title']}", "",
-        f"{source['number'][0].upper()}{source['number'][1:]} of {paper['authors']}, *{paper['title']}*, {paper['where']}. "
+        f"{number[0].upper()}{number[1:]} of {paper['authors']}, *{paper['title']}*, {paper['where']}. "
         + (f"Runs per value: {runs}." if isinstance(runs, int) else "The number of runs is not stated."), "",
     ]  # fmt: skip
     for command in table["commands"]:
