@@ -205,8 +205,8 @@ def section(table: Mapping[str, Any], data: Mapping[str, Any], results: Results)
         lines += [f"- {command['what']}: `{command['line']}`"]
     for key in missing(table, data["scenes"], results):
         scene = data["scenes"][key]
-        get = f"`{scene['get']}`" if scene["get"] else scene["download"]
-        told = f"nothing measured on the real data; to get them: {get}. Meanwhile: {scene['meanwhile']}."
+        get = f"to get them: `{scene['get']}`" if scene["get"] else scene["download"]
+        told = f"nothing measured on the real data; {get}. Meanwhile: {scene['meanwhile']}."
         lines += [f"- {scene['title']}: {told}"]
     lines += [""]
     found = list(cells(table, data["scenes"], results))

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from sslhsi.errors import InputError
 from sslhsi.recipe import Count, Positive, SceneSource, Strength, Views
 from sslhsi.recipe_file import Section
 from sslhsi.transfer.contrast import Round
@@ -46,6 +47,8 @@ class Tuning(Section):
 
     def tuning(self) -> FineTuning:
         """The settings of :func:`sslhsi.transfer.finetune.fine_tune`."""
+        if self.drops:
+            raise InputError("drops: fine-tuning has no schedule of steps yet; set drops=[] for half a cosine")
         return FineTuning(
             epochs=self.epochs,
             batch_size=self.batch_size,

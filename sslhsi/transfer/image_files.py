@@ -89,6 +89,6 @@ def _bands(path: Path, bands: Sequence[int] | None, white: float | None) -> np.n
                 f"{path}: holds {kind} values; give the one that is white, as in white: 10000 (white: 65535 takes "
                 "the whole range of 16 bits)"
             )
-        scaled = np.nan_to_num(values.astype(np.float64) * (255 / white), nan=0.0, posinf=255, neginf=0)
+        scaled = np.nan_to_num(values.astype(np.float64) * 255 / white, nan=0.0, posinf=255, neginf=0)
         values = np.rint(np.clip(scaled, 0, 255)).astype(np.uint8)
     return np.ascontiguousarray(values.transpose(1, 2, 0))

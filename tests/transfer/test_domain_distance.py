@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from sslhsi.probes.a_distance import FEWEST, Samples, principal_axes, proxy_a_di
 from sslhsi.probes.encoder import Encoder
 from sslhsi.report.distance_charts import charts
 from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.simulated import DOMAINS
 from sslhsi.transfer.domain_distance import averaged, nearest
 from sslhsi.transfer.domain_pixels import Domain, draw, encode, project, sides, spectra_of
 from sslhsi.transfer.experiment import load_experiment, run_experiment
@@ -227,6 +230,15 @@ def test_drawn_pixels_are_projected_as_whole_cubes_are(scenes):
     assert [len(p) for p in drawn.pixels] == [40, 40]
     one, other = sides(domain, domain, {"both": drawn}, {"both": np.arange(80.0)[:, None]})
     assert sorted([*one.x[:, 0], *other.x[:, 0]]) == list(range(80))  # two halves, each pixel in one
+
+
+def test_the_recipes_line_for_the_simulated_corpus_is_a_recipe(monkeypatch):
+    monkeypatch.setenv("SSLHSI_DATA", "nowhere")
+    comment = re.search(r"#   (sslhsi experiment \S+ output=.*?)\nexperiment:", Path(RECIPE).read_text(), re.DOTALL)
+    assert comment
+    words = shlex.split(re.sub(r"\\?\n#", " ", comment[1]))
+    settings, _ = load_experiment(words[2], words[3:])
+    assert sorted(s.simulated for s in settings.corpus.scenes) == sorted(DOMAINS)
 
 
 BAD = {

@@ -102,11 +102,11 @@ def test_every_common_kind_of_file_becomes_three_bands_of_eight_bits(tmp_path):
 
 def test_more_bands_and_more_bits_are_read_as_asked(tmp_path):
     deep = RNG.integers(0, 12000, (5, 20, 20)).astype(np.uint16)
-    wanted = np.rint(np.clip(deep[[3, 2, 1]] / 10000, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    wanted = np.rint(np.minimum(deep[[3, 2, 1]] * 255.0 / 10000, 255)).astype(np.uint8).transpose(1, 2, 0)
     path = save_bands(tmp_path / "s2.tif", deep)
     np.testing.assert_array_equal(read_image(path, bands=[4, 3, 2], white=10000), wanted)
     path = save_bands(tmp_path / "deep.png", deep[:3], driver="PNG")
-    wanted = np.rint(deep[:3] / 65535 * 255).astype(np.uint8).transpose(1, 2, 0)
+    wanted = np.rint(deep[:3] * 255.0 / 65535).astype(np.uint8).transpose(1, 2, 0)
     np.testing.assert_array_equal(read_image(path, white=65535), wanted)
     four = RNG.integers(0, 256, (4, 20, 20)).astype(np.uint8)
     path = save_bands(tmp_path / "four.tif", four, photometric="MINISBLACK")
