@@ -25,6 +25,8 @@ TITLES = {
     "distance": "Distances between domains",
     "adaptation": "Domain-adaptive pretraining",
 }
+# With those of samples that bear several labels.
+SCORES = METRICS | {"f1_micro": "micro F1", "map": "mean average precision"}
 # What a training cost, beside its score.
 COSTS = {
     "trainable": "trainable parameters",
@@ -62,7 +64,7 @@ def write_experiment_page(
     """
     target = target or settings.folder / "report.html"
     drawn = importlib.import_module(f"sslhsi.report.{settings.experiment}_charts")
-    scored = [row for row in rows if number(row.get("oa")) is not None]
+    scored = [row for row in rows if any(number(row.get(metric)) is not None for metric in SCORES)]
     places = [row for row in scored if "target" in row]
     content = {
         "title": f"{TITLES.get(settings.experiment, settings.experiment)}: {settings.name}",
@@ -101,7 +103,7 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
     sizes = sorted({str(row.get("per_class", "")) for row in rows}, key=lambda s: (number(s) is None, number(s) or 0))
     lines = list(dict.fromkeys(_line(row) for row in rows))
     found = []
-    for metric in METRICS:
+    for metric in SCORES:
         cells: dict[tuple[str, str, str], Cell] = {}
         for method, source in lines:
             for size in sizes:
@@ -122,7 +124,7 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
         }
         body = tuple((m, s, tuple(marked.get((m, s, size)) for size in sizes)) for m, s in lines)
         heads = tuple(f"{size} per class" if size else "all training samples" for size in sizes)
-        found.append(ScoreTable(METRICS[metric], heads, body))
+        found.append(ScoreTable(SCORES[metric], heads, body))
     return found
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sslhsi.errors import InputError
 from sslhsi.recipe import Count, Positive, SceneSource, Strength, Views
 from sslhsi.recipe_file import Section
 from sslhsi.transfer.contrast import Round
@@ -47,8 +46,6 @@ class Tuning(Section):
 
     def tuning(self) -> FineTuning:
         """The settings of :func:`sslhsi.transfer.finetune.fine_tune`."""
-        if self.drops:
-            raise InputError("drops: fine-tuning has no schedule of steps yet; set drops=[] for half a cosine")
         return FineTuning(
             epochs=self.epochs,
             batch_size=self.batch_size,
@@ -57,6 +54,9 @@ class Tuning(Section):
             warmup=self.warmup / self.epochs,
             weight_decay=self.weight_decay,
             smoothing=self.smoothing,
+            schedule="steps" if self.drops else "cosine",
+            drops=tuple(self.drops),
+            drop=self.drop,
         )
 
     def __str__(self) -> str:

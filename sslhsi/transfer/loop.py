@@ -123,6 +123,10 @@ def rate_factor(settings: FineTuning, epoch: int, step: int, per_epoch: int) -> 
     """
     if settings.schedule == "constant":
         return SLOW if epoch > settings.epochs - settings.slow_epochs else 1.0
+    if settings.schedule == "steps":
+        rising = round(settings.warmup * settings.epochs * per_epoch)
+        fallen = sum(epoch > last for last in settings.drops)
+        return min(1.0, (step + 1) / max(1, rising)) * settings.drop**fallen
     return warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
 
 

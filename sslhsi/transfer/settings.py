@@ -13,7 +13,7 @@ from sslhsi.transfer.freezing import check_policy
 
 OPTIMISERS = ("adamw", "sgd", "adadelta")
 HEADS = ("zero", "probe", "gaussian")
-SCHEDULES = ("cosine", "constant")
+SCHEDULES = ("cosine", "constant", "steps")
 PRECISIONS = ("fp32", "bf16")
 
 
@@ -45,8 +45,11 @@ class FineTuning:
             training stops; 0: never.
         votes: Checkpoints, one every second epoch and the last the chosen one, whose probabilities are averaged.
         precision: ``fp32`` or ``bf16`` (autocast).
-        schedule: ``cosine``: warm-up and half a cosine. ``constant``: the rates as they are.
+        schedule: ``cosine``: warm-up and half a cosine. ``constant``: the rates as they are. ``steps``: warm-up,
+            then the rates as they are, multiplied by ``drop`` after each of the epochs ``drops``.
         slow_epochs: Last epochs, at a tenth of the rates; for ``constant``.
+        drops: Epochs, counted from 1, after which the rates fall; for ``steps``.
+        drop: What they are multiplied by, each time.
         run_frozen: Run a wholly frozen backbone in every step, with its dropout, as published trainings do.
             Without it the backbone is run once, without dropout, and the classifier trains on what it gave.
     """
@@ -68,6 +71,8 @@ class FineTuning:
     precision: str = "fp32"
     schedule: str = "cosine"
     slow_epochs: int = 0
+    drops: Sequence[int] = ()
+    drop: float = 0.2
     run_frozen: bool = False
 
     def __post_init__(self) -> None:
@@ -91,6 +96,14 @@ class FineTuning:
                 raise InputError(f"fine-tuning: {key} must lie between 0 and {most:g}, not {getattr(self, key)}")
         if self.patience and not self.validation:
             raise InputError("fine-tuning: patience needs validation samples; set validation to 0.2, say")
+        if bool(self.drops) != (self.schedule == "steps"):
+            raise InputError("fine-tuning: drops and schedule 'steps' belong together; give both or neither")
+        if list(self.drops) != sorted(set(self.drops)) or not all(0 < epoch < self.epochs for epoch in self.drops):
+            raise InputError(
+                f"fine-tuning: drops {list(self.drops)} must rise and lie between 0 and the {self.epochs} epochs"
+            )
+        if not 0 < self.drop <= 1:
+            raise InputError(f"fine-tuning: drop must lie above 0 and be 1 at most, not {self.drop}")
         if self.slow_epochs and self.schedule != "constant":
             raise InputError("fine-tuning: slow_epochs belongs to schedule 'constant'; set that, or leave it 0")
         if self.slow_epochs >= self.epochs:
@@ -100,7 +113,7 @@ class FineTuning:
 
 
 # Not named in texts while they are what they were before there was a choice: rows measured then stay known.
-_LATER = ("schedule", "slow_epochs", "run_frozen")
+_LATER = ("schedule", "slow_epochs", "run_frozen", "drops", "drop")
 
 
 def described(settings: FineTuning) -> str:

@@ -24,6 +24,7 @@ from sslhsi.transfer import adaptation_images, image_bench
 from sslhsi.transfer.adaptation_scenes import adapt
 from sslhsi.transfer.adaptation_settings import SceneRound, Tuning
 from sslhsi.transfer.experiment import load_experiment, run_experiment
+from sslhsi.transfer.loop import rate_factor
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 STARTS = {"from scratch", "pretrained", "in-domain contrast alone", "adapted by contrast"}
@@ -302,5 +303,16 @@ def test_a_backbone_that_is_none_is_told(cubes, tmp_path):
 
 
 def test_the_papers_schedule():
+    """Against PyTorch's: linear over 5 epochs, then x 0.2 after 50, 70 and 90 of 100."""
+    tuning, per_epoch = Tuning(drops=[50, 70, 90]).tuning(), 7
+    solver = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    rising = torch.optim.lr_scheduler.LinearLR(solver, 1 / 35, 1, total_iters=34)
+    falling = torch.optim.lr_scheduler.MultiStepLR(solver, [50 * 7, 70 * 7, 90 * 7], gamma=0.2)
+    for step in range(100 * per_epoch):
+        rate = solver.param_groups[0]["lr"]
+        assert rate_factor(tuning, step // per_epoch + 1, step, per_epoch) == pytest.approx(rate)
+        solver.step()
+        rising.step()
+        falling.step()
     words = str(Tuning(drops=[50, 70, 90]))
     assert words == "100 epochs of Adam, batch 100, lr 0.001, warm-up 5 epochs, x 0.2 after 50/70/90"
