@@ -51,15 +51,37 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
         ("seeds=1", "per_class=[10]", "methods=[single,shared,own]", "schedule.epochs=24",
          "schedule.settling_epochs=6", "schedule.votes=1"),
     ),
+    "domain_distance": ("domain_distance", None, ()),
+    "domain_distance_features": (
+        "domain_distance", None, (f"backbone={RUNS / 'pixel-all' / 'backbone'}", "axes=[3,10]", "seeds=1"),
+    ),
+    "adaptation_images": (
+        "adaptation_images", None,
+        ("images.network.name=test_byobnet", "images.resize=72", "images.crop=64", "images.contrast.views.shift=4",
+         "images.first.images=60", "images.first.side=72", "images.first_training.epochs=12",
+         "images.first_training.drops=[]", "images.first_training.batch_size=50", "images.first_training.warmup=1",
+         "images.domain.images=60", "images.domain.side=72", "images.contrast.epochs=16",
+         "images.contrast.batch_size=120", "images.labels.epochs=12", "images.labels.drops=[]",
+         "images.labels.batch_size=50", "images.labels.warmup=1", "images.targets.0.images=40",
+         "images.targets.0.side=72", "images.targets.1.images=40", "images.targets.1.side=72", "tuning.epochs=15",
+         "tuning.drops=[]", "tuning.batch_size=25", "tuning.warmup=1"),
+    ),
+    "adaptation_cubes": ("adaptation_cubes", None, ("draws=2", "seeds=6", "cubes.per_class=[5,30]")),
 }  # fmt: skip
+# Parts that start from backbones of the pixel recipe, without each of these scenes or (None) with all.
+STARTS: dict[str, tuple[str | None, ...]] = {
+    "domain_distance_features": (None,),
+    "adaptation_cubes": ("indian_pines_8bit", "salinas_a", "samson", "muufl"),
+}
 
 
 def make(part: str) -> Path:
     """Measure what a part lacks; returns its page."""
     recipe, unseen, overrides = PARTS[part]
     more = [f"output=runs/transfer/{part}"]
+    for scene in (unseen,) if unseen else STARTS.get(part, ()):
+        without(scene)
     if unseen:
-        without(unseen)
         more.append(f"self_supervised={RUNS / f'pixel-without-{unseen}' / 'backbone'}")
     settings, module = load_experiment(RECIPES / f"{recipe}.yaml", [*overrides, *more])
     rows, history = run_experiment(settings, module)
@@ -77,6 +99,7 @@ def main() -> int:
     if not os.environ.get("SSLHSI_DATA"):
         print("error: SSLHSI_DATA must name the folder of the real scenes (README: Real scenes)", file=sys.stderr)
         return 2
+    os.environ["SSLHSI_RUNS"] = str(RUNS)
     try:
         for part in options.parts or PARTS:
             print(make(part))
