@@ -99,7 +99,6 @@ def main() -> int:
     if not os.environ.get("SSLHSI_DATA"):
         print("error: SSLHSI_DATA must name the folder of the real scenes (README: Real scenes)", file=sys.stderr)
         return 2
-    os.environ["SSLHSI_RUNS"] = str(RUNS)
     try:
         for part in options.parts or PARTS:
             print(make(part))

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from sslhsi.report import plots
 from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.tables import Row
-from sslhsi.transfer.domain_distance import Pair, averaged, nearest
+from sslhsi.transfer.distance.study import Pair, averaged, nearest
 
 # Columns of the ordered lists.
 NEAREST = 5
@@ -25,7 +25,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
     """A matrix and an ordered list for every representation and number of axes.
 
     Args:
-        rows: Of :func:`sslhsi.transfer.domain_distance.run`.
+        rows: Of :func:`sslhsi.transfer.distance.study.run`.
         history: Nothing is trained over epochs.
     """
     names = list(dict.fromkeys(str(row[side]) for row in rows for side in ("source", "target")))
@@ -111,7 +111,7 @@ def nearest_sources(lists: Mapping[str, Sequence[Row]], told: str) -> Figure:
     """A line per target: its nearest sources with distance and standard error, coloured by distance.
 
     Args:
-        lists: By target, rows of :func:`sslhsi.transfer.domain_distance.nearest`, the nearest first.
+        lists: By target, rows of :func:`sslhsi.transfer.distance.study.nearest`, the nearest first.
         told: What the distances were measured on.
     """
     across = min(NEAREST, max(map(len, lists.values())))

@@ -12,7 +12,7 @@ from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.plots import INK, short
 from sslhsi.report.scores import KINDS
 from sslhsi.report.tables import Row, number
-from sslhsi.transfer.multitask_settings import METHODS
+from sslhsi.transfer.multitask.settings import METHODS
 
 # Methods in a legend: what becomes of the first convolution.
 _LEGEND = {

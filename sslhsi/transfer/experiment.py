@@ -24,9 +24,9 @@ from sslhsi.training.run_dir import write_text
 KINDS = {
     "freezing": "sslhsi.transfer.freezing_study",
     "fusion": "sslhsi.transfer.data_fusion",
-    "multitask": "sslhsi.transfer.multitask",
-    "distance": "sslhsi.transfer.domain_distance",
-    "adaptation": "sslhsi.transfer.adaptation",
+    "multitask": "sslhsi.transfer.multitask.study",
+    "distance": "sslhsi.transfer.distance.study",
+    "adaptation": "sslhsi.transfer.adaptation.study",
 }
 
 # What a row of labelled transfer holds. A row is one training, judged once.

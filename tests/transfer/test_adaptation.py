@@ -20,9 +20,10 @@ from sslhsi.errors import InputError
 from sslhsi.hub import save_backbone
 from sslhsi.report.adaptation_charts import charts
 from sslhsi.scenes.read import read_scene
-from sslhsi.transfer import adaptation_images, image_bench
-from sslhsi.transfer.adaptation_scenes import adapt
-from sslhsi.transfer.adaptation_settings import SceneRound, Tuning
+from sslhsi.transfer.adaptation import image_bench
+from sslhsi.transfer.adaptation import images as images_study
+from sslhsi.transfer.adaptation.scenes import adapt
+from sslhsi.transfer.adaptation.settings import SceneRound, Tuning
 from sslhsi.transfer.experiment import load_experiment, run_experiment
 from sslhsi.transfer.loop import rate_factor
 
@@ -139,8 +140,8 @@ def test_no_round_sees_what_is_tested(folders, tmp_path, monkeypatch):
 
     monkeypatch.setattr(image_bench, "fine_tune", watched)
     drawn = []
-    split = adaptation_images.split_images
-    monkeypatch.setattr(adaptation_images, "split_images", lambda *a, **k: drawn.append(split(*a, **k)) or drawn[-1])
+    split = images_study.split_images
+    monkeypatch.setattr(images_study, "split_images", lambda *a, **k: drawn.append(split(*a, **k)) or drawn[-1])
     given = f"{{folder: {folders}}}"
     rows, _, _ = run("adaptation_images.yaml", [
         *[word for word in IMAGES if ".targets." not in word and ".domain." not in word and "shares" not in word],
@@ -165,7 +166,7 @@ def test_a_probe_is_logistic_regression_and_scores_are_scikit_learns():
     x, test = rng.normal(size=(60, 5)), rng.normal(size=(40, 5))
     labels = (x @ rng.normal(size=(5, 3)) + 0.3 * rng.normal(size=(60, 3)) > 0).astype(np.uint8)
     labels = np.column_stack([labels, np.zeros(60, np.uint8)])
-    found = adaptation_images._probe(x, labels, test, seed=0)
+    found = images_study._probe(x, labels, test, seed=0)
     assert (found[:, 3] == 0).all()
     mean, scale = x.mean(0), x.std(0)
     for label in range(3):
@@ -175,7 +176,7 @@ def test_a_probe_is_logistic_regression_and_scores_are_scikit_learns():
         ]
         assert min(np.abs(found[:, label] - p).max() for p in theirs) < 1e-3
     truth = labels[:40]
-    scores = adaptation_images.multilabel_scores(truth[:, :3], found[:, :3])
+    scores = images_study.multilabel_scores(truth[:, :3], found[:, :3])
     assert scores["micro_f1"] == pytest.approx(100 * f1_score(truth[:, :3], found[:, :3] >= 0.5, average="micro"))
     assert scores["map"] == pytest.approx(100 * average_precision_score(truth[:, :3], found[:, :3]))
 

@@ -25,8 +25,8 @@ from sslhsi.probes.encoder import Encoder
 from sslhsi.report.distance_charts import charts
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated import DOMAINS
-from sslhsi.transfer.domain_distance import averaged, nearest
-from sslhsi.transfer.domain_pixels import Domain, draw, encode, project, sides, spectra_of
+from sslhsi.transfer.distance.pixels import Domain, draw, encode, project, sides, spectra_of
+from sslhsi.transfer.distance.study import averaged, nearest
 from sslhsi.transfer.experiment import load_experiment, run_experiment
 
 RECIPE = "recipes/domain_distance.yaml"

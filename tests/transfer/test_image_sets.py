@@ -10,9 +10,9 @@ from pydantic import ValidationError
 from torchvision.datasets import ImageFolder
 
 from sslhsi.errors import InputError
-from sslhsi.transfer.image_files import read_image
-from sslhsi.transfer.image_sets import ImageSet, open_images
-from sslhsi.transfer.image_views import ImageReader
+from sslhsi.transfer.adaptation.image_files import read_image
+from sslhsi.transfer.adaptation.image_sets import ImageSet, open_images
+from sslhsi.transfer.adaptation.image_views import ImageReader
 
 RNG = np.random.default_rng(0)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sslhsi.errors import InputError
-from sslhsi.transfer.image_sets import Images
-from sslhsi.transfer.image_split import split_images
+from sslhsi.transfer.adaptation.image_sets import Images
+from sslhsi.transfer.adaptation.image_split import split_images
 
 
 def images(labels, digests=None, given=None):

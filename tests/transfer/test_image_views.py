@@ -13,10 +13,10 @@ from sslhsi.errors import InputError
 from sslhsi.objectives.ntxent import NTXentLoss
 from sslhsi.recipe import Objective
 from sslhsi.training.contrastive import Contrastive
-from sslhsi.transfer.adaptation_settings import ImageStudy, Settings
-from sslhsi.transfer.contrast import Round, contrast
-from sslhsi.transfer.image_bench import Bench
-from sslhsi.transfer.image_views import MEAN, STD, ImageNetwork, each, training_view
+from sslhsi.transfer.adaptation.contrast import Round, contrast
+from sslhsi.transfer.adaptation.image_bench import Bench
+from sslhsi.transfer.adaptation.image_views import MEAN, STD, ImageNetwork, each, training_view
+from sslhsi.transfer.adaptation.settings import ImageStudy, Settings
 
 
 def test_a_training_view_is_a_crop_turned_or_mirrored():

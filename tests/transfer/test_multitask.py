@@ -19,10 +19,10 @@ from sslhsi.hub import save_backbone
 from sslhsi.patches.splits import split
 from sslhsi.report.multitask_charts import charts
 from sslhsi.scenes.scene import Scene
-from sslhsi.transfer import multitask, multitask_training
 from sslhsi.transfer.experiment import load_experiment, run_experiment
-from sslhsi.transfer.multitask_network import MultitaskNetwork
-from sslhsi.transfer.multitask_training import Schedule, classify, cut, make_task, shares, train_jointly
+from sslhsi.transfer.multitask import study, training
+from sslhsi.transfer.multitask.network import MultitaskNetwork
+from sslhsi.transfer.multitask.training import Schedule, classify, cut, make_task, shares, train_jointly
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "multitask_indian_pines.yaml"
 CPU = torch.device("cpu")
@@ -72,7 +72,7 @@ def test_every_step_of_the_schedule(monkeypatch):
         return np.zeros(len(task.split.test), dtype=np.int64)
 
     monkeypatch.setattr(torch.optim.Adadelta, "step", noted)
-    monkeypatch.setattr(multitask_training, "classify", vote)
+    monkeypatch.setattr(training, "classify", vote)
     tasks = tasks_of(scene(3), scene(2, seed=1), window=5)
     schedule = Schedule(epochs=3, settling_epochs=2, votes=3, vote_every=2, batch_size=20)
     joint = train_jointly("ccnn", tasks, schedule, judged=[0, 1], epoch_done=done.append)
@@ -135,7 +135,7 @@ def test_the_vote_is_the_mode(monkeypatch):
     (task,) = tasks_of(scene(4), window=5)
     votes = np.random.default_rng(0).integers(0, 4, (5, len(task.split.test)))
     given = iter(votes)
-    monkeypatch.setattr(multitask_training, "classify", lambda *_: next(given))
+    monkeypatch.setattr(training, "classify", lambda *_: next(given))
     schedule = Schedule(epochs=1, settling_epochs=1, votes=5, vote_every=1, batch_size=60)
     joint = train_jointly("ccnn", [task], schedule, judged=[0])
     np.testing.assert_array_equal(joint.predicted[0], task.classes[mode(votes).mode])
@@ -205,8 +205,8 @@ def test_the_experiment(reduced, tmp_path, monkeypatch):
     # Cut short behind the seventh row: the training of its row and the next is done again, for the missing row.
     path = tmp_path / "out" / "rows.csv"
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:8]))
-    trained, original = [], multitask.train_jointly
-    monkeypatch.setattr(multitask, "train_jointly", lambda *a, **k: trained.append(a[0]) or original(*a, **k))
+    trained, original = [], study.train_jointly
+    monkeypatch.setattr(study, "train_jointly", lambda *a, **k: trained.append(a[0]) or original(*a, **k))
     again, _ = run(reduced)
     assert len(trained) == 2
     timing = ("seconds", "seconds_per_step", "git")
@@ -224,7 +224,7 @@ def test_the_experiment(reduced, tmp_path, monkeypatch):
 
 
 def multitask_methods():
-    from sslhsi.transfer.multitask_settings import METHODS
+    from sslhsi.transfer.multitask.settings import METHODS
 
     return METHODS
 
@@ -255,7 +255,7 @@ def test_what_stops_one_training_leaves_a_note(reduced, monkeypatch):
     def fail(*_, seed, **__):
         raise InputError("the loss is not finite")
 
-    monkeypatch.setattr(multitask, "train_jointly", fail)
+    monkeypatch.setattr(study, "train_jointly", fail)
     rows, history = run([*reduced, "methods=[single,shared]"])
     assert [(row["oa"], row["note"]) for row in rows] == [("", "the loss is not finite")] * 4
     assert history == []

@@ -9,7 +9,7 @@ from sslhsi.errors import InputError
 from sslhsi.scenes.catalog import get_entry
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.stand_in import stand_in_of
-from sslhsi.transfer.multitask_bands import (
+from sslhsi.transfer.multitask.bands import (
     by_wavelength,
     camera_of,
     chosen,

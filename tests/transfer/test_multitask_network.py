@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
-from sslhsi.transfer.multitask_network import (
+from sslhsi.transfer.multitask.network import (
     EPSILON,
     WINDOWS,
     MultitaskNetwork,

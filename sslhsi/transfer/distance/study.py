@@ -40,7 +40,7 @@ from sslhsi.probes.load_encoder import load_backbone
 from sslhsi.recipe import Corpus, Count
 from sslhsi.training.progress import progress
 from sslhsi.training.run_dir import write_rows
-from sslhsi.transfer.domain_pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
+from sslhsi.transfer.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
 from sslhsi.transfer.experiment import Experiment, Table
 from sslhsi.transfer.targets import Network
 

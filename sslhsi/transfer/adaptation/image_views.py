@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from sslhsi.transfer.image_sets import Images
+from sslhsi.transfer.adaptation.image_sets import Images
 
 # Of ImageNet, which published weights expect, and which does no harm to others.
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

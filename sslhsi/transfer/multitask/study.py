@@ -25,10 +25,10 @@ from sslhsi.training.progress import Advance, progress
 from sslhsi.transfer.cost import step_macs
 from sslhsi.transfer.experiment import Table
 from sslhsi.transfer.ground import epochs_of, row_of
-from sslhsi.transfer.multitask_network import WINDOWS
-from sslhsi.transfer.multitask_plan import Plan, Training
-from sslhsi.transfer.multitask_settings import Settings
-from sslhsi.transfer.multitask_training import make_task, train_jointly
+from sslhsi.transfer.multitask.network import WINDOWS
+from sslhsi.transfer.multitask.plan import Plan, Training
+from sslhsi.transfer.multitask.settings import Settings
+from sslhsi.transfer.multitask.training import make_task, train_jointly
 from sslhsi.transfer.self_supervised import opened, self_supervised_columns, self_supervised_rows
 
 __all__ = ["Settings", "run"]

@@ -20,17 +20,17 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.backbones.transfer_weights import load_weights
 from sslhsi.errors import InputError
 from sslhsi.probes.load_encoder import plain
-from sslhsi.transfer.adaptation_settings import ImageStudy, Settings, Tuning
+from sslhsi.transfer.adaptation.contrast import contrast
+from sslhsi.transfer.adaptation.image_sets import Images, open_images
+from sslhsi.transfer.adaptation.image_views import MEAN, STD, ImageNetwork, ImageReader
+from sslhsi.transfer.adaptation.settings import ImageStudy, Settings, Tuning
+from sslhsi.transfer.adaptation.starts import Start
 from sslhsi.transfer.classifier import features_of
-from sslhsi.transfer.contrast import contrast
 from sslhsi.transfer.cost import step_macs
 from sslhsi.transfer.finetune import FineTuned, fine_tune
 from sslhsi.transfer.ground import epochs_of
-from sslhsi.transfer.image_sets import Images, open_images
-from sslhsi.transfer.image_views import MEAN, STD, ImageNetwork, ImageReader
 from sslhsi.transfer.kept_weights import Weights, kept, key_of
 from sslhsi.transfer.samples import Samples
-from sslhsi.transfer.starts import Start
 from sslhsi.views import two_views
 
 # Of timm: red, green and blue through the trained filters as they are.

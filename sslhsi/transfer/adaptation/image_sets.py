@@ -18,7 +18,7 @@ from sslhsi.recipe_file import Section
 from sslhsi.scenes.identity import data_hash
 from sslhsi.scenes.image_canvas import LABELS
 from sslhsi.scenes.image_simulator import KINDS, simulate_image
-from sslhsi.transfer.image_files import SUFFIXES, read_image
+from sslhsi.transfer.adaptation.image_files import SUFFIXES, read_image
 
 
 class ImageSet(Section):

@@ -7,16 +7,16 @@ Settings of the paper: ResNet50; Adam, 5 warm-up epochs, rate x 0.2 at epochs 50
 resized to 292, random crops of 256, flips, quarter turns; overall accuracy, on MLRSNet (several labels) F1.
 
 Here the round is self-supervised (SimCLR) or supervised, and so may be the question: images in folders
-(:mod:`sslhsi.transfer.adaptation_images`), or hyperspectral cubes (:mod:`sslhsi.transfer.adaptation_scenes`). Beside
+(:mod:`sslhsi.transfer.adaptation.images`), or hyperspectral cubes (:mod:`sslhsi.transfer.adaptation.scenes`). Beside
 the three, the second round alone, from random weights, tells whether the given weights matter. The head is replaced
 at every step; the last epoch is always the result.
 """
 
 from __future__ import annotations
 
-from sslhsi.transfer.adaptation_images import run as run_images
-from sslhsi.transfer.adaptation_scenes import run as run_scenes
-from sslhsi.transfer.adaptation_settings import Settings
+from sslhsi.transfer.adaptation.images import run as run_images
+from sslhsi.transfer.adaptation.scenes import run as run_scenes
+from sslhsi.transfer.adaptation.settings import Settings
 from sslhsi.transfer.experiment import COLUMNS as COMMON
 from sslhsi.transfer.experiment import KEY, Table
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.transfer.image_sets import Images
+from sslhsi.transfer.adaptation.image_sets import Images
 
 
 @dataclass(frozen=True)

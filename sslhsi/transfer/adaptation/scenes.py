@@ -28,8 +28,9 @@ from sslhsi.probes.rows import predict, score_columns, split_columns
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.training.seen import seen
-from sslhsi.transfer.adaptation_settings import SceneRound, SceneStudy, SceneTarget, Settings
-from sslhsi.transfer.contrast import contrast
+from sslhsi.transfer.adaptation.contrast import contrast
+from sslhsi.transfer.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
+from sslhsi.transfer.adaptation.starts import JUDGES, PROBE, Start, starts
 from sslhsi.transfer.cost import step_macs
 from sslhsi.transfer.experiment import Table, open_scenes
 from sslhsi.transfer.finetune import fine_tune_pixels
@@ -37,7 +38,6 @@ from sslhsi.transfer.ground import epochs_of
 from sslhsi.transfer.jobs import Job, Made, run_jobs
 from sslhsi.transfer.kept_weights import kept, key_of
 from sslhsi.transfer.samples import Reader, Remembered
-from sslhsi.transfer.starts import JUDGES, PROBE, Start, starts
 from sslhsi.transfer.targets import INITIALISATIONS, Network, untrained
 from sslhsi.views import two_views
 
@@ -46,7 +46,7 @@ NOTED = 20
 
 
 def run(settings: Settings, study: SceneStudy, table: Table, show: bool) -> None:
-    """Measure what the table lacks, as :mod:`sslhsi.transfer.adaptation` says."""
+    """Measure what the table lacks, as :mod:`sslhsi.transfer.adaptation.study` says."""
     scenes = open_scenes([target.scene for target in study.targets])
     benches = [SceneBench(settings, study, *both) for both in zip(study.targets, scenes, strict=True)]
     run_jobs("adaptation: row", [job for bench in benches for job in _jobs(bench)], table, show)

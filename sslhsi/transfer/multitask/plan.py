@@ -13,7 +13,7 @@ from sslhsi.patches.splits import Split, split
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.sources import expand
 from sslhsi.transfer.experiment import open_scenes
-from sslhsi.transfer.multitask_bands import (
+from sslhsi.transfer.multitask.bands import (
     by_wavelength,
     camera_of,
     chosen,
@@ -21,8 +21,8 @@ from sslhsi.transfer.multitask_bands import (
     published_bands,
     scale_of,
 )
-from sslhsi.transfer.multitask_network import WINDOWS
-from sslhsi.transfer.multitask_settings import BY_RULE, METHODS, Settings
+from sslhsi.transfer.multitask.network import WINDOWS
+from sslhsi.transfer.multitask.settings import BY_RULE, METHODS, Settings
 
 
 @dataclass(frozen=True)

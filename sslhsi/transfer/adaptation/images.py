@@ -12,18 +12,18 @@ from sslhsi.errors import InputError
 from sslhsi.probes.linear import linear_probe
 from sslhsi.probes.metrics import multilabel_scores
 from sslhsi.probes.rows import score_columns
-from sslhsi.transfer.adaptation_settings import ImageStudy, Settings
+from sslhsi.transfer.adaptation.image_bench import Bench, Set
+from sslhsi.transfer.adaptation.image_split import ImageSplit, split_images
+from sslhsi.transfer.adaptation.settings import ImageStudy, Settings
+from sslhsi.transfer.adaptation.starts import JUDGES, PROBE, Start, starts
 from sslhsi.transfer.experiment import Table
 from sslhsi.transfer.finetune import fine_tune
 from sslhsi.transfer.ground import epochs_of
-from sslhsi.transfer.image_bench import Bench, Set
-from sslhsi.transfer.image_split import ImageSplit, split_images
 from sslhsi.transfer.jobs import Job, Made, run_jobs
-from sslhsi.transfer.starts import JUDGES, PROBE, Start, starts
 
 
 def run(settings: Settings, study: ImageStudy, table: Table, show: bool) -> None:
-    """Measure what the table lacks, as :mod:`sslhsi.transfer.adaptation` says."""
+    """Measure what the table lacks, as :mod:`sslhsi.transfer.adaptation.study` says."""
     bench = Bench(settings, study)
     run_jobs("adaptation: row", [job for target in bench.targets for job in _jobs(bench, target)], table, show)
 

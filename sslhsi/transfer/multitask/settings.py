@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sslhsi.recipe import Positive, SceneSource
 from sslhsi.transfer.experiment import Experiment
-from sslhsi.transfer.multitask_training import Schedule
+from sslhsi.transfer.multitask.training import Schedule
 from sslhsi.transfer.sections import Schemes
 
 METHODS = {

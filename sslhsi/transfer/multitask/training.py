@@ -19,7 +19,7 @@ from sslhsi.patches.splits import Split
 from sslhsi.recipe import Positive
 from sslhsi.recipe_file import Section
 from sslhsi.scenes.scene import Scene
-from sslhsi.transfer.multitask_network import MultitaskNetwork, joint_loss, joint_step_macs
+from sslhsi.transfer.multitask.network import MultitaskNetwork, joint_loss, joint_step_macs
 from sslhsi.transfer.samples import BATCH, MIRRORS
 
 Rate = Annotated[float, Field(gt=0)]

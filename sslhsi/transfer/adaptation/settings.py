@@ -9,9 +9,9 @@ from pydantic import Field, model_validator
 
 from sslhsi.recipe import Count, Positive, SceneSource, Strength, Views
 from sslhsi.recipe_file import Section
-from sslhsi.transfer.contrast import Round
+from sslhsi.transfer.adaptation.contrast import Round
+from sslhsi.transfer.adaptation.image_sets import ImageSet
 from sslhsi.transfer.experiment import Experiment
-from sslhsi.transfer.image_sets import ImageSet
 from sslhsi.transfer.sections import Network, Rate, Schemes
 from sslhsi.transfer.settings import FineTuning
 
