@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
+import importlib
 import re
 import shlex
 import sys
@@ -16,12 +16,9 @@ from sslhsi.transfer.calibration import PUBLISHED_SVM
 from sslhsi.transfer.experiment import COLUMNS, load_experiment
 
 ROOT = Path(__file__).parents[1]
-spec = importlib.util.spec_from_file_location("reproduce", ROOT / "results" / "reproduce.py")
-assert spec is not None
-assert spec.loader is not None
-reproduce = importlib.util.module_from_spec(spec)
-sys.modules["reproduce"] = reproduce  # dataclasses look their module up
-spec.loader.exec_module(reproduce)
+sys.path.insert(0, str(ROOT / "results"))
+reproduce = importlib.import_module("reproduce")
+PARTS = importlib.import_module("make_transfer").PARTS
 DATA = reproduce.read_published()
 TABLES = {table["id"]: table for table in DATA["tables"]}
 
@@ -113,10 +110,20 @@ def test_every_command_is_one_that_this_repository_has(line, monkeypatch):
     if words[:2] == ["sslhsi", "experiment"]:
         settings, _ = load_experiment(ROOT / words[2], words[3:])
         assert settings.seeds > 0
+    elif words[:2] == ["python", "results/make_transfer.py"]:
+        assert words[2] in PARTS
     elif words[0] == "make":
         assert re.search(rf"^{words[1]}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
     else:
         assert words == ["sslhsi", "map", "--help"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_measured_part_is_a_recipe(part, monkeypatch):
+    monkeypatch.setenv("SSLHSI_DATA", "scenes")
+    recipe, _, overrides = PARTS[part]
+    settings, _ = load_experiment(ROOT / "recipes" / f"{recipe}.yaml", overrides)
+    assert settings.seeds > 0
 
 
 def test_commands_that_write_into_one_folder_are_one_recipe(monkeypatch):
