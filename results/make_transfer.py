@@ -27,7 +27,8 @@ HERE = Path(__file__).resolve().parent / "transfer"
 PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "freezing": (
         "freezing", "salinas_a",
-        ("seeds=3", "window=13", "pretraining.epochs=40", "pretraining.batch_size=64", "training.batch_size=64",
+        ("seeds=3", "window=15", "pretraining.epochs=40", "pretraining.batch_size=64", "training.batch_size=64",
+         "training.lr=0.003",
          "protocols=[per_class_5]", "schemes=[random,blocks]"),
     ),
     "hybridsn_indian_pines": (

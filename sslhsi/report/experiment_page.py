@@ -27,6 +27,8 @@ TITLES = {
 }
 # With those of samples that bear several labels.
 SCORES = METRICS | {"f1_micro": "micro F1", "map": "mean average precision"}
+# More rows than this are left to rows.csv.
+MOST_ROWS = 300
 # What a training cost, beside its score.
 COSTS = {
     "trainable": "trainable parameters",
@@ -70,8 +72,9 @@ def write_experiment_page(
         "title": f"{TITLES.get(settings.experiment, settings.experiment)}: {settings.name}",
         "kinds": [_kind(kind, [row for row in places if row["kind"] == kind]) for kind in _kinds(places)],
         "drawn": drawn.charts(rows, history) if rows else [],
-        "notes": list(dict.fromkeys(str(row["note"]) for row in rows if row.get("note"))),
-        "plain_rows": plain_table(rows) if rows and not places else None,
+        "notes": _notes(rows),
+        "plain_rows": plain_table(rows) if 0 < len(rows) <= MOST_ROWS and not places else None,
+        "count": len(rows),
         "settings": sorted({str(row["settings"]) for row in rows if row.get("settings")}),
         "machines": sorted({str(row["machine"]) for row in rows if row.get("machine")}),
         "revisions": sorted({str(row["git"])[:12] for row in rows if row.get("git")}),
@@ -139,6 +142,17 @@ def cost_table(rows: Sequence[Row]) -> dict[str, Any] | None:
         values = [[v for row in mine if (v := number(row.get(c))) is not None] for c in columns]
         lines.append([method, *(_short(sum(v) / len(v)) if v else "" for v in values)])
     return {"columns": ["method", *(COSTS[c] for c in columns)], "lines": lines}
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """What came of rows without figures, with the rows that it is said of."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("note"):
+            where = ", ".join(str(row[c]) for c in ("method", "target", "split") if row.get(c))
+            seed = f" (seed {row['seed']})" if str(row.get("seed", "")) else ""
+            said.setdefault(str(row["note"]), []).append(where + seed)
+    return [f"{'; '.join(dict.fromkeys(rows))}: {note}" for note, rows in said.items()]
 
 
 def _line(row: Row) -> tuple[str, str]:
