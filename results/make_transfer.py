@@ -28,11 +28,10 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     "freezing": (
         "freezing", "salinas_a",
         ("seeds=3", "window=15", "pretraining.epochs=40", "pretraining.batch_size=64", "training.batch_size=64",
-         "training.lr=0.003",
-         "protocols=[per_class_5]", "schemes=[random,blocks]"),
+         "training.lr=0.003", "protocols=[per_class_5]", "schemes=[random,blocks]"),
     ),
     "hybridsn_indian_pines": (
-        "hybridsn_indian_pines", "indian_pines_8bit", ("seeds=2", "window=13", "training.epochs=20"),
+        "hybridsn_indian_pines", "indian_pines_8bit", ("seeds=1", "window=13", "training.epochs=20"),
     ),
     "ainet_indian_pines": (
         "ainet_indian_pines", "indian_pines_8bit",
@@ -40,8 +39,8 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "fusion": (
         "fusion", "indian_pines_8bit",
-        ("seeds=1", "window=7", "bands.grid=48", "sources.0.train_per_class=100", "sources.1.train_per_class=100",
-         "training.epochs=20", "training.slow_epochs=4"),
+        ("seeds=1", "window=7", "bands.grid=48", "sources.0.train_per_class=50", "sources.1.train_per_class=50",
+         "training.epochs=15", "training.slow_epochs=3"),
     ),
     "multitask_indian_pines": (
         "multitask_indian_pines", "indian_pines_8bit",
@@ -49,8 +48,8 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "multitask_four": (
         "multitask_four", None,
-        ("seeds=1", "per_class=[10]", "methods=[single,shared,own]", "schedule.epochs=24",
-         "schedule.settling_epochs=6", "schedule.votes=1"),
+        ("seeds=1", "per_class=[10]", "methods=[single,shared,own]", "schedule.epochs=12",
+         "schedule.settling_epochs=4", "schedule.votes=1"),
     ),
     "domain_distance": ("domain_distance", None, ()),
     "domain_distance_features": (
