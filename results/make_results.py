@@ -185,6 +185,7 @@ def main() -> int:
     known = [*PARTS, *SERIES]
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(known))
     parser.add_argument("--fresh", action="store_true", help="pretrain and measure again")
+    parser.add_argument("--page", action="store_true", help="only write README.md anew from the rows that are there")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(known):
         parser.error(f"unknown part {unknown.pop()!r}; known are {', '.join(known)}")
@@ -194,7 +195,7 @@ def main() -> int:
     if options.fresh:
         shutil.rmtree(RUNS, ignore_errors=True)
     try:
-        for part in options.parts or known:
+        for part in () if options.page else options.parts or known:
             target = HERE / f"{part}.csv"
             if options.fresh:
                 target.unlink(missing_ok=True)
@@ -210,7 +211,8 @@ def main() -> int:
 
     parts = {part: read_rows(HERE / f"{part}.csv") for part in known}
     write_page(HERE, {**parts, "calibration": label_series.calibration(HERE)})
-    label_series.write_label_page(HERE, without, pixel_scene)
+    if not options.page:
+        label_series.write_label_page(HERE, without, pixel_scene)
     return 0
 
 

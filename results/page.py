@@ -31,6 +31,12 @@ broad fields were tried on these four scenes, on other splits of the same pixels
 optimistic for all networks here, trained or not. Nothing was chosen by seed; each pretraining is one seed.
 `indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published figures of the
 full-precision cube.
+**Points** behind "beats": the paired difference, split by split, averaged over the settings, ± its standard error.
+
+Elsewhere: [label_efficiency.html](label_efficiency.html), all methods with maps; [transfer](transfer), the
+experiments of labelled transfer (`python results/make_transfer.py`), and [reproduce.md](reproduce.md), the papers'
+tables beside them (`make reproduce`); [speed](speed), speed and memory against a peer (`make bench`);
+[backbones](backbones) and [maps](maps).
 """
 DOMAINS = """Windows share no pixel: training windows lie side by side in ground that pretraining saw, test windows in
 ground that it never saw. *Mean spectrum* is a window's average without any network. On the real scenes it is the
@@ -106,17 +112,28 @@ def calibration_table(rows: Sequence[Row]) -> str:
 
 
 def tally(rows: Sequence[Row]) -> str:
-    """How often features pretrained on all but the scene beat what needs no pretraining, by mean OA."""
-    mine = [r for r in rows if r.get("oa") and r["pretraining"] in ("none", CONDITIONS[2])]
+    """Features pretrained on all but the scene against what needs no pretraining: settings won, and mean difference.
 
-    found: dict[str, dict[str, list[float]]] = {}
-    for r in mine:
-        found.setdefault(r["protocol"], {}).setdefault(r["method"], []).append(float(r["oa"]))
+    The difference is paired, split by split; its standard error is over splits within settings.
+    """
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for r in rows:
+        if r.get("oa") and r["pretraining"] in ("none", CONDITIONS[2]):
+            found.setdefault(r["protocol"], {}).setdefault(r["method"], {})[r["seed"]] = float(r["oa"])
     # A part that another process is still measuring has protocols without all methods.
-    means = [{m: fmean(v) for m, v in methods.items()} for methods in found.values() if len(methods) == 3]
-    wins = {m: sum(mean["pretrained"] > mean[m] for mean in means) for m in ("random weights", "raw spectra")}
-    counted = " and ".join(f"{name} in {count}" for name, count in wins.items())
-    return f"Pretrained on all but the scene beats {counted} of {len(means)} settings."
+    whole = [methods for methods in found.values() if len(methods) == 3]
+    said = []
+    for other in ("random weights", "raw spectra"):
+        differences = [
+            [oa - m[other][seed] for seed, oa in m["pretrained"].items() if seed in m[other]] for m in whole
+        ]
+        wins = sum(fmean(m["pretrained"].values()) > fmean(m[other].values()) for m in whole)
+        means = [fmean(d) for d in differences if d]
+        # A split without chance has one difference and no spread.
+        errors = [stdev(d) / len(d) ** 0.5 if len(d) > 1 else 0.0 for d in differences if d]
+        error = sum(e**2 for e in errors) ** 0.5 / max(1, len(errors))
+        said.append(f"{other} in {wins}" + (f" ({fmean(means):+.1f} ± {error:.1f} points)" if means else ""))
+    return f"Pretrained on all but the scene beats {' and '.join(said)} of {len(whole)} settings."
 
 
 def patch_tables(rows: Sequence[Row]) -> Iterable[str]:
