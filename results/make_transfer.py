@@ -66,7 +66,7 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
          "images.targets.0.side=72", "images.targets.1.images=40", "images.targets.1.side=72", "tuning.epochs=15",
          "tuning.drops=[]", "tuning.batch_size=25", "tuning.warmup=1"),
     ),
-    "adaptation_cubes": ("adaptation_cubes", None, ("draws=2", "seeds=6", "cubes.per_class=[5,30]")),
+    "adaptation_cubes": ("adaptation_cubes", None, ("draws=1", "seeds=3", "cubes.per_class=[5,30]")),
 }  # fmt: skip
 # Parts that start from backbones of the pixel recipe, without each of these scenes or (None) with all.
 STARTS: dict[str, tuple[str | None, ...]] = {

@@ -74,7 +74,7 @@ def _accuracy(place: tuple[str, ...], rows: Sequence[Row]) -> Chart:
         for (method, source), points in lines.items()
     }
     title = ", ".join(filter(None, (target, network, f"{split} pixels")))
-    figure = _figure(named, title, "overall accuracy (%)")
+    figure = _figure(named, title, "overall accuracy (%), not from 0")
     words = "; ".join(
         f"{name}: " + ", ".join(f"{fmean(v):.1f} at {n}" for n, v in sorted(p.items())) for name, p in named.items()
     )
@@ -111,12 +111,12 @@ def _seconds(network: str, names: tuple[str, ...], rows: Sequence[Row]) -> list[
         **{_LEGEND[method]: points for method, points in joint.items()},
     }
     title = f"Training time, {network}: {' + '.join(short(name, 24) for name in names)}"
-    figure = _figure(drawn, title, "seconds for all of them", zero=True)
+    figure = _figure(drawn, f"Training time, {network}", "seconds for all of them", zero=True)
     words = "; ".join(
         f"{name}: " + ", ".join(f"{fmean(v):.1f} s at {n}" for n, v in sorted(points.items()))
         for name, points in drawn.items()
     )
-    caption = f"Separate trainings added up against joint training for all of them, without predictions. {_FIRST}"
+    caption = f"{title}. Separate trainings added up against joint training for all of them, without predictions. {_FIRST}"
     return [figure_chart(figure, f"{title}. {words}", caption)]
 
 
