@@ -116,7 +116,9 @@ def _seconds(network: str, names: tuple[str, ...], rows: Sequence[Row]) -> list[
         f"{name}: " + ", ".join(f"{fmean(v):.1f} s at {n}" for n, v in sorted(points.items()))
         for name, points in drawn.items()
     )
-    caption = f"{title}. Separate trainings added up against joint training for all of them, without predictions. {_FIRST}"
+    caption = (
+        f"{title}. Separate trainings added up against joint training for all of them, without predictions. {_FIRST}"
+    )
     return [figure_chart(figure, f"{title}. {words}", caption)]
 
 

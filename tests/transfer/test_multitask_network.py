@@ -47,15 +47,21 @@ def test_published_counts(name, tasks):
 def test_it_is_the_backbone_with_a_head_per_task(name):
     network = MultitaskNetwork(name, 6, [3, 5]).eval()
     network.load_state_dict({k: v + torch.rand_like(v.float()) for k, v in network.state_dict().items()})
-    backbone = create_backbone(name, 6, WINDOWS[name])
-    backbone.load_state_dict(network.extractors[0].state_dict())
-    for layer in backbone.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.eps = EPSILON
-    batches = windows(name, [4, 7])
-    with torch.no_grad():
-        for x, head, logits in zip(batches, network.heads, network(batches), strict=True):
-            torch.testing.assert_close(logits, F.linear(backbone.eval()(x), head.weight, head.bias))
+    given = network.extractors[0].state_dict()
+    for task, (x, head, logits) in enumerate(
+        zip(windows(name, [4, 7]), network.heads, network(windows(name, [4, 7])), strict=True)
+    ):
+        backbone = create_backbone(name, 6, WINDOWS[name]).eval()
+        # The task's own statistics are those of a network that is trained for it alone.
+        own = {k.replace(f"mean_{task}", "running_mean"): v for k, v in given.items()}
+        own = {k.replace(f"variance_{task}", "running_var"): v for k, v in own.items()}
+        missing, _ = backbone.load_state_dict(own, strict=False)
+        assert all(key.endswith("num_batches_tracked") for key in missing)
+        for layer in backbone.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eps = EPSILON
+        with torch.no_grad():
+            torch.testing.assert_close(logits, F.linear(backbone(x), head.weight, head.bias))
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -92,13 +98,27 @@ def test_a_task_trains_the_shared_part_and_its_own(name, own_first):
 
 
 @pytest.mark.parametrize("own_first", [False, True])
-def test_batch_normalisation_sees_all_tasks_together(own_first):
+def test_batch_normalisation_takes_each_task_alone(own_first):
     network = MultitaskNetwork("hresnet", 6, [3, 5], own_first=own_first).train()
     batches = windows("hresnet", [4, 9])
     network([batches[0], 3 * batches[1]])
-    with torch.no_grad():
-        maps = torch.cat([network.entry(0, batches[0]), network.entry(1, 3 * batches[1])])
-    torch.testing.assert_close(network.extractors[0].norm.running_mean, 0.1 * maps.mean((0, 2, 3)))
+    for task, x in enumerate([batches[0], 3 * batches[1]]):
+        with torch.no_grad():
+            maps = network.entry(task, x)
+        norm = network.extractors[0].norm
+        torch.testing.assert_close(getattr(norm, f"mean_{task}"), 0.1 * maps.mean((0, 2, 3)))
+        spread = maps.transpose(0, 1).flatten(1).var(1)
+        torch.testing.assert_close(getattr(norm, f"variance_{task}"), 0.9 + 0.1 * spread)
+
+
+def test_a_step_may_hold_none_or_one_sample_of_a_task():
+    network = MultitaskNetwork("ccnn", 6, [3, 5, 2]).train()
+    logits = network(windows("ccnn", [4, 1, 0]))
+    assert [tuple(x.shape) for x in logits] == [(4, 3), (1, 5), (0, 2)]
+    torch.stack(
+        joint_loss(logits, [torch.tensor([0, 1, 2, 0]), torch.tensor([4]), torch.tensor([]).long()])
+    ).sum().backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None)
 
 
 def test_losses_are_means_over_each_task():

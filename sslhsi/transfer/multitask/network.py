@@ -20,20 +20,45 @@ WINDOWS = {"hresnet": 9, "ccnn": 5}
 # Of the batch normalisations in the authors' code (Keras); inputs between 0 and 1 leave the first convolution
 # with variances of this order, so that it is not the same as PyTorch's 1e-5.
 EPSILON = 1e-3
+MOMENTUM = 0.1
 STD = 0.01
+
+
+class TaskNorm(nn.Module):
+    """Batch normalisation with one scale and offset for all tasks, and statistics of each task alone.
+
+    Args:
+        norm: What it takes the place of; its scale and offset are taken over.
+        tasks: Number of tasks; ``task`` says whose statistics count.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d, tasks: int) -> None:
+        super().__init__()
+        self.weight, self.bias, self.task = norm.weight, norm.bias, 0
+        # Separate buffers: what one task's pass updates must not be part of what another's backward pass needs.
+        for number in range(tasks):
+            self.register_buffer(f"mean_{number}", torch.zeros(norm.num_features))
+            self.register_buffer(f"variance_{number}", torch.ones(norm.num_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) of one task."""
+        mean, variance = getattr(self, f"mean_{self.task}"), getattr(self, f"variance_{self.task}")
+        # A single value has no spread.
+        training = self.training and x.numel() > len(mean)
+        return F.batch_norm(x, mean, variance, self.weight, self.bias, training, MOMENTUM, EPSILON)
 
 
 class MultitaskNetwork(nn.Module):
     """HResNet or CCNN shared by several tasks, each with a dense layer of its own for its classes.
 
     Liu and Shi, "Multitask Deep Learning With Spectral Knowledge for Hyperspectral Image Classification", IEEE
-    GRSL 17(12), 2020 (arXiv:1905.04535), equation 3. Samples of all tasks go through the extractor as one batch:
-    its batch normalisations take their statistics from all tasks together, in training and for prediction. The
-    letter is silent on this.
+    GRSL 17(12), 2020 (arXiv:1905.04535), equation 3. Batch normalisations take their statistics from each task alone,
+    in training, as layers that Keras shares between inputs do, and for prediction. The letter is silent on this; with
+    statistics of all tasks together scenes of unlike brightness push each other out of the range of the ReLUs.
 
     Weights are drawn from N(0, 0.01^2), biases are zero. At 103 bands the shared features have 133,504
-    (HResNet) or 628,736 (CCNN) parameters, biases and running statistics counted, whatever the number of tasks;
-    first convolutions of their own add 59,392 or 461,824 for every task but the first.
+    (HResNet) or 628,736 (CCNN) parameters, biases and one task's running statistics counted, for any number of
+    tasks; first convolutions of their own add 59,392 or 461,824 for every task but the first.
 
     Args:
         name: ``hresnet`` (window 9) or ``ccnn`` (window 5).
@@ -61,27 +86,40 @@ class MultitaskNetwork(nn.Module):
         features: int = made[0].num_features  # type: ignore[assignment]
         self.heads = nn.ModuleList(nn.Linear(features, count) for count in classes)
         gaussian_(self.heads, STD)
-        for layer in self.modules():
+        for name, layer in list(made[0].named_modules()):
             if isinstance(layer, nn.BatchNorm2d):
-                layer.eps = EPSILON
+                _put(made, name, TaskNorm(layer, len(classes)))
 
     def entry(self, task: int, x: Tensor) -> Tensor:
         """First convolution of a task on (N, L, H, W), as wide as it likes."""
         return self.extractors[task if len(self.extractors) > 1 else 0].entry(x)  # type: ignore[operator]
 
-    def features(self, maps: Tensor) -> Tensor:
-        """(N, M, S', S') maps of the first convolution, of windows of any tasks -> (N, D)."""
+    def features(self, task: int, maps: Tensor) -> Tensor:
+        """(N, M, S', S') maps of a task's first convolution -> (N, D)."""
+        for layer in self.modules():
+            if isinstance(layer, TaskNorm):
+                layer.task = task
         shared = self.extractors[0]
         return shared.forward_head(shared.rest(maps), pre_logits=True)  # type: ignore[operator]
 
     def forward(self, batches: Sequence[Tensor]) -> list[Tensor]:
         """(N_t, L, S, S) windows of every task t -> (N_t, C_t) logits of every task."""
-        sizes = [len(x) for x in batches]
+        # The first convolution knows nothing of tasks: where it is shared, one pass serves all.
         if len(self.extractors) == 1:
-            maps = self.entry(0, torch.cat(list(batches)))
+            maps = self.entry(0, torch.cat(list(batches))).split([len(x) for x in batches])
         else:
-            maps = torch.cat([self.entry(task, x) for task, x in enumerate(batches)])
-        return [head(x) for head, x in zip(self.heads, self.features(maps).split(sizes), strict=True)]
+            maps = tuple(self.entry(task, x) for task, x in enumerate(batches))
+        return [
+            head(self.features(task, x)) if len(x) else x.new_zeros(0, head.out_features)
+            for task, (head, x) in enumerate(zip(self.heads, maps, strict=True))
+        ]
+
+
+def _put(extractors: Sequence[nn.Module], name: str, layer: nn.Module) -> None:
+    """Set a layer of the shared part, in every extractor that holds it by a name of its own."""
+    parent, _, child = name.rpartition(".")
+    for extractor in extractors:
+        setattr(extractor.get_submodule(parent), child, layer)
 
 
 def joint_loss(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
@@ -90,9 +128,9 @@ def joint_loss(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tens
 
 
 def feature_parameters(network: MultitaskNetwork) -> int:
-    """Parameters and running statistics of everything but the classifiers, as the letter counts them."""
-    tensors = [*network.extractors.parameters(), *(b for b in network.extractors.buffers() if b.ndim)]
-    return sum(tensor.numel() for tensor in tensors)
+    """Parameters and one task's running statistics of everything but the classifiers, as the letter counts them."""
+    statistics = sum(2 * len(m.weight) for m in network.extractors.modules() if isinstance(m, TaskNorm))
+    return statistics + sum(p.numel() for p in network.extractors.parameters())
 
 
 def joint_step_macs(network: MultitaskNetwork, bands: int, sizes: Sequence[int]) -> int:

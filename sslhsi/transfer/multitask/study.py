@@ -7,7 +7,8 @@ five predictions, one every two further epochs.
 
 What the letter leaves open, and what is done here: in every step the largest task brings a batch of 20 and the
 others as many fewer as they have fewer samples, so that an epoch is one pass over every task; the losses of the
-tasks are added; batch normalisation takes all tasks of a step together; each cube is divided by its largest value.
+tasks are added; batch normalisation takes its statistics from each task alone; each cube is divided by its largest
+value.
 """
 
 from __future__ import annotations

@@ -275,6 +275,6 @@ def classify(network: MultitaskNetwork, number: int, task: Task, device: torch.d
         windows = maps.unfold(1, side, 1).unfold(2, side, 1)
         for part in np.array_split(mine, -(-mine.size // BATCH)):
             at = torch.from_numpy(pixels[part] - (top, left)).to(device)
-            features = network.features(windows[:, at[:, 0], at[:, 1]].movedim(0, 1))
+            features = network.features(number, windows[:, at[:, 0], at[:, 1]].movedim(0, 1))
             found[part] = network.heads[number](features).argmax(1).cpu().numpy()
     return found
