@@ -156,6 +156,7 @@ PARTS = {"pixels": pixels, "bands": bands, "batch": batch, "domains": domains, "
 def plot(rows: Rows, path: Path) -> None:
     """One panel for each thing that grows; dotted, what would be proportional."""
     import matplotlib.pyplot as plt
+    from matplotlib.ticker import FuncFormatter, LogLocator
 
     names = list(dict.fromkeys(row["what"] for row in rows))
     figure, axes = plt.subplots(1, len(names), figsize=(3.2 * len(names), 3), layout="constrained", squeeze=False)
@@ -169,8 +170,14 @@ def plot(rows: Rows, path: Path) -> None:
         sizes = sorted({row["size"] for row in mine})
         flat = name == "domains"
         axis.plot(sizes, [first[y] * (1 if flat else s / sizes[0]) for s in sizes], ":", color="grey", lw=1)
-        axis.set(xscale="log", yscale="log", xlabel=name, ylabel=y, title=f"{y} against {name}")
-        axis.set_xticks(sizes, [f"{s:,}" for s in sizes], rotation=30, minor=False)
+        axis.set(xscale="log", yscale="linear" if flat else "log", xlabel=name, ylabel=y, title=f"{y} against {name}")
+        axis.minorticks_off()
+        axis.set_xticks(sizes, [f"{s:,}" for s in sizes], rotation=30)
+        if flat:
+            axis.set_ylim(bottom=0)
+        else:
+            axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.10g}"))
         axis.legend(fontsize=7, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

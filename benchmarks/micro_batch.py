@@ -97,7 +97,7 @@ def main() -> None:
                     "views at a time": micro if name == "cached" else 2 * batch,
                     "seconds": median([r[0] for r in runs]),
                     "extra memory MB": extra / 1e6,
-                    "gradients apart": float(apart) if found["direct"] else "",
+                    "gradients apart from cached": float(apart) if found["direct"] else "",
                     "rounds": rounds,
                 }
             )
