@@ -3,11 +3,11 @@
     python benchmarks/scaling.py                 # five minutes on two quiet cores
     python benchmarks/scaling.py --quick
 
-Measured: seconds of a step on one process at the full batch and at its shares, latency and bandwidth of an
-all-reduce over gloo, patches per second of the main job on 1, 2 and 4 processes. Predicted: a step on N processes
-is the step of the share, slowed where processes outnumber cores, and the traffic of NT-Xent, batch
-normalisation and gradients. The table for GPUs takes --rate (patches per second of one GPU, measured with
-benchmarks/training_loop.py) and links as their makers state them.
+Measured: seconds of a step at each share of the batch, with as many processes at once as there are shares but none
+that talks to another; latency and bandwidth of an all-reduce over gloo; patches per second of the main job on 1, 2
+and 4 processes. Predicted: a step on N processes is the step of the share beside its like, and the traffic of
+NT-Xent, batch normalisation and gradients. The table for GPUs takes --rate (patches per second of one GPU, measured
+with benchmarks/training_loop.py) and links as their makers state them.
 """
 
 from __future__ import annotations
@@ -83,15 +83,30 @@ def all_reduce(ranks: int) -> tuple[float, float]:
     return bandwidth, latency
 
 
+def side_by_side(job: Recipe, ranks: int, steps: int) -> float:
+    """Patches per second of each of several processes that train on their own: they share cores and memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        children = []
+        for rank in range(ranks):
+            child = os.fork()
+            if not child:
+                Path(folder, str(rank)).write_text(str(bare(job, torch.device("cpu"), steps)))
+                os._exit(0)
+            children.append(child)
+        for child in children:
+            os.waitpid(child, 0)
+        # All wait for the slowest.
+        return min(float(Path(folder, str(rank)).read_text()) for rank in range(ranks))
+
+
 def checked(folder: Path, network: str, batch: int, steps: int, rounds: int) -> list[dict[str, Any]]:
     """Predicted and measured patches per second on processes of this machine."""
     torch.set_num_threads(1)
-    cores = os.cpu_count() or 1
     step = {}
     for ranks in (1, 2, 4):
         share = batch // ranks
         job = recipe(folder, network, share, steps, 2)
-        step[ranks] = share / median([bare(job, torch.device("cpu"), steps) for _ in range(rounds)])
+        step[ranks] = share / median([side_by_side(job, ranks, steps) for _ in range(rounds)])
     job = recipe(folder, network, batch, steps, 2)
     measured = {ranks: median([on_ranks(folder, ranks, steps) for _ in range(rounds)]) for ranks in (1, 2, 4)}
     # What data, views and loss add to a bare step, as one process shows it.
@@ -100,7 +115,7 @@ def checked(folder: Path, network: str, batch: int, steps: int, rounds: int) -> 
     for ranks in (1, 2, 4):
         bandwidth, latency = all_reduce(ranks) if ranks > 1 else (1.0, 0.0)
         spent = traffic(job, ranks, bandwidth, latency)
-        seconds = added * step[ranks] * max(1.0, ranks / cores) + spent
+        seconds = added * step[ranks] + spent
         rows.append(
             {
                 "on": "gloo, this machine",
