@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from sslhsi.report import plots
-from sslhsi.report.chart import Chart, figure_chart
+from sslhsi.report.chart import Chart, dense_chart
 from sslhsi.report.tables import Row
 from sslhsi.transfer.distance.study import Pair, averaged, nearest
 
@@ -36,7 +36,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
         mine = {(key[3], key[4]): pair for key, pair in pairs.items() if key[:3] == view}
         told = _told(*view)
         found.append(
-            figure_chart(
+            dense_chart(
                 matrix(names, mine, told),
                 f"Matrix of distances on {told}: " + "; ".join(_words(*pair, mine[pair]) for pair in mine),
                 "Below the diagonal distances, 0 alike to 2 apart, above it their standard errors. On the diagonal, "
@@ -52,7 +52,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
         }
         if lists:
             found.append(
-                figure_chart(
+                dense_chart(
                     nearest_sources(lists, told),
                     f"Nearest sources on {told}: " + "; ".join(f"{t}: {_first(s)}" for t, s in lists.items()),
                     "The whole lists are in nearest.csv. Sources whose distances lie within their standard errors of "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def write_experiment_page(
         "settings": sorted({str(row["settings"]) for row in rows if row.get("settings")}),
         "machines": sorted({str(row["machine"]) for row in rows if row.get("machine")}),
         "revisions": sorted({str(row["git"])[:12] for row in rows if row.get("git")}),
-        "recipe": OmegaConf.to_yaml(OmegaConf.create(settings.model_dump(mode="json"))),
+        "recipe": _portable(OmegaConf.to_yaml(OmegaConf.create(settings.model_dump(mode="json")))),
     }
     write_text(target, render("experiment.html", content))
     return target
@@ -142,6 +143,12 @@ def cost_table(rows: Sequence[Row]) -> dict[str, Any] | None:
         values = [[v for row in mine if (v := number(row.get(c))) is not None] for c in columns]
         lines.append([method, *(_short(sum(v) / len(v)) if v else "" for v in values)])
     return {"columns": ["method", *(COSTS[c] for c in columns)], "lines": lines}
+
+
+def _portable(recipe: str) -> str:
+    """A resolved recipe with its variable for the folder of scenes back in place: a page may leave this machine."""
+    folder = os.environ.get("SSLHSI_DATA", "").rstrip("/")
+    return recipe.replace(folder, "${oc.env:SSLHSI_DATA}") if folder else recipe
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:

@@ -121,3 +121,13 @@ def test_the_page_keeps_kinds_apart(tmp_path, counting):
     assert page.index("Real scenes") < page.index("50.0") < page.index("Stand-ins") < page.index("51.0")
     assert "&lt;there&gt;" in page
     assert "5,000,000,000" in page
+
+
+def test_the_page_names_no_folder_of_this_machine(tmp_path, counting, monkeypatch):
+    monkeypatch.setenv("SSLHSI_DATA", str(tmp_path / "scenes"))
+    settings, module = write(tmp_path)
+    rows, history = run_experiment(settings, module)
+    settings = settings.model_copy(update={"output": str(tmp_path / "scenes" / "out")})
+    page = write_experiment_page(settings, rows, history, tmp_path / "page.html").read_text()
+    assert "output: ${oc.env:SSLHSI_DATA}/out" in page
+    assert str(tmp_path) not in page
