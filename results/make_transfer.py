@@ -1,7 +1,8 @@
 """Experiments of labelled transfer as far as two CPU cores take them: results/transfer/.
 
-Every part is a recipe with the overrides that its comments name: shorter schedules, smaller windows, fewer seeds. For
-each, transfer/PART.csv holds the rows, transfer/PART.html the page. An interrupted part goes on after its last row.
+Every part is a recipe with the overrides below: shorter schedules, smaller windows, fewer seeds (its comments may
+suggest longer ones). For each, transfer/PART.csv holds the rows, transfer/PART.html the page with all settings. An
+interrupted part goes on after its last row.
 The self-supervised backbones beside them are those of the pixel recipe that never saw the target
 (make_results.py trains them where they aren't there).
 

@@ -29,6 +29,7 @@ that scene at all.
 **What was chosen how.** Window, radii, whitening and augmentations of the pixel recipe and of its variant for
 broad fields were tried on these four scenes, on other splits of the same pixels: the figures are slightly
 optimistic for all networks here, trained or not. Nothing was chosen by seed; each pretraining is one seed.
+For the experiments of labelled transfer, docs/transfer.md names what was chosen after its figures were seen.
 `indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published figures of the
 full-precision cube.
 **Points** behind "beats": the paired difference, split by split, averaged over the settings, ± its standard error.

@@ -30,18 +30,17 @@ if __package__ in (None, ""):
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from sslhsi.errors import InputError
-from sslhsi.hub import load_backbone, save_backbone
+from sslhsi.hub import save_backbone
 from sslhsi.objectives.registry import create_objective
 from sslhsi.patches.corpus import Corpus
 from sslhsi.patches.prepare import prepare
 from sslhsi.patches.reader import PatchReader
 from sslhsi.patches.sampler import DomainSampler
 from sslhsi.probes.judge import Row, judge_run, monitor_accuracy
+from sslhsi.probes.load_encoder import read_weights
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
 from sslhsi.training.checkpoint import save_checkpoint
@@ -273,21 +272,7 @@ def starting_weights(recipe: Recipe) -> Weights | None:
     source = recipe.backbone.weights
     if source is None:
         return None
-    path = Path(source).expanduser()
-    if path.suffix == ".safetensors":
-        try:
-            state = load_file(path)
-        except (OSError, SafetensorError) as error:
-            reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error})"
-            raise InputError(
-                f"backbone.weights {path}: {reason}; give a .safetensors file, a backbone/ folder or a hub id"
-            ) from None
-    else:
-        try:
-            state = load_backbone(path if path.exists() else source).backbone.state_dict()
-        except InputError as error:
-            raise InputError(f"backbone.weights {error}") from None
-    return Weights(source, state)
+    return Weights(source, read_weights(source, "backbone.weights"))
 
 
 def say_step(what: str, done: int, total: int) -> None:

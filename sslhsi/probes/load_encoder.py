@@ -7,8 +7,9 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.backbones.timm_backbone import TimmBackbone
@@ -69,6 +70,31 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
     except Exception as error:
         raise InputError(f"{folder}: the weights can't be loaded ({str(error).splitlines()[0]})") from None
     return Encoder(backbone.eval(), projector, config)
+
+
+def read_weights(source: str, key: str) -> dict[str, Tensor]:
+    """Tensors to start from; see :func:`sslhsi.backbones.transfer_weights.load_weights` for what becomes of them.
+
+    Args:
+        source: A .safetensors file, a folder as for :func:`load_backbone`, or a hub id.
+        key: Of the recipe, for messages.
+
+    Raises:
+        InputError: There is no such file, folder or repository, or it holds no weights.
+    """
+    path = Path(source).expanduser()
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error})"
+            raise InputError(
+                f"{key} {path}: {reason}; give a .safetensors file, a backbone/ folder or a hub id"
+            ) from None
+    try:
+        return load_backbone(path if path.exists() else source).backbone.state_dict()
+    except InputError as error:
+        raise InputError(f"{key} {error}") from None
 
 
 def plain(backbone: nn.Module) -> nn.Module:

@@ -198,19 +198,26 @@ def row_of(
     job: Mapping[str, Any], drawn: Split, truth: np.ndarray, predicted: np.ndarray, tuned: FineTuned, macs: int
 ) -> dict[str, Any]:
     """A row of the table: scores, split and cost beside the columns that name the job."""
-    record = tuned.record
     return {
         **job,
         "train": len(drawn.train),
         "test": len(drawn.test),
-        "epochs": record["epochs"],
         **score_columns(truth, predicted),
         **split_columns(drawn),
+        **cost_columns(tuned, macs),
+        "seconds": tuned.record["seconds"],
+    }
+
+
+def cost_columns(tuned: FineTuned, macs: int) -> dict[str, Any]:
+    """``epochs``, ``trainable``, ``parameters``, ``macs`` and ``seconds_per_step`` of a training."""
+    record = tuned.record
+    return {
+        "epochs": record["epochs"],
         "trainable": record["trainable_parameters"],
         "parameters": record["parameters"],
         "macs": macs,
         "seconds_per_step": round(record["seconds_per_step"], 6),
-        "seconds": record["seconds"],
     }
 
 

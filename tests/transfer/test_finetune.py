@@ -10,8 +10,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score
 from torch import Tensor
+from toy_windows import Windows, network, numbered, toy
 
-from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
 from sslhsi.patches.splits import split
@@ -21,41 +21,10 @@ from sslhsi.probes.linear import linear_probe
 from sslhsi.probes.metrics import multilabel_scores
 from sslhsi.scenes.scene import Scene
 from sslhsi.transfer.finetune import FineTuning, fine_tune, fine_tune_pixels
-from sslhsi.transfer.loop import loss_of
-from sslhsi.transfer.samples import Remembered, Samples, Targets, at_once, hold_out
+from sslhsi.transfer.samples import Remembered
 from sslhsi.transfer.settings import described
 
 SHORT = FineTuning(epochs=3, batch_size=8)
-
-
-class Windows:
-    """Windows by number, in the first column; counts what is read."""
-
-    def __init__(self, x: Tensor) -> None:
-        self.x, self.read = x, 0
-
-    def __call__(self, windows: np.ndarray) -> Tensor:
-        self.read += len(windows)
-        return self.x[torch.from_numpy(np.asarray(windows)[:, 0])].clone()
-
-
-def numbered(n: int) -> np.ndarray:
-    return np.column_stack([np.arange(n), np.zeros((n, 2), np.int64)])
-
-
-def toy(channels: int = 4, side: int = 5, n: int = 60, classes: int = 3, noise: float = 0.3):
-    """Classes that differ in their spectrum."""
-    rng = np.random.default_rng(0)
-    y = np.arange(n) % classes
-    spectra = 2 * np.eye(channels)[:classes]
-    x = spectra[y][:, :, None, None] + noise * rng.normal(size=(n, channels, side, side))
-    return Windows(torch.tensor(x, dtype=torch.float32)), numbered(n), y
-
-
-def network(name: str = "pixelnet", channels: int = 4, side: int = 5, seed: int = 0, **options):
-    torch.manual_seed(seed)
-    options = {"width": 32, "mixed": 32, "radii": [0, 1]} if name == "pixelnet" else options
-    return create_backbone(name, channels, side, **options)
 
 
 def states(module: torch.nn.Module) -> dict[str, Tensor]:
@@ -182,61 +151,6 @@ def test_weights_of_another_window():
         )
 
 
-def test_validation_chooses_the_epoch_and_never_trains():
-    reader, windows, y = toy(noise=2.5, n=45)
-    settings = FineTuning(epochs=30, batch_size=8, validation=0.25, patience=4, lr_backbone=1e-2, head="zero")
-    tuned = fine_tune(network(), reader, windows, y, settings, seed=1)
-    ranks = [(entry["validation_accuracy"], -entry["validation_loss"]) for entry in tuned.history]
-    best = tuned.record["best_epoch"]
-    assert ranks.index(max(ranks)) == best
-    assert tuned.record["epochs"] == min(30, best + 4) < 30
-    held = hold_out(Targets.of(y, len(y)), 0.25, seed=1)
-    assert (tuned.predict(reader, windows[held]) == y[held]).mean() == pytest.approx(max(ranks)[0])
-    # what the held-out windows show has no influence on the steps
-    changed = Windows(reader.x.clone())
-    changed.x[torch.from_numpy(held)] += 1.0
-    other = fine_tune(network(), changed, windows, y, settings, seed=1)
-    losses = [entry["loss"] for entry in other.history]
-    shared = min(len(losses), len(tuned.history))
-    assert losses[:shared] == [entry["loss"] for entry in tuned.history][:shared]
-
-
-def test_held_out_samples():
-    y = np.repeat([3, 7, 8, 9], [3, 4, 10, 100])
-    held = hold_out(Targets.of(y, y.size), 0.2, seed=0)
-    assert [int(held[y == c].sum()) for c in (3, 7, 8, 9)] == [0, 1, 2, 20]
-    assert not hold_out(Targets.of(y, y.size), 0.0, seed=0).any()
-    few = np.repeat([0, 1], 3)
-    assert not hold_out(Targets.of(few, 6), 0.5, seed=0).any()
-
-
-@pytest.mark.parametrize(("name", "rate"), [("adamw", 1e-2), ("sgd", 1e-2), ("adadelta", 1.0)])
-def test_optimisers_and_bfloat16(name, rate):
-    reader, windows, y = toy(n=24)
-    settings = FineTuning(epochs=8, batch_size=8, optimizer=name, lr_head=rate, lr_backbone=rate, precision="bf16")
-    losses = [entry["loss"] for entry in fine_tune(network(), reader, windows, y, settings).history[1:]]
-    assert losses[-1] < 0.7 * losses[0]
-
-
-def test_a_constant_schedule_and_its_slow_end(monkeypatch):
-    reader, windows, y = toy(n=24)
-    rates = []
-
-    class Recorded(torch.optim.SGD):
-        def step(self, closure=None):
-            rates.append([group["lr"] for group in self.param_groups])
-            return super().step(closure)
-
-    monkeypatch.setattr("sslhsi.transfer.loop.optimiser", lambda name, groups, fused: Recorded(groups))
-    settings = FineTuning(
-        epochs=5, batch_size=8, optimizer="sgd", schedule="constant", slow_epochs=2, lr_head=0.2, lr_backbone=0.1
-    )
-    fine_tune(network(), reader, windows, y, settings)
-    backbone, head = np.array(rates)[:, 0], np.array(rates)[:, -1]
-    np.testing.assert_allclose(head, [0.2] * 9 + [0.02] * 6)
-    np.testing.assert_allclose(backbone, head / 2)
-
-
 def test_a_gaussian_classifier_on_plain_features():
     reader, windows, y = toy(n=24)
     settings = FineTuning(head="gaussian", epochs=1, batch_size=24, lr_head=1e-12, lr_backbone=1e-12)
@@ -249,27 +163,6 @@ def test_a_gaussian_classifier_on_plain_features():
     assert not torch.allclose(weight, other.network.head.weight)
 
 
-def test_a_wholly_frozen_backbone_may_run_in_every_step():
-    reader, windows, y = toy(channels=13, side=9, n=12)
-    body = network("hybridsn", 13, 9)  # with dropout
-    settings = FineTuning(policy="all", epochs=4, batch_size=12, lr_head=1e-12, head="gaussian")
-    once = fine_tune(body, reader, windows, y, settings)
-    every = fine_tune(body, reader, windows, y, dataclasses.replace(settings, run_frozen=True))
-    # Without dropout every epoch has the loss of the one before; with it, none.
-    assert len({round(entry["loss"], 6) for entry in once.history[1:]}) == 1
-    assert len({round(entry["loss"], 6) for entry in every.history[1:]}) == 4
-    assert all(torch.equal(v, every.network.backbone.state_dict()[k]) for k, v in body.state_dict().items())
-
-
-def test_training_accuracy_and_pace():
-    reader, windows, y = toy()
-    tuned = fine_tune(network(), reader, windows, y, FineTuning(epochs=20, batch_size=16, lr_head=1e-2))
-    accuracy = [entry["accuracy"] for entry in tuned.history]
-    assert accuracy[0] is None
-    assert 0 <= accuracy[1] < accuracy[-1] == 1
-    assert 0 < tuned.record["seconds_per_step"] * 4 * 20 < tuned.record["seconds"] * 2
-
-
 def test_rows_measured_before_keep_the_text_of_their_settings():
     assert described(FineTuning()) == (
         "policy none; head zero; epochs 40; batch_size 64; lr_head 0.001; lr_backbone 0.001; warmup 0.1; "
@@ -279,68 +172,6 @@ def test_rows_measured_before_keep_the_text_of_their_settings():
     changed = described(FineTuning(policy=["a", "b"], schedule="constant", slow_epochs=3))
     assert changed.startswith("policy a b; ")
     assert changed.endswith("; precision fp32; schedule constant; slow_epochs 3")
-
-
-def test_large_windows_run_few_at_a_time():
-    assert at_once(torch.zeros(1, 30, 15, 15)) == 512
-    assert at_once(torch.zeros(1, 256, 27, 27)) == 89
-    assert at_once(torch.zeros(1, 1).expand(1, 1 << 30)) == 2
-
-
-def test_smoothed_targets():
-    logits = torch.randn(5, 3, generator=torch.Generator().manual_seed(0))
-    y = torch.tensor([0, 1, 2, 0, 1])
-    spread = 0.7 * torch.eye(3)[y] + 0.1
-    torch.testing.assert_close(loss_of(logits, y, 0.3), -(spread * logits.log_softmax(1)).sum(1).mean())
-    marks = torch.eye(3)[y]
-    p = logits.sigmoid()
-    soft = torch.where(marks > 0, 0.85, 0.15)
-    expected = -(soft * p.log() + (1 - soft) * (1 - p).log()).mean()
-    torch.testing.assert_close(loss_of(logits, marks, 0.3), expected)
-
-
-def test_votes_are_the_mean_of_checkpoints_two_epochs_apart():
-    reader, windows, y = toy(noise=2.0)
-    seen = []
-    settings = dataclasses.replace(SHORT, epochs=6, votes=3, lr_backbone=1e-2)
-    tuned = fine_tune(network(), reader, windows, y, settings, progress=lambda entry: seen.append(entry["epoch"]))
-    assert seen == list(range(7))
-    assert len(tuned.networks) == 3
-    with torch.no_grad():
-        each = [net(reader(windows)).softmax(1) for net in tuned.networks]
-    np.testing.assert_allclose(tuned.probabilities(reader, windows), torch.stack(each).mean(0).numpy(), atol=1e-6)
-    alone = fine_tune(network(), reader, windows, y, dataclasses.replace(settings, votes=1))
-    assert torch.equal(alone.network(reader(windows)), tuned.network(reader(windows)))
-    assert len(fine_tune(network(), reader, windows, y, dataclasses.replace(settings, votes=9)).networks) == 3
-
-
-def test_mirrored_copies():
-    reader, windows, _ = toy(n=3)
-    samples = Samples(network("hresnet", 4, 5), reader, windows, torch.device("cpu"), mirror=True)
-    assert len(samples) == 12
-    x = reader(windows).numpy()
-    copies = samples(torch.arange(12)).numpy().reshape(4, 3, 4, 5, 5)
-    for found, expected in zip(copies, (x, np.flip(x, 3), np.flip(x, 2), np.flip(x, (2, 3))), strict=True):
-        np.testing.assert_array_equal(found, expected)
-
-
-@pytest.mark.parametrize(("n", "size"), [(9, 8), (3, 2), (2, 2), (65, 64), (64, 64)])
-def test_no_batch_of_one(n, size):
-    reader, windows, y = toy(channels=16, n=n)
-    samples = Samples(network("ainet", 16, 5), reader, windows, torch.device("cpu"), mirror=False)
-    parts = list(samples.batches(size, torch.Generator().manual_seed(0)))
-    assert sorted(torch.cat(parts).tolist()) == list(range(n))
-    assert min(map(len, parts)) >= 2
-    if n == 9:
-        fine_tune(network("ainet", 16, 5), reader, windows, y, dataclasses.replace(SHORT, batch_size=size))
-
-
-def test_windows_that_do_not_fit_are_read_in_batches(monkeypatch):
-    reader, windows, y = toy(n=20)
-    held = fine_tune(network("hresnet", 4, 5), reader, windows, y, SHORT).probabilities(reader, windows)
-    monkeypatch.setattr("sslhsi.transfer.samples.HELD_BYTES", 0)
-    again = fine_tune(network("hresnet", 4, 5), reader, windows, y, SHORT).probabilities(reader, windows)
-    np.testing.assert_allclose(again, held, atol=1e-5)
 
 
 def labelled_scene() -> Scene:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from small_scenes import write_scene
+from test_freezing import PUBLISHED
 from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
@@ -23,17 +24,6 @@ from sslhsi.transfer.ground import Ground
 from sslhsi.transfer.sections import Network
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "freezing.yaml"
-# Fine-tuning HybridSN from Indian Pines to Urban: 15 components, window 25, 4 classes.
-PUBLISHED = {
-    "original": 4_844_148,
-    "Network_1": 17_028,
-    "Network_2": 516,
-    "Network_3": 33_412,
-    "Network_4": 4_768_644,
-    "Network_5": 4_824_004,
-    "Network_6": 55_876,
-    "Network_7": 4_837_860,
-}
 SMALL = ["seeds=1", "window=9", "bands.components=13", "pretraining.epochs=2", "training.epochs=2"]
 
 

@@ -79,9 +79,8 @@ def test_weights_of_timm_see_red_green_and_blue_as_they_were_trained(trained, tm
 
 def test_a_stem_for_other_bands_starts_at_random_and_is_told(tmp_path):
     state = create_backbone("hresnet", 30, 9).state_dict()
-    (tmp_path / "backbone").mkdir()
-    save_file(state, tmp_path / "backbone" / "model.safetensors")
-    made = bench(tmp_path, study(str(tmp_path), name="hresnet", crop=9))
+    save_file(state, tmp_path / "hresnet.safetensors")
+    made = bench(tmp_path, study(str(tmp_path / "hresnet.safetensors"), name="hresnet", crop=9))
     assert "not carried over" in made.not_fitting[0]
     carried = [name for name, value in made.given.items() if torch.equal(value, state.get(name, torch.empty(0)))]
     assert 0 < len(carried) < len(state)

@@ -11,15 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torchvision.transforms.v2.functional import center_crop
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.backbones.transfer_weights import load_weights
 from sslhsi.errors import InputError
-from sslhsi.probes.load_encoder import plain
+from sslhsi.probes.load_encoder import plain, read_weights
 from sslhsi.transfer.adaptation.contrast import contrast
 from sslhsi.transfer.adaptation.image_sets import Images, open_images
 from sslhsi.transfer.adaptation.image_views import MEAN, STD, ImageNetwork, ImageReader
@@ -119,25 +117,15 @@ class Bench:
         if source == "timm":
             options = {**self.study.network.options, "pretrained": True, **_RGB}
             return plain(create_backbone(self.study.network.name, 3, self.study.crop, **options)).state_dict()
-        path = Path(source).expanduser()
-        if path.is_dir():
-            inner = (path / "model.safetensors", path / "backbone" / "model.safetensors")
-            path = next((file for file in inner if file.is_file()), inner[0])
-        try:
-            weights = load_file(path)
-        except (OSError, SafetensorError) as error:
-            reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error})"
-            raise InputError(
-                f"images.weights {path}: {reason}; give timm, a .safetensors file, or a backbone/ folder"
-            ) from None
+        weights = read_weights(source, "images.weights")
         # What doesn't fit, such as a stem for other bands, starts at random, once for all rows.
         backbone = self.network(0).backbone
         try:
             record = load_weights(backbone, weights)
         except InputError as error:
-            raise InputError(f"images.weights {path}: {error}") from None
+            raise InputError(f"images.weights {source}: {error}") from None
         if record["not_carried"]:
-            self.not_fitting.append(f"images.weights {path.name}: {record['summary']}")
+            self.not_fitting.append(f"images.weights {Path(source).name}: {record['summary']}")
         return plain(backbone).state_dict()
 
     @property

@@ -18,7 +18,7 @@ from sslhsi.transfer.adaptation.settings import ImageStudy, Settings
 from sslhsi.transfer.adaptation.starts import JUDGES, PROBE, Start, starts
 from sslhsi.transfer.experiment import Table
 from sslhsi.transfer.finetune import fine_tune
-from sslhsi.transfer.ground import epochs_of
+from sslhsi.transfer.ground import cost_columns, epochs_of
 from sslhsi.transfer.jobs import Job, Made, run_jobs
 
 
@@ -112,13 +112,7 @@ def _measured(
         tuned = fine_tune(network, reader, reader.windows(drawn.train), labels, tuning, seed=seed)
         scores = tuned.predict(reader, reader.windows(drawn.test))
         batch = min(tuning.batch_size, len(drawn.train))
-        row |= {
-            "epochs": tuned.record["epochs"],
-            "trainable": tuned.record["trainable_parameters"],
-            "parameters": tuned.record["parameters"],
-            "macs": bench.macs(tuned, batch),
-            "seconds_per_step": round(tuned.record["seconds_per_step"], 6),
-        }
+        row |= cost_columns(tuned, bench.macs(tuned, batch))
         history += epochs_of(tuned, "target")
     row["seconds"] = round(time.perf_counter() - began, 3)
     if images.multilabel:

@@ -31,10 +31,9 @@ from sslhsi.training.seen import seen
 from sslhsi.transfer.adaptation.contrast import contrast
 from sslhsi.transfer.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
 from sslhsi.transfer.adaptation.starts import JUDGES, PROBE, Start, starts
-from sslhsi.transfer.cost import step_macs
 from sslhsi.transfer.experiment import Table, open_scenes
 from sslhsi.transfer.finetune import fine_tune_pixels
-from sslhsi.transfer.ground import epochs_of
+from sslhsi.transfer.ground import cost_columns, epochs_of, macs_of
 from sslhsi.transfer.jobs import Job, Made, run_jobs
 from sslhsi.transfer.kept_weights import kept, key_of
 from sslhsi.transfer.samples import Reader, Remembered
@@ -214,14 +213,7 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, start: Start
         else:
             tuning = settings.tuning.tuning()
             found, tuned = fine_tune_pixels(network, scene, drawn, tuning, seed=seed, reader=bench.reader)
-            shape = (encoder.projector.channels, encoder.window, encoder.window)
-            row |= {
-                "epochs": tuned.record["epochs"],
-                "trainable": tuned.record["trainable_parameters"],
-                "parameters": tuned.record["parameters"],
-                "macs": step_macs(tuned.network, tuned.record, shape, min(tuning.batch_size, len(train))),
-                "seconds_per_step": round(tuned.record["seconds_per_step"], 6),
-            }
+            row |= cost_columns(tuned, macs_of(tuned, encoder, len(train)))
             history += epochs_of(tuned, "target")
         row |= {**score_columns(test, found), "seconds": round(time.perf_counter() - began, 3)}
         return row, history

@@ -94,7 +94,7 @@ class ImageStudy(Section):
     network: Network
     resize: Annotated[int, Field(ge=8)] = Field(default=292, description="pixels that the shorter side becomes")
     crop: Annotated[int, Field(ge=8)] = Field(default=256, description="pixels of the random crop")
-    weights: str | None = Field(default=None, description="timm, a .safetensors file or a backbone/ folder")
+    weights: str | None = Field(default=None, description="timm, a .safetensors file, a backbone/ folder or hub id")
     first: ImageSet | None = Field(default=None, description="in place of weights: labelled images to make them on")
     first_training: Tuning = Tuning()
     domain: ImageSet = Field(description="in-domain images of the second round")

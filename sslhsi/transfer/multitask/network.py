@@ -53,8 +53,9 @@ class MultitaskNetwork(nn.Module):
 
     Liu and Shi, "Multitask Deep Learning With Spectral Knowledge for Hyperspectral Image Classification", IEEE
     GRSL 17(12), 2020 (arXiv:1905.04535), equation 3. Batch normalisations take their statistics from each task alone,
-    in training, as layers that Keras shares between inputs do, and for prediction. The letter is silent on this; with
-    statistics of all tasks together scenes of unlike brightness push each other out of the range of the ReLUs.
+    in training, as layers that Keras shares between inputs do, and for prediction. The letter is silent on this. With
+    statistics of all tasks together Salinas-A fell from 97 % to 79 % (shared first layer, 5 per class, 2 seeds); the
+    choice was made on those very figures.
 
     Weights are drawn from N(0, 0.01^2), biases are zero. At 103 bands the shared features have 133,504
     (HResNet) or 628,736 (CCNN) parameters, biases and one task's running statistics counted, for any number of

@@ -23,9 +23,8 @@ import torch
 from sslhsi.errors import InputError
 from sslhsi.probes.rows import score_columns, split_columns
 from sslhsi.training.progress import Advance, progress
-from sslhsi.transfer.cost import step_macs
 from sslhsi.transfer.experiment import Table
-from sslhsi.transfer.ground import epochs_of, row_of
+from sslhsi.transfer.ground import epochs_of, macs_of, row_of
 from sslhsi.transfer.multitask.network import WINDOWS
 from sslhsi.transfer.multitask.plan import Plan, Training
 from sslhsi.transfer.multitask.settings import Settings
@@ -139,9 +138,7 @@ def _self_supervised(plan: Plan, folder: str, table: Table, show: bool) -> None:
             except InputError as error:
                 table.add({**job, "note": str(error)})
             else:
-                size = min(int(tuned.record["settings"]["batch_size"]), len(drawn.train))
-                shape = (encoder.projector.channels, encoder.window, encoder.window)
-                macs = step_macs(tuned.network, tuned.record, shape, size)
+                macs = macs_of(tuned, encoder, len(drawn.train))
                 truth = plan.labels(i)[tuple(drawn.test.T)]
                 # The same pixels, and the leak of the windows that this backbone looks at.
                 drawn = replace(drawn, window=encoder.window)
