@@ -6,7 +6,7 @@ Pretrained networks are those of the pixel recipe, pretrained on all scenes but 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,7 @@ from sslhsi.transfer.targets import Network, Target, beside, crown_target, pixel
 
 CHEAP, COSTLY = 10, 3
 PROBES = {"k-NN": CHEAP, "linear": CHEAP, "SVM": CHEAP, "fine-tune": COSTLY}
-Networks = Callable[[str | None], Encoder]
+Networks = Callable[[str | None], Sequence[Encoder]]
 
 
 def data() -> Path:
@@ -37,7 +37,8 @@ def data() -> Path:
 
 def judged(networks: Networks, without: str | None) -> list[Network]:
     what = "all scenes of the pixel recipe" + (f" but {without}" if without else "")
-    return beside(networks(without), pretraining=what, saw="no", fitted="no")
+    first, *others = networks(without)
+    return beside(first, pretraining=what, saw="no", fitted="no", others=others)
 
 
 def small_scenes(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:

@@ -16,12 +16,12 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import label_series
 import torch
+from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
@@ -69,23 +69,33 @@ FOLDS = (
 )
 
 
-def trained(recipe: str, run: str, *overrides: str) -> tuple[Recipe, Corpus, dict[str, Any]]:
-    """A recipe's run, made where it isn't there, and its networks: the pretrained one, and untrained ones."""
-    loaded = load_recipe(RECIPES / f"{recipe}.yaml", [f"output={RUNS / run}", "evaluation.tasks=[]", *overrides])
-    finished = (loaded.run_dir / "report.html").is_file()
-    if finished and (loaded.run_dir / "recipe.yaml").read_text() != loaded.dump():
-        raise InputError(f"{loaded.run_dir}: made by another recipe; run again with --fresh")
-    if not finished:
-        pretrain(loaded)
-    corpus = prepare(loaded)
-    window = loaded.corpus.patches.window
+def trained(recipe: str, run: str, *overrides: str, seeds: int = 1) -> list[Recipe]:
+    """A recipe's runs, one for each seed, made where they aren't there."""
+    found = []
+    for seed in range(seeds):
+        words = [f"output={RUNS / run}{f'-seed-{seed}' if seed else ''}", "evaluation.tasks=[]", f"seed={seed}"]
+        loaded = load_recipe(RECIPES / f"{recipe}.yaml", [*words, *overrides])
+        finished = (loaded.run_dir / "report.html").is_file()
+        if finished and (loaded.run_dir / "recipe.yaml").read_text() != loaded.dump():
+            raise InputError(f"{loaded.run_dir}: made by another recipe; run again with --fresh")
+        if not finished:
+            pretrain(loaded)
+        found.append(loaded)
+    return found
+
+
+def beside_untrained(runs: Sequence[Recipe], corpus: Corpus) -> dict[str, Sequence[nn.Module]]:
+    """The networks of some runs of one corpus, and as many untrained ones as splits take in turn."""
+    about, window = runs[0].backbone, runs[0].corpus.patches.window
     untrained = []
     for seed in range(INITIALISATIONS):
         torch.manual_seed(seed)
-        made = create_backbone(loaded.backbone.name, corpus.channels, window, **loaded.backbone.options)
-        untrained.append(made.eval())
-    ready = load_backbone(loaded.run_dir / "backbone").backbone
-    return loaded, corpus, {"pretrained": ready, "random weights": untrained}
+        untrained.append(create_backbone(about.name, corpus.channels, window, **about.options).eval())
+    return {"pretrained": [one.backbone for one in encoders(runs)], "random weights": untrained}
+
+
+def encoders(runs: Sequence[Recipe]) -> list[Encoder]:
+    return [load_backbone(run.run_dir / "backbone") for run in runs]
 
 
 def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Target, dict[str, int]]]:
@@ -93,15 +103,16 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Tar
     for name in names:
         scene = pixel_scene(name)
         masks = {"DASE": label_series.dase(scene.labels)} if name == "indian_pines_8bit" else {}
-        for condition, override, run in (
-            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}"),
-            ("all scenes", "seed=0", f"{variant}-all"),
-            ("the scene alone", f"corpus.only=[{name}]", f"{variant}-only-{name}"),
+        # The honest condition is pretrained as often as there are untrained networks beside it.
+        for condition, override, run, seeds in (
+            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}", INITIALISATIONS),
+            ("all scenes", "corpus.leave_out=[]", f"{variant}-all", 1),
+            ("the scene alone", f"corpus.only=[{name}]", f"{variant}-only-{name}", 1),
         ):
-            trained("simclr_real_scenes_pixel", run, override, *VARIANTS[variant])
-            encoder = load_backbone(RUNS / run / "backbone")
+            runs = trained("simclr_real_scenes_pixel", run, override, *VARIANTS[variant], seeds=seeds)
+            first, *others = encoders(runs)
             saw = "no" if condition == "all but the scene" else "yes"
-            networks = beside(encoder, pretraining=condition, saw=saw, fitted=saw)
+            networks = beside(first, pretraining=condition, saw=saw, fitted=saw, others=others)
             if saw == "yes":
                 # The baseline is measured once, where nothing but the others' projection has seen the scene.
                 networks = networks[:1]
@@ -111,11 +122,11 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Tar
             )
 
 
-def without(name: str | None) -> Encoder:
-    """The pixel recipe's backbone, pretrained on all scenes, or on all but one."""
-    override = f"corpus.leave_out=[{name}]" if name else "seed=0"
-    trained("simclr_real_scenes_pixel", f"pixel-without-{name}" if name else "pixel-all", override)
-    return load_backbone(RUNS / (f"pixel-without-{name}" if name else "pixel-all") / "backbone")
+def without(name: str | None) -> list[Encoder]:
+    """The pixel recipe's backbones, pretrained on all scenes, or on all but one: one for each seed."""
+    run = f"pixel-without-{name}" if name else "pixel-all"
+    override = f"corpus.leave_out=[{name or ''}]"
+    return encoders(trained("simclr_real_scenes_pixel", run, override, seeds=INITIALISATIONS if name else 1))
 
 
 def pixel_scene(name: str) -> Scene:
@@ -127,15 +138,16 @@ def types() -> Iterator[list[Row]]:
     """Airport, beach or urban: windows of whole scenes that neither pretraining nor the probes saw."""
     for number, fold in enumerate(FOLDS):
         held = [f"corpus.scenes.{i}.holdout=true" for i in scene_numbers("simclr_real_scenes", fold)]
-        loaded, corpus, networks = trained("simclr_real_scenes", f"types-{number}", "corpus.patches.holdout=0", *held)
+        words = ("corpus.patches.holdout=0", *held)
+        runs = trained("simclr_real_scenes", f"types-{number}", *words, seeds=INITIALISATIONS)
+        loaded, corpus = runs[0], prepare(runs[0])
         abu = copy.copy(corpus)
         abu.scenes = [s for s in corpus.scenes if s.name.startswith("abu-")]
         abu.domains = sorted({s.domain for s in abu.scenes})
         reader = PatchReader(abu.arrays, loaded.corpus.patches.window)
         evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
-        rows = judge_domains(
-            networks, abu, reader, loaded.corpus.patches, evaluation, lambda scene: scene.name.split("-")[1]
-        )
+        networks, patches = beside_untrained(runs, corpus), loaded.corpus.patches
+        rows = judge_domains(networks, abu, reader, patches, evaluation, lambda scene: scene.name.split("-")[1])
         note = {"task": "scene type", "scene": f"fold {number + 1}: without {', '.join(fold)}", "corpus": corpus.key}
         yield [{**row, **note, "split": "whole scenes out"} for row in rows]
 
@@ -148,10 +160,12 @@ def scene_numbers(recipe: str, names: tuple[str, ...]) -> list[int]:
 def domains() -> Iterator[list[Row]]:
     """Domains of held-out windows: the simulated laboratory corpus, and the real scenes."""
     for recipe in ("simclr_multidomain", "simclr_real_scenes"):
-        loaded, corpus, networks = trained(recipe, f"domains-{recipe}")
+        # One pretraining: another seed holds other ground out.
+        runs = trained(recipe, f"domains-{recipe}")
+        loaded, corpus = runs[0], prepare(runs[0])
         reader = PatchReader(corpus.arrays, loaded.corpus.patches.window)
         evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
-        rows = judge_domains(networks, corpus, reader, loaded.corpus.patches, evaluation)
+        rows = judge_domains(beside_untrained(runs, corpus), corpus, reader, loaded.corpus.patches, evaluation)
         what = "simulated laboratory corpus" if recipe == "simclr_multidomain" else "real scenes"
         yield [{**row, "scene": what, "corpus": corpus.key} for row in rows]
 

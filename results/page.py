@@ -18,8 +18,10 @@ here is typed by hand. OA, AA and kappa of every seed are in the CSV files, with
 revision and the machine. Mean ± sample standard deviation over splits, percent OA.
 
 **How to read it.** *Random weights* is the same network, untrained, on the same projection, drawn anew for each
-of five splits and then again in turn; *raw spectra* are the camera's own bands, without any network. Both probes
-see identical splits: k-NN (cosine, weighted vote, k = 20 clamped to the training pixels) and a linear probe
+of five splits and then again in turn. *Pretrained on all but the scene* is five pretrainings in turn, each begun from
+the very weights of the untrained network that stands beside it: what a lucky start is worth shows after pretraining,
+too, and cancels in the difference. *All scenes* and *the scene alone* are one pretraining each. *Raw spectra* are the
+camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted vote, k = 20 clamped to the training pixels) and a linear probe
 (standardised features, logistic regression, C chosen on training pixels). *leak* is the share of test windows
 that contain a training pixel: under `random` it is high, which is why `blocks` stands beside it, where it is
 zero. The spectral projection is fitted on the pretraining scenes only, without labels; every scene is
@@ -28,7 +30,7 @@ standardised and its noise whitened by its own unlabelled pixels, the test pixel
 that scene at all.
 **What was chosen how.** Window, radii, whitening and augmentations of the pixel recipe and of its variant for
 broad fields were tried on these four scenes, on other splits of the same pixels: the figures are slightly
-optimistic for all networks here, trained or not. Nothing was chosen by seed; each pretraining is one seed.
+optimistic for all networks here, trained or not. Nothing was chosen by seed.
 For the experiments of labelled transfer, docs/transfer.md names what was chosen after its figures were seen.
 `indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published figures of the
 full-precision cube.

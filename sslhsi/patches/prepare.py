@@ -38,7 +38,8 @@ def corpus_key(recipe: Recipe, hashes: Sequence[str]) -> str:
     parts = [
         f"format {FORMAT}",
         recipe.corpus.bands.model_dump_json(),
-        f"holdout {recipe.corpus.patches.holdout} seed {recipe.seed}",
+        # The seed only says which end of a scene is held out: without that, all seeds share a corpus.
+        f"holdout {recipe.corpus.patches.holdout} seed {recipe.seed if recipe.corpus.patches.holdout else 0}",
         *hashes,
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -193,7 +194,6 @@ def _fill(
         manifest = {
             "format": FORMAT,
             "key": key,
-            "seed": recipe.seed,
             "projector": projector.state(),
             # What augmentations are measured in: the noise, where that has been brought to one.
             "unit": [1.0] * projector.channels if projector.denoise else _spread(projector, ordered).tolist(),

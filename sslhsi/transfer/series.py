@@ -19,7 +19,7 @@ from sslhsi.training.row_file import RowFile
 from sslhsi.transfer.finetune import FineTuning, fine_tune_pixels
 from sslhsi.transfer.samples import Remembered
 from sslhsi.transfer.settings import described
-from sslhsi.transfer.targets import INITIALISATIONS, PRETRAINED, RANDOM, RAW, SCRATCH, Network, Protocol, Target
+from sslhsi.transfer.targets import PRETRAINED, RAW, SCRATCH, Network, Protocol, Target
 
 TUNE = "fine-tune"
 DEFAULTS = FineTuning()
@@ -97,9 +97,9 @@ def series(
     """Measure what is not measured yet, and append it to a CSV as it comes.
 
     On every split of every target each method meets each probe: raw spectra (no fine-tuning), and the
-    target's networks. Random weights are drawn anew for each of the first ``INITIALISATIONS`` seeds and then
-    again in turn; fine-tuning them is training from scratch. All methods see identical splits. Features are
-    computed once per target and network.
+    target's networks. Random weights are drawn anew for each of the first seeds and then again in turn, and so
+    pretrainings of several seeds take turns; fine-tuning random weights is training from scratch. All methods
+    see identical splits. Features are computed once per target and network.
 
     A split that can't be drawn, and a probe that can't be fitted, leave a row whose ``note`` says why. Rows
     that are there already (see ``KEY``, which holds hashes of the data and of the backbone) are skipped, so
@@ -109,7 +109,7 @@ def series(
         targets: What to judge.
         path: The CSV; None keeps the rows in memory.
         probes: Seeds by probe: ``k-NN``, ``linear``, ``SVM``, ``fine-tune``. Where a protocol leaves nothing
-            to chance, the first three run once (with random weights: once for each initialisation).
+            to chance, the first three run once for each of a method's networks.
         tuning: Settings of the fine-tuning.
         k: Neighbours of k-NN.
         weighted: Whether its vote is weighted.
@@ -238,7 +238,7 @@ def _jobs(target: Target, probes: Mapping[str, int], settings: Mapping[str, str]
             for network in (None, *target.networks):
                 for probe, seeds in probes.items():
                     chance = protocol.chance or probe == TUNE
-                    drawn = INITIALISATIONS if network and network.method == RANDOM else 1
+                    drawn = network.count if network else 1
                     if seed < (seeds if chance else min(seeds, drawn)) and not (probe == TUNE and network is None):
                         own = network.of(seed) if network else None
                         jobs.append(Job(target, protocol, seed, own, probe, settings[probe]))

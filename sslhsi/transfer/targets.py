@@ -22,7 +22,8 @@ from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 
 PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
-# Untrained networks that splits are judged with in turn: one lucky initialisation must not stand for all.
+# Networks that splits are judged with in turn: one lucky initialisation must not stand for all. It shows after
+# pretraining, too, so that a pretraining of seed s is fairly compared with the untrained network of seed s.
 INITIALISATIONS = 5
 # Options of timm that would bring weights, of ImageNet or from any file: random means random.
 _WEIGHTS = ("pretrained", "load", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
@@ -39,6 +40,7 @@ class Network:
         pretraining: What it was pretrained on, in words.
         saw: Whether pretraining saw the target's pixels: ``yes``, ``no`` or ``unknown``.
         fitted: Whether the projection was fitted on them: ``yes``, ``no`` or ``unknown``.
+        others: The same pretraining from other seeds, which splits take in turn.
     """
 
     method: str
@@ -46,19 +48,24 @@ class Network:
     pretraining: str = "none"
     saw: str = "no"
     fitted: str = "unknown"
+    others: Sequence[Encoder] = ()
 
     @cached_property
     def _drawn(self) -> dict[int, Network]:
         return {}
 
     def of(self, seed: int) -> Network:
-        """What the split of a seed is judged with: itself, or where weights are random, others for other seeds."""
-        if self.method != RANDOM:
-            return self
-        which = seed % INITIALISATIONS
+        """What the split of a seed is judged with: one of the ``count`` networks, in turn."""
+        which = seed % self.count
         if which not in self._drawn:
-            self._drawn[which] = replace(self, encoder=untrained(self.encoder, which))
+            own = untrained(self.encoder, which) if self.method == RANDOM else (self.encoder, *self.others)[which]
+            self._drawn[which] = replace(self, encoder=own, others=())
         return self._drawn[which]
+
+    @property
+    def count(self) -> int:
+        """Networks that splits take in turn."""
+        return INITIALISATIONS if self.method == RANDOM else 1 + len(self.others)
 
     @cached_property
     def digest(self) -> str:
@@ -147,10 +154,12 @@ def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
     return Encoder(fresh.eval(), encoder.projector, config).to(encoder.device)
 
 
-def beside(encoder: Encoder, *, pretraining: str, saw: str, fitted: str) -> list[Network]:
+def beside(
+    encoder: Encoder, *, pretraining: str, saw: str, fitted: str, others: Sequence[Encoder] = ()
+) -> list[Network]:
     """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`."""
     return [
-        Network(PRETRAINED, encoder, pretraining, saw, fitted),
+        Network(PRETRAINED, encoder, pretraining, saw, fitted, others),
         Network(RANDOM, untrained(encoder), "none", "no", fitted),
     ]
 

@@ -56,6 +56,17 @@ def test_stored_components_are_the_projectors(make, tmp_path, bands):
         np.testing.assert_allclose(stored.black, zero[0, 0], rtol=1e-3, atol=1e-3)
 
 
+def test_seeds_share_a_corpus_unless_ground_is_held_out(make):
+    def key(seed: int, holdout: float) -> str:
+        recipe = make()
+        patches = recipe.corpus.patches.model_copy(update={"holdout": holdout})
+        corpus = recipe.corpus.model_copy(update={"patches": patches})
+        return prepare(recipe.model_copy(update={"seed": seed, "corpus": corpus})).key
+
+    assert key(0, 0.3) != key(1, 0.3)
+    assert key(0, 0.0) == key(1, 0.0)
+
+
 def test_cubes_too_large_to_hold_are_read_twice(make, monkeypatch):
     monkeypatch.setattr("sslhsi.patches.prepare.HOLD_BYTES", -1)
     twice = [np.array(a) for a in prepare(make()).arrays]

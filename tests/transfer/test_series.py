@@ -183,6 +183,29 @@ def test_fine_tuning_stands_beside_training_from_scratch(scene, encoder):
         torch.testing.assert_close(value, before[key])
 
 
+def test_pretrainings_of_several_seeds_take_turns_as_untrained_networks_do(scene, encoder):
+    trained = [encoder, untrained(encoder, seed=7), untrained(encoder, seed=8)]
+    networks = beside(encoder, pretraining="other fields", saw="no", fitted="yes", others=trained[1:])
+    side = np.zeros(scene.labels.shape, dtype=bool)
+    side[:14] = True
+    target = pixel_target(scene, networks, schemes=("random",), masks={"north": (side, None)}, per_class=(3,))
+    rows = series([target], probes={"linear": 4}, show=False)
+    random = {seed: Network("random weights", untrained(encoder, seed)).digest for seed in range(5)}
+    pretrained = [Network("pretrained", one).digest for one in trained]
+
+    def found(protocol: str, method: str) -> dict[int, str]:
+        mine = [row for row in rows if row["protocol"] == protocol and row["method"] == method]
+        return {int(row["seed"]): row["backbone"] for row in mine}
+
+    for protocol in ("random, 3 per class", "north, 3 per class"):
+        assert found(protocol, "pretrained") == {seed: pretrained[seed % 3] for seed in range(4)}
+        assert found(protocol, "random weights") == {seed: random[seed] for seed in range(4)}
+    # Nothing is left to chance but the network: once for each of them, as far as seeds are asked for.
+    assert found("north, all", "pretrained") == dict(enumerate(pretrained))
+    assert found("north, all", "random weights") == {seed: random[seed] for seed in range(4)}
+    assert found("north, all", "raw spectra") == {0: ""}
+
+
 def test_given_masks_are_run_once_where_nothing_is_drawn(scene):
     side = np.zeros(scene.labels.shape, dtype=bool)
     side[:14] = True
