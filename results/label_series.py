@@ -1,20 +1,21 @@
 """Label-efficiency series: SVM, k-NN, linear probe and fine-tuning at 5 to 30 samples per class.
 
-Pretrained networks are those of the pixel recipe, pretrained on all scenes but the one they are judged on.
+Pretrained networks are those of the pixel recipe without random features, pretrained on all scenes but the one
+that they are judged on.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import rasterio
 import scipy.io
 
+from sslhsi.hub import load_backbone
 from sslhsi.patches.protocols import SERIES, dase_maps
-from sslhsi.probes.encoder import Encoder
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.curves import write_curves
 from sslhsi.report.examples import make_examples
@@ -28,7 +29,7 @@ from sslhsi.transfer.targets import Network, Target, beside, crown_target, pixel
 
 CHEAP, COSTLY = 10, 3
 PROBES = {"k-NN": CHEAP, "linear": CHEAP, "SVM": CHEAP, "fine-tune": COSTLY}
-Networks = Callable[[str | None], Sequence[Encoder]]
+Networks = Callable[[str | None], Path]
 
 
 def data() -> Path:
@@ -37,8 +38,7 @@ def data() -> Path:
 
 def judged(networks: Networks, without: str | None) -> list[Network]:
     what = "all scenes of the pixel recipe" + (f" but {without}" if without else "")
-    first, *others = networks(without)
-    return beside(first, pretraining=what, saw="no", fitted="no", others=others)
+    return beside(load_backbone(networks(without)), pretraining=what, saw="no", fitted="no")
 
 
 def small_scenes(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:

@@ -52,13 +52,15 @@ LABELLED = {
     "samson": [1, 3, 5],
     "muufl": [1, 3, 5],
 }
-# The pixel recipe as it stands, and for broad fields of one crop: full noise whitening, and look-alikes alone
-# instead of the centre pixel itself.
+# The pixel recipe as it stands; without random features, as label series and transfer were measured; and for broad
+# fields of one crop: full noise whitening, and look-alikes alone instead of the centre pixel itself.
+PLAIN = ("backbone.options.random=0", "objective.temperature=0.1")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "pixel": (),
+    "plain": PLAIN,
     "field": (
         "corpus.bands.denoise=1.0", "corpus.bands.quiet=1.0", "backbone.options.radii=[1,6]",
-        "views.offset=0.2", "views.alike_share=1.0", "training.lr=0.002",
+        "views.offset=0.2", "views.alike_share=1.0", "training.lr=0.002", *PLAIN,
     ),
 }  # fmt: skip
 # Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.
@@ -103,9 +105,10 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Tar
     for name in names:
         scene = pixel_scene(name)
         masks = {"DASE": label_series.dase(scene.labels)} if name == "indian_pines_8bit" else {}
-        # The honest condition is pretrained as often as there are untrained networks beside it.
+        # The recipe's honest condition is pretrained as often as there are untrained networks beside it.
+        most = INITIALISATIONS if variant == "pixel" else 1
         for condition, override, run, seeds in (
-            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}", INITIALISATIONS),
+            ("all but the scene", f"corpus.leave_out=[{name}]", f"{variant}-without-{name}", most),
             ("all scenes", "corpus.leave_out=[]", f"{variant}-all", 1),
             ("the scene alone", f"corpus.only=[{name}]", f"{variant}-only-{name}", 1),
         ):
@@ -122,11 +125,11 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Tar
             )
 
 
-def without(name: str | None) -> list[Encoder]:
-    """The pixel recipe's backbones, pretrained on all scenes, or on all but one: one for each seed."""
-    run = f"pixel-without-{name}" if name else "pixel-all"
-    override = f"corpus.leave_out=[{name or ''}]"
-    return encoders(trained("simclr_real_scenes_pixel", run, override, seeds=INITIALISATIONS if name else 1))
+def without(name: str | None) -> Path:
+    """Folder of the plain variant's backbone, pretrained on all scenes, or on all but one."""
+    run = f"plain-without-{name}" if name else "plain-all"
+    (only,) = trained("simclr_real_scenes_pixel", run, f"corpus.leave_out=[{name or ''}]", *PLAIN)
+    return only.run_dir / "backbone"
 
 
 def pixel_scene(name: str) -> Scene:

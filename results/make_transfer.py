@@ -3,8 +3,8 @@
 Every part is a recipe with the overrides below: shorter schedules, smaller windows, fewer seeds (its comments may
 suggest longer ones). For each, transfer/PART.csv holds the rows, transfer/PART.html the page with all settings. An
 interrupted part goes on after its last row.
-The self-supervised backbones beside them are those of the pixel recipe that never saw the target
-(make_results.py trains them where they aren't there).
+The self-supervised backbones beside them are those of the pixel recipe without random features that never saw the
+target (make_results.py trains them where they aren't there).
 
     python results/make_transfer.py [part ...]
 """
@@ -17,7 +17,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from make_results import RECIPES, RUNS, without
+from make_results import RECIPES, without
 
 from sslhsi.errors import InputError
 from sslhsi.report.experiment_page import write_experiment_page
@@ -54,7 +54,7 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "domain_distance": ("domain_distance", None, ()),
     "domain_distance_features": (
-        "domain_distance", None, (f"backbone={RUNS / 'pixel-all' / 'backbone'}", "axes=[3,10]", "seeds=1"),
+        "domain_distance", None, ("axes=[3,10]", "seeds=1"),
     ),
     "adaptation_images": (
         "adaptation_images", None,
@@ -69,10 +69,13 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "adaptation_cubes": ("adaptation_cubes", None, ("draws=1", "seeds=3", "cubes.per_class=[5,30]")),
 }  # fmt: skip
-# Parts that start from backbones of the pixel recipe, without each of these scenes or (None) with all.
-STARTS: dict[str, tuple[str | None, ...]] = {
-    "domain_distance_features": (None,),
-    "adaptation_cubes": ("indian_pines_8bit", "salinas_a", "samson", "muufl"),
+# Keys that name a backbone, and the scene that it has not seen; None: it has seen all.
+STARTS: dict[str, dict[str, str | None]] = {
+    "domain_distance_features": {"backbone": None},
+    "adaptation_cubes": {
+        f"cubes.targets.{i}.weights": name
+        for i, name in enumerate(("indian_pines_8bit", "salinas_a", "samson", "muufl"))
+    },
 }
 
 
@@ -80,10 +83,9 @@ def make(part: str) -> Path:
     """Measure what a part lacks; returns its page."""
     recipe, unseen, overrides = PARTS[part]
     more = [f"output=runs/transfer/{part}"]
-    for scene in (unseen,) if unseen else STARTS.get(part, ()):
-        without(scene)
     if unseen:
-        more.append(f"self_supervised={RUNS / f'pixel-without-{unseen}' / 'backbone'}")
+        more.append(f"self_supervised={without(unseen)}")
+    more += [f"{key}={without(scene)}" for key, scene in STARTS.get(part, {}).items()]
     settings, module = load_experiment(RECIPES / f"{recipe}.yaml", [*overrides, *more])
     rows, history = run_experiment(settings, module)
     HERE.mkdir(exist_ok=True)

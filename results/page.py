@@ -18,10 +18,11 @@ here is typed by hand. OA, AA and kappa of every seed are in the CSV files, with
 revision and the machine. Mean ± sample standard deviation over splits, percent OA.
 
 **How to read it.** *Random weights* is the same network, untrained, on the same projection, drawn anew for each
-of five splits and then again in turn. *Pretrained on all but the scene* is five pretrainings in turn, each begun from
-the very weights of the untrained network that stands beside it: what a lucky start is worth shows after pretraining,
-too, and cancels in the difference. *All scenes* and *the scene alone* are one pretraining each. *Raw spectra* are the
-camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted vote, k = 20 clamped to the training pixels) and a linear probe
+of five splits and then again in turn. *Pretrained on all but the scene* is five pretrainings in turn, each begun
+from the very weights of the untrained network that stands beside it: what a lucky start is worth shows after
+pretraining, too, and cancels in the difference. *All scenes*, *the scene alone* and all of the recipe for broad
+fields are one pretraining each. *Raw spectra* are the camera's own bands, without any network. Both probes see
+identical splits: k-NN (cosine, weighted vote, k = 20 clamped to the training pixels) and a linear probe
 (standardised features, logistic regression, C chosen on training pixels). *leak* is the share of test windows
 that contain a training pixel: under `random` it is high, which is why `blocks` stands beside it, where it is
 zero. The spectral projection is fitted on the pretraining scenes only, without labels; every scene is
@@ -48,9 +49,9 @@ of the rest, which is why a linear probe on it falls below chance there."""
 TYPES = """Airport, beach or urban: the scenes of a fold are left out, whole, of pretraining and of the probes'
 training."""
 
-LABELS = """5 to 30 training samples per class. The networks are those of the pixel recipe, pretrained on all scenes
-but the one they are judged on; *from scratch* is supervised training of the same network from random weights. 10
-seeds, fine-tuning 3. Every row, with its intervals and both leak figures, is in the `labels_*.csv` files; the
+LABELS = """5 to 30 training samples per class. The networks are those of the pixel recipe without random features
+(`backbone.options.random=0 objective.temperature=0.1`), pretrained once, on all scenes but the one they are judged
+on; *from scratch* is supervised training of the same network from random weights. 10 seeds, fine-tuning 3. Every row, with its intervals and both leak figures, is in the `labels_*.csv` files; the
 curves are in [curves](curves), and `label_efficiency.html` compares the methods, with maps and splits. Real scenes,
 8-bit scenes and stand-ins have tables of their own."""
 CALIBRATION = """An SVM on the spectra of each stand-in, random split, less what was published for the real scene

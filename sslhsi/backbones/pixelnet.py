@@ -34,6 +34,20 @@ def similarity_pool(values: Tensor, distance: Tensor, radius: int, bandwidth: fl
     return torch.einsum("nkp,np->nk", values[:, :, *near].flatten(2), weight)
 
 
+class RandomSpectral(nn.Sequential):
+    """A spectral network that stays as it was drawn: its weights are buffers, so that nothing trains them."""
+
+    def __init__(self, in_chans: int, width: int) -> None:
+        layers: list[nn.Module] = []
+        for channels in (in_chans, width):
+            linear = nn.Linear(channels, width)
+            for name, value in list(linear.named_parameters()):
+                delattr(linear, name)
+                linear.register_buffer(name, value.detach())
+            layers += [linear, nn.LayerNorm(width, elementwise_affine=False), nn.GELU()]
+        super().__init__(*layers)
+
+
 @register_backbone("pixelnet")
 class PixelNet(Backbone):
     """Spectra of the centre and of its look-alikes at several radii, each through one shared spectral network.
@@ -46,7 +60,8 @@ class PixelNet(Backbone):
     Input: (N, K, S, S) components, best noise-whitened; S at least 2 x largest radius + 3. The weights fit
     any window. The centre is row and column S // 2.
 
-    Returns (N, width x radii + mixed) features or logits: one token per radius, and their mix.
+    Returns (N, (width + random) x radii + mixed) features or logits: one token per radius, their mix, and
+    random features of each radius (Rahimi and Recht 2007), which training leaves alone.
 
     Args:
         in_chans: Components, K.
@@ -57,6 +72,8 @@ class PixelNet(Backbone):
         mixed: Width of the layer that mixes the tokens.
         radii: Of the pooling, in pixels; 0 is the pixel itself. Those that the window can't hold are cut to it.
         bandwidth: Of the pooling's weights, in units of the mean squared noise.
+        random: Width of a second spectral network that is never trained; 0 for none. It keeps what contrast
+            teaches the trained one to overlook, such as the large-scale geometry that one label per class needs.
     """
 
     dense_gain = 2.0
@@ -73,10 +90,13 @@ class PixelNet(Backbone):
         mixed: int = 256,
         radii: Sequence[int] = (0, 1, 3, 6),
         bandwidth: float = 1.0,
+        random: int = 0,
     ) -> None:
         super().__init__(in_chans, window)
         if not radii or min(radii) < 0:
             raise InputError(f"pixelnet: radii must be whole numbers from 0 on, not {list(radii)}")
+        if random < 0:
+            raise InputError(f"pixelnet: random must be a width of 0 or more, not {random}")
         if not bandwidth > 0:
             raise InputError(f"pixelnet: bandwidth must be above 0, not {bandwidth}")
         self.radii, self.bandwidth = tuple(radii), float(bandwidth)
@@ -87,7 +107,8 @@ class PixelNet(Backbone):
             last = width
         self.stem = nn.Sequential(*layers)
         self.mix = nn.Sequential(nn.Linear(last * len(radii), mixed), nn.LayerNorm(mixed), nn.GELU())
-        self.add_head(last * len(radii) + mixed, num_classes)
+        self.random = RandomSpectral(in_chans, random) if random else None
+        self.add_head((last + random) * len(radii) + mixed, num_classes)
 
     def precompute(self, x: Tensor) -> Tensor:
         """The pooling, which has no parameters, so that training on the same windows does it once.
@@ -104,8 +125,12 @@ class PixelNet(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, K, S, S), or what :meth:`precompute` made of it -> (N, num_features)."""
-        tokens = self.stem(self.precompute(x) if x.ndim == 4 else x).flatten(1)
-        return torch.cat([tokens, self.mix(tokens)], dim=1)
+        pooled = self.precompute(x) if x.ndim == 4 else x
+        tokens = self.stem(pooled).flatten(1)
+        found = [tokens, self.mix(tokens)]
+        if self.random is not None:
+            found.append(self.random(pooled).flatten(1))
+        return torch.cat(found, dim=1)
 
     def dense(self) -> Dense:
         """Reading, the 3x3 means and the distances are shared, neighbour by neighbour of the whole image."""

@@ -46,7 +46,33 @@ def test_a_window_too_small_for_a_radius_cuts_it():
     torch.testing.assert_close(wide.precompute(x), narrow.precompute(x))
 
 
-@pytest.mark.parametrize("options", [{"radii": []}, {"radii": [-1]}, {"bandwidth": 0}])
+def test_random_features_stand_beside_the_trained_ones_and_stay():
+    torch.manual_seed(0)
+    network = PixelNet(5, 7, width=8, mixed=6, radii=(0, 1), random=4)
+    x, before = torch.randn(3, 5, 7, 7), {k: v.clone() for k, v in network.state_dict().items()}
+    features = network(x)
+    assert features.shape == (3, network.num_features) == (3, 2 * 8 + 6 + 2 * 4)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=0.1, weight_decay=0.1)
+    features.square().sum().backward()
+    optimiser.step()
+    after, moved = network.state_dict(), network(x)
+    assert sum(k.startswith("random.") for k in after) == 4
+    for name, value in after.items():
+        assert torch.equal(value, before[name]) == name.startswith("random."), name
+    assert torch.equal(moved[:, -8:], features[:, -8:])
+    assert not torch.equal(moved[:, :-8], features[:, :-8])
+    pooled, first, second = network.precompute(x), before["random.0.weight"], before["random.3.weight"]
+    norm = lambda v: torch.nn.functional.gelu(torch.nn.functional.layer_norm(v, v.shape[-1:]))  # noqa: E731
+    expected = norm(norm(pooled @ first.T + before["random.0.bias"]) @ second.T + before["random.3.bias"])
+    torch.testing.assert_close(features[:, -8:], expected.flatten(1))
+    # Another seed draws other ones, and a checkpoint brings its own.
+    other = PixelNet(5, 7, width=8, mixed=6, radii=(0, 1), random=4)
+    assert not torch.equal(other(x)[:, -8:], features[:, -8:])
+    other.load_state_dict(after)
+    assert torch.equal(other(x), moved)
+
+
+@pytest.mark.parametrize("options", [{"radii": []}, {"radii": [-1]}, {"bandwidth": 0}, {"random": -1}])
 def test_senseless_options(options):
     with pytest.raises(InputError, match="pixelnet"):
         PixelNet(3, 5, **options)
