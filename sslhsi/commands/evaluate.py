@@ -74,6 +74,10 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
         "backbone", metavar="BACKBONE", help="a run, its backbone/ folder, a hub id, or none: raw spectra alone"
     )
     parser.add_argument("scenes", nargs="+" if series else 1, metavar="SCENE", help="a labelled cube, any format")
+    parser.add_argument(
+        "--also", nargs="+", metavar="BACKBONE", default=[],
+        help="the same pretraining from other seeds: splits take them in turn, as they take untrained networks",
+    )  # fmt: skip
     parser.add_argument("--labels", nargs="+", metavar="GT", help="file or variable of the ground truth, per scene")
     parser.add_argument("--cube", help="variable that holds the cube")
     parser.add_argument("--abundances", metavar="NAME", help="abundances to take the largest of, in place of labels")
@@ -149,19 +153,28 @@ def _targets(options: argparse.Namespace) -> list[Target]:
     scenes = [_scene(options, path, labels[n if len(labels) > 1 else 0]) for n, path in enumerate(options.scenes)]
     if double := [s.name for n, s in enumerate(scenes) if s.name in [other.name for other in scenes[:n]]]:
         raise InputError(f"two scenes are named {double[0]!r}: rename a file")
-    encoder = None
+    backbones, encoders = [options.backbone, *options.also], []
     if options.backbone != "none":
         from sslhsi.hub import load_backbone
 
-        encoder = load_backbone(options.backbone)
+        encoders = [load_backbone(source) for source in backbones]
+    elif options.also:
+        raise InputError("--also: name the first of the backbones in place of none")
     targets = []
     for scene in scenes:
         networks: list[Network] = []
-        if encoder:
+        if encoders:
             from sslhsi.training.seen import seen
 
-            pretraining, saw, fitted = seen(options.backbone, scene.source)
-            networks = beside(encoder, pretraining=pretraining, saw=saw, fitted=fitted)
+            told = [seen(source, scene.source) for source in backbones]
+            if other := next((n for n, one in enumerate(told) if one != told[0]), 0):
+                raise InputError(
+                    f"--also {backbones[other]}: not the pretraining of {backbones[0]} from another seed: "
+                    f"{', '.join(told[other])} against {', '.join(told[0])} (what it was, whether it saw "
+                    f"{scene.name}, whether its projection did)"
+                )
+            pretraining, saw, fitted = told[0]
+            networks = beside(encoders[0], pretraining=pretraining, saw=saw, fitted=fitted, others=encoders[1:])
         schemes, sizes = list(dict.fromkeys(options.scheme)), sorted(set(options.per_class))
         targets.append(pixel_target(scene, networks, schemes=schemes, per_class=sizes, window=options.window))
     return targets

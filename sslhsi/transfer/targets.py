@@ -157,7 +157,18 @@ def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
 def beside(
     encoder: Encoder, *, pretraining: str, saw: str, fitted: str, others: Sequence[Encoder] = ()
 ) -> list[Network]:
-    """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`."""
+    """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`.
+
+    Raises:
+        InputError: The others are another network, or look at other windows.
+    """
+    keys = ("architecture", "options", "window")
+    for other in others:
+        if odd := [key for key in keys if other.config.get(key) != encoder.config.get(key)]:
+            raise InputError(
+                f"backbones that take turns must be one network, not of {odd[0]} {encoder.config.get(odd[0])!r} and "
+                f"{other.config.get(odd[0])!r}"
+            )
     return [
         Network(PRETRAINED, encoder, pretraining, saw, fitted, others),
         Network(RANDOM, untrained(encoder), "none", "no", fitted),

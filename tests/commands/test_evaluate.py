@@ -15,7 +15,7 @@ import torch
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
-from sslhsi.hub import save_backbone
+from sslhsi.hub import load_backbone, save_backbone
 from sslhsi.scenes.scene import Scene
 
 ROOT = Path(__file__).parents[2]
@@ -53,6 +53,31 @@ def test_a_table_of_all_methods(place, capsys):
         # The backbone is not in a run, so nobody knows what it saw; raw spectra know nothing.
         assert ("no / no" if method == "raw spectra" else "unknown") in line
         assert line.split()[-1] == "2"
+
+
+def test_pretrainings_from_other_seeds_take_turns(place, tmp_path, capsys):
+    def another(folder: str, seed: int, **changes) -> str:
+        encoder = load_backbone(place / "backbone")
+        torch.manual_seed(seed)
+        config = {**encoder.config, **changes}
+        network = create_backbone("pixelnet", 4, 3, **config["options"])
+        save_backbone(tmp_path / folder, network, encoder.projector, config)
+        return str(tmp_path / folder)
+
+    two = another("two", 2)
+    given = words(place, "linear", "--scheme", "random", "--json")
+    assert main([*given, "--also", two]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    names = {row["seed"]: row["backbone"] for row in rows if row["method"] == "pretrained"}
+    assert main([given[0], given[1], two, *given[3:]]) == 0
+    alone = {row["seed"]: row for row in json.loads(capsys.readouterr().out) if row["method"] == "pretrained"}
+    assert names["1"] == alone["1"]["backbone"] != names["0"]
+    oa = {row["seed"]: row["oa"] for row in rows if row["method"] == "pretrained"}
+    assert oa["1"] == alone["1"]["oa"]
+    assert main([*given, "--also", another("wide", 3, options={"width": 8, "mixed": 4, "radii": [0, 1]})]) == 2
+    assert "one network" in capsys.readouterr().err
+    assert main([*given[:2], "none", *given[3:], "--also", two]) == 2
+    assert "--also" in capsys.readouterr().err
 
 
 def test_json_and_table_hold_the_same_rows_and_are_not_measured_twice(place, tmp_path, capsys):
