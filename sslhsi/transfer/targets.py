@@ -41,6 +41,7 @@ class Network:
         saw: Whether pretraining saw the target's pixels: ``yes``, ``no`` or ``unknown``.
         fitted: Whether the projection was fitted on them: ``yes``, ``no`` or ``unknown``.
         others: The same pretraining from other seeds, which splits take in turn.
+        starts: Untrained networks that splits take in turn, where weights are random: those of seeds 0, 1, ...
     """
 
     method: str
@@ -49,6 +50,7 @@ class Network:
     saw: str = "no"
     fitted: str = "unknown"
     others: Sequence[Encoder] = ()
+    starts: int = INITIALISATIONS
 
     @cached_property
     def _drawn(self) -> dict[int, Network]:
@@ -65,7 +67,7 @@ class Network:
     @property
     def count(self) -> int:
         """Networks that splits take in turn."""
-        return INITIALISATIONS if self.method == RANDOM else 1 + len(self.others)
+        return self.starts if self.method == RANDOM else 1 + len(self.others)
 
     @cached_property
     def digest(self) -> str:
@@ -159,6 +161,9 @@ def beside(
 ) -> list[Network]:
     """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`.
 
+    Several pretrainings stand beside as many untrained networks: given in the order of their seeds from 0 on, each
+    meets its own start.
+
     Raises:
         InputError: The others are another network, or look at other windows.
     """
@@ -171,7 +176,9 @@ def beside(
             )
     return [
         Network(PRETRAINED, encoder, pretraining, saw, fitted, others),
-        Network(RANDOM, untrained(encoder), "none", "no", fitted),
+        Network(
+            RANDOM, untrained(encoder), "none", "no", fitted, starts=1 + len(others) if others else INITIALISATIONS
+        ),
     ]
 
 
