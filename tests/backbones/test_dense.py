@@ -26,7 +26,7 @@ CASES = [
     ("cnn3d", 94, 27, {}),
     ("pixelnet", 4, 15, {"width": 8, "mixed": 6}),
     ("pixelnet", 4, 6, {"width": 8, "mixed": 6, "radii": (3, 0, 1)}),
-    ("pixelnet", 3, 3, {"width": 8, "mixed": 6}),
+    ("pixelnet", 3, 3, {"width": 8, "mixed": 6, "random": 5}),
 ]
 
 
