@@ -78,8 +78,9 @@ def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
         blocks += ["## Patches by domain", DOMAINS]
         blocks += patch_tables(parts["domains"])
     if parts.get("types"):
-        blocks += ["## Patches by scene type", TYPES]
-        blocks += patch_tables(parts["types"])
+        folds = [r for r in parts["types"] if r["scene"].startswith("fold")]
+        blocks += ["## Patches by scene type", TYPES, *scene_tally(r for r in parts["types"] if r not in folds)]
+        blocks += patch_tables(folds)
     write_text(folder / "README.md", "\n\n".join(b.rstrip() for b in blocks) + "\n")
 
 
@@ -180,6 +181,21 @@ def patch_tally(rows: Sequence[Row]) -> str:
     differences = [fmean(m["pretrained"]) - fmean(m["random weights"]) for m in found.values()]
     wins, mean = sum(d > 0 for d in differences), fmean(differences)
     return f"Pretrained beats random weights in {wins} of {len(differences)} settings ({mean:+.1f} points)."
+
+
+def scene_tally(rows: Iterable[Row]) -> Iterable[str]:
+    """Gain on untrained networks with a scene as the unit; all windows train."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for r in rows:
+        found.setdefault(r["probe"], {}).setdefault(r["scene"], {}).setdefault(r["method"], []).append(float(r["oa"]))
+    for probe, scenes in found.items():
+        gains = {name: fmean(m["pretrained"]) - fmean(m["random weights"]) for name, m in scenes.items()}
+        mean, error = fmean(gains.values()), stdev(gains.values()) / len(gains) ** 0.5
+        each = ", ".join(f"{name} {gain:+.1f}" for name, gain in gains.items())
+        yield (
+            f"Scene by scene, {probe}, all windows: {mean:+.1f} ± {error:.1f} points on random weights "
+            f"(standard error over {len(gains)} scenes): {each}."
+        )
 
 
 def _amount(per_class: str) -> str:
