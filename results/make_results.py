@@ -21,10 +21,8 @@ from pathlib import Path
 
 import label_series
 import numpy as np
-import torch
 from torch import nn
 
-from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
 from sslhsi.hub import load_backbone
 from sslhsi.patches.corpus import Corpus, PreparedScene
@@ -41,7 +39,7 @@ from sslhsi.scenes.sources import corpus_sources, open_source
 from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.run_dir import read_rows, write_rows
 from sslhsi.transfer.series import series
-from sslhsi.transfer.targets import INITIALISATIONS, Target, beside, pixel_target
+from sslhsi.transfer.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
@@ -55,12 +53,12 @@ LABELLED = {
     "samson": [1, 3, 5],
     "muufl": [1, 3, 5],
 }
-# The pixel recipe as it stands; without random features, as label series and transfer were measured; and for broad
-# fields of one crop: full noise whitening, and look-alikes alone instead of the centre pixel itself.
+# The pixel recipe without random features, with which label series and transfer were measured.
 PLAIN = ("backbone.options.random=0", "objective.temperature=0.1")
+# The pixel recipe as it stands, and for broad fields of one crop: full noise whitening, and look-alikes alone
+# instead of the centre pixel itself.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "pixel": (),
-    "plain": PLAIN,
     "field": (
         "corpus.bands.denoise=1.0", "corpus.bands.quiet=1.0", "backbone.options.radii=[1,6]",
         "views.offset=0.2", "views.alike_share=1.0", "training.lr=0.002", *PLAIN,
@@ -89,14 +87,11 @@ def trained(recipe: str, run: str, *overrides: str, seeds: int = 1) -> list[Reci
     return found
 
 
-def beside_untrained(runs: Sequence[Recipe], corpus: Corpus) -> dict[str, Sequence[nn.Module]]:
+def beside_untrained(runs: Sequence[Recipe]) -> dict[str, Sequence[nn.Module]]:
     """The networks of some runs of one corpus, and as many untrained ones as splits take in turn."""
-    about, window = runs[0].backbone, runs[0].corpus.patches.window
-    untrained = []
-    for seed in range(INITIALISATIONS):
-        torch.manual_seed(seed)
-        untrained.append(create_backbone(about.name, corpus.channels, window, **about.options).eval())
-    return {"pretrained": [one.backbone for one in encoders(runs)], "random weights": untrained}
+    found = encoders(runs)
+    starts = [untrained(found[0], seed).backbone for seed in range(INITIALISATIONS)]
+    return {"pretrained": [one.backbone for one in found], "random weights": starts}
 
 
 def encoders(runs: Sequence[Recipe]) -> list[Encoder]:
@@ -152,7 +147,7 @@ def types() -> Iterator[list[Row]]:
         abu.domains = sorted({s.domain for s in abu.scenes})
         reader = PatchReader(abu.arrays, loaded.corpus.patches.window)
         evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
-        networks, patches = beside_untrained(runs, corpus), loaded.corpus.patches
+        networks, patches = beside_untrained(runs), loaded.corpus.patches
         rows = judge_domains(networks, abu, reader, patches, evaluation, scene_type)
         note = {"task": "scene type", "split": "whole scenes out", "corpus": corpus.key}
         yield [{**row, **note, "scene": f"fold {number + 1}: without {', '.join(fold)}"} for row in rows]
@@ -195,7 +190,7 @@ def domains() -> Iterator[list[Row]]:
         loaded, corpus = runs[0], prepare(runs[0])
         reader = PatchReader(corpus.arrays, loaded.corpus.patches.window)
         evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
-        rows = judge_domains(beside_untrained(runs, corpus), corpus, reader, loaded.corpus.patches, evaluation)
+        rows = judge_domains(beside_untrained(runs), corpus, reader, loaded.corpus.patches, evaluation)
         what = "simulated laboratory corpus" if recipe == "simclr_multidomain" else "real scenes"
         yield [{**row, "scene": what, "corpus": corpus.key} for row in rows]
 

@@ -19,24 +19,22 @@ revision and the machine. Mean ± sample standard deviation over splits, percent
 
 **How to read it.** *Random weights* is the same network, untrained, on the same projection, drawn anew for each
 of five splits and then again in turn. *Pretrained on all but the scene* is five pretrainings in turn, each begun
-from the very weights of the untrained network that stands beside it: what a lucky start is worth shows after
-pretraining, too, and cancels in the difference. *All scenes*, *the scene alone* and all of the recipe for broad
-fields are one pretraining each. *Raw spectra* are the camera's own bands, without any network. Both probes see
-identical splits: k-NN (cosine, weighted vote, k = 20 clamped to the training pixels) and a linear probe
-(standardised features, logistic regression, C chosen on training pixels). *leak* is the share of test windows
-that contain a training pixel: under `random` it is high, which is why `blocks` stands beside it, where it is
-zero. The spectral projection is fitted on the pretraining scenes only, without labels; every scene is
-standardised and its noise whitened by its own unlabelled pixels, the test pixels among them. Pretraining under
-*all scenes* and *the scene alone* saw the test pixels, without labels; under *all but the scene* it never saw
-that scene at all.
+from the very weights of the untrained network that stands beside it, so that a lucky start counts for neither.
+*All scenes*, *the scene alone* and all of the recipe for broad fields are one pretraining each. *Raw spectra* are
+the camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted vote, k = 20
+clamped to the training pixels) and a linear probe (standardised features, logistic regression, C chosen on training
+pixels). *leak* is the share of test windows that contain a training pixel: under `random` it is high, which is why
+`blocks` stands beside it, where it is zero. The spectral projection is fitted on the pretraining scenes only,
+without labels; every scene is standardised and its noise whitened by its own unlabelled pixels, the test pixels
+among them. Pretraining under *all scenes* and *the scene alone* saw the test pixels, without labels; under *all but
+the scene* it never saw that scene at all.
 **What was chosen how.** Window, radii, whitening and augmentations of the pixel recipe and of its variant for
 broad fields were tried on these four scenes, on other splits of the same pixels: the figures are slightly
 optimistic for all networks here, trained or not. The random features and the temperature of the pixel recipe were
-chosen on MUUFL, where pretraining came out level with its own start without them: that may flatter pretraining there.
-Nothing was chosen by seed.
-For the experiments of labelled transfer, docs/transfer.md names what was chosen after its figures were seen.
-`indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published figures of the
-full-precision cube.
+chosen on MUUFL, where pretraining without them had come out level with random weights: that may flatter pretraining
+there. Nothing was chosen by seed. For the experiments of labelled transfer, docs/transfer.md names what was chosen
+after its figures were seen. `indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published
+figures of the full-precision cube.
 **Points** behind "beats": the paired difference, split by split, averaged over the settings, ± its standard error.
 
 Elsewhere: [label_efficiency.html](label_efficiency.html), all methods with maps; [transfer](transfer), the

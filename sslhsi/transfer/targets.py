@@ -22,8 +22,7 @@ from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 
 PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
-# Networks that splits are judged with in turn: one lucky initialisation must not stand for all. It shows after
-# pretraining, too, so that a pretraining of seed s is fairly compared with the untrained network of seed s.
+# Untrained networks that splits are judged with in turn: one lucky initialisation must not stand for all.
 INITIALISATIONS = 5
 # Options of timm that would bring weights, of ImageNet or from any file: random means random.
 _WEIGHTS = ("pretrained", "load", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
@@ -40,8 +39,8 @@ class Network:
         pretraining: What it was pretrained on, in words.
         saw: Whether pretraining saw the target's pixels: ``yes``, ``no`` or ``unknown``.
         fitted: Whether the projection was fitted on them: ``yes``, ``no`` or ``unknown``.
-        others: The same pretraining from other seeds, which splits take in turn.
-        starts: Untrained networks that splits take in turn, where weights are random: those of seeds 0, 1, ...
+        others: The same pretraining from other seeds, which splits take in turn; where weights are random, the
+            backbones whose starts they take in turn.
     """
 
     method: str
@@ -50,7 +49,6 @@ class Network:
     saw: str = "no"
     fitted: str = "unknown"
     others: Sequence[Encoder] = ()
-    starts: int = INITIALISATIONS
 
     @cached_property
     def _drawn(self) -> dict[int, Network]:
@@ -60,14 +58,15 @@ class Network:
         """What the split of a seed is judged with: one of the ``count`` networks, in turn."""
         which = seed % self.count
         if which not in self._drawn:
-            own = untrained(self.encoder, which) if self.method == RANDOM else (self.encoder, *self.others)[which]
+            own = (self.encoder, *self.others)[which] if self.others else self.encoder
+            own = untrained(own, which) if self.method == RANDOM else own
             self._drawn[which] = replace(self, encoder=own, others=())
         return self._drawn[which]
 
     @property
     def count(self) -> int:
         """Networks that splits take in turn."""
-        return self.starts if self.method == RANDOM else 1 + len(self.others)
+        return INITIALISATIONS if self.method == RANDOM and not self.others else 1 + len(self.others)
 
     @cached_property
     def digest(self) -> str:
@@ -176,9 +175,7 @@ def beside(
             )
     return [
         Network(PRETRAINED, encoder, pretraining, saw, fitted, others),
-        Network(
-            RANDOM, untrained(encoder), "none", "no", fitted, starts=1 + len(others) if others else INITIALISATIONS
-        ),
+        Network(RANDOM, untrained(encoder), "none", "no", fitted, others),
     ]
 
 

@@ -62,7 +62,10 @@ def test_random_features_stand_beside_the_trained_ones_and_stay():
     assert torch.equal(moved[:, -8:], features[:, -8:])
     assert not torch.equal(moved[:, :-8], features[:, :-8])
     pooled, first, second = network.precompute(x), before["random.0.weight"], before["random.3.weight"]
-    norm = lambda v: torch.nn.functional.gelu(torch.nn.functional.layer_norm(v, v.shape[-1:]))  # noqa: E731
+
+    def norm(v: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.gelu(torch.nn.functional.layer_norm(v, v.shape[-1:]))
+
     expected = norm(norm(pooled @ first.T + before["random.0.bias"]) @ second.T + before["random.3.bias"])
     torch.testing.assert_close(features[:, -8:], expected.flatten(1))
     # Another seed draws other ones, and a checkpoint brings its own.
