@@ -29,8 +29,8 @@ from job import make_scenes, rate, recipe, run
 from measure import SPEED, alone, median, write
 from torch.nn import functional as F
 
-from sslhsi.objectives.ntxent import NTXentLoss
-from sslhsi.patches.prepare import prepare
+from sslhsi.corpus.prepare import prepare
+from sslhsi.methods.ntxent import NTXentLoss
 
 mpl.use("Agg")
 ROOT = Path(__file__).parents[1]

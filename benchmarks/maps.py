@@ -36,8 +36,8 @@ from sslhsi.backbones.fast import CHANNELS_LAST, CONTIGUOUS, set_memory_format
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.moments import moments
 from sslhsi.bands.projector import SpectralProjector
-from sslhsi.probes.encoder import Encoder
-from sslhsi.probes.strips import Components, window_features
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.strips import Components, window_features
 from sslhsi.scenes.scene import Scene
 
 # network: bands of the camera, components (None: all bands), window, options

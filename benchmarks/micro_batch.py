@@ -22,9 +22,9 @@ from job import NETWORKS
 from measure import SPEED, alone, median, write
 
 from sslhsi.backbones.registry import create_backbone
-from sslhsi.objectives.ntxent import NTXentLoss
+from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.recipe import Objective
-from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.grad_cache import cached_backward
 
 

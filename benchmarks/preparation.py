@@ -21,7 +21,7 @@ from measure import SPEED, alone, median, write
 from scipy.interpolate import interp1d
 from sklearn.decomposition import PCA
 
-from sslhsi.patches.prepare import prepare
+from sslhsi.corpus.prepare import prepare
 from sslhsi.recipe import Recipe
 
 CAMERAS = {160: (405.0, 995.0), 256: (400.0, 1000.0), 288: (390.0, 1010.0)}

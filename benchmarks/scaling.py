@@ -26,8 +26,8 @@ from job import make_scenes, recipe
 from measure import SPEED, median, write
 from training_loop import bare
 
+from sslhsi.methods.contrastive import Contrastive
 from sslhsi.recipe import Recipe
-from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.start import create_start
 
 # Bytes per second and seconds of latency of one collective step: NVLink within a node, 400 Gb/s InfiniBand or

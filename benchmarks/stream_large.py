@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from measure import SPEED, alone, own_bytes, write
 
-from sslhsi.patches.prepare import prepare
+from sslhsi.corpus.prepare import prepare
 from sslhsi.recipe import Recipe
 
 BANDS, SAMPLES = 224, 1024

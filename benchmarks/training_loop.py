@@ -28,8 +28,8 @@ from accelerate.optimizer import AcceleratedOptimizer
 from job import NETWORKS, make_scenes, recipe, run
 from measure import SPEED, median, write
 
+from sslhsi.methods.contrastive import Contrastive
 from sslhsi.recipe import Recipe
-from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.optimiser import create_optimiser
 from sslhsi.training.start import create_start
 

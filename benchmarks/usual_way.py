@@ -30,9 +30,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from sslhsi.backbones.registry import create_backbone
-from sslhsi.patches.prepare import prepare
+from sslhsi.corpus.prepare import prepare
+from sslhsi.methods.contrastive import Contrastive
 from sslhsi.recipe import Recipe, Views
-from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.optimiser import create_optimiser
 
 

@@ -24,9 +24,9 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from sslhsi.patches.protocols import PROTOCOLS  # noqa: E402
 from sslhsi.recipe import Recipe  # noqa: E402
 from sslhsi.recipe_file import Section, _section  # noqa: E402
+from sslhsi.splits.protocols import PROTOCOLS  # noqa: E402
 
 NETWORK_HELPERS = {"base", "registry", "fast", "transfer_weights", "conv3d", "dense"}
 PIXEL_RESULTS = ("indian_pines", "small_scenes")
@@ -92,17 +92,17 @@ def networks() -> list[tuple[str, str, str]]:
 
 def protocols() -> list[tuple[str, str, str]]:
     """(title, uri, text) of every named protocol, and of the DASE map."""
-    found = [("Splits", "protocols/splits.md", "# Splits\n\n::: sslhsi.patches.splits\n")]
+    found = [("Splits", "protocols/splits.md", "# Splits\n\n::: sslhsi.splits.split\n")]
     for name, arguments in PROTOCOLS.items():
         lines = "\n".join(f"- `{key}`: {value}" for key, value in arguments.items())
         text = (
-            f"# {name}\n\n{_what(arguments)}\n\n{lines}\n\n```python\nfrom sslhsi.patches.protocols import protocol\n"
-            f"from sslhsi.patches.splits import leak, split\n\nchosen = split(labels, \"blocks\", window=9, seed=0, "
+            f"# {name}\n\n{_what(arguments)}\n\n{lines}\n\n```python\nfrom sslhsi.splits.protocols import protocol\n"
+            f"from sslhsi.splits.split import leak, split\n\nchosen = split(labels, \"blocks\", window=9, seed=0, "
             f"**protocol(\"{name}\"))\nprint(leak(chosen))\n```\n\nThe scheme is yours to choose: `random` to "
             "compare with published numbers, `blocks` for what happens on new ground.\n"
         )  # fmt: skip
         found.append((name, f"protocols/{name}.md", text))
-    dase = "# DASE map of Indian Pines\n\n::: sslhsi.patches.protocols.dase_maps\n"
+    dase = "# DASE map of Indian Pines\n\n::: sslhsi.splits.protocols.dase_maps\n"
     return [*found, ("DASE map of Indian Pines", "protocols/dase.md", dase)]
 
 

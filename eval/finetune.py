@@ -3,7 +3,7 @@
     python eval/finetune.py --help
 
 The same as `sslhsi eval finetune`. The program is sslhsi/commands/evaluate.py; what it measures,
-sslhsi/transfer/series.py.
+sslhsi/evaluation/series.py.
 """
 
 import sys

@@ -3,7 +3,7 @@
     python eval/linear_probe.py --help
 
 The same as `sslhsi eval linear`. The program is sslhsi/commands/evaluate.py; what it measures,
-sslhsi/transfer/series.py.
+sslhsi/evaluation/series.py.
 """
 
 import sys

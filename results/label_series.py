@@ -14,18 +14,18 @@ import numpy as np
 import rasterio
 import scipy.io
 
-from sslhsi.hub import load_backbone
-from sslhsi.patches.protocols import SERIES, dase_maps
+from sslhsi.encoder.load import load_backbone
+from sslhsi.evaluation.calibration import calibration_rows
+from sslhsi.evaluation.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.curves import write_curves
 from sslhsi.report.examples import make_examples
 from sslhsi.scenes.crowns import read_crowns
 from sslhsi.scenes.read import read_labels
 from sslhsi.scenes.scene import Scene
-from sslhsi.scenes.stand_in import CALIBRATED, stand_in
+from sslhsi.scenes.simulated.stand_in import CALIBRATED, stand_in
+from sslhsi.splits.protocols import SERIES, dase_maps
 from sslhsi.training.run_dir import read_rows
-from sslhsi.transfer.calibration import calibration_rows
-from sslhsi.transfer.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
 
 CHEAP, COSTLY = 10, 3
 PROBES = {"k-NN": CHEAP, "linear": CHEAP, "SVM": CHEAP, "fine-tune": COSTLY}

@@ -23,23 +23,23 @@ import label_series
 import numpy as np
 from torch import nn
 
+from sslhsi.corpus.corpus import Corpus, PreparedScene
+from sslhsi.corpus.prepare import prepare
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.features import features
+from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.hub import load_backbone
-from sslhsi.patches.corpus import Corpus, PreparedScene
-from sslhsi.patches.prepare import prepare
-from sslhsi.patches.reader import PatchReader
+from sslhsi.evaluation.judge import judge_domains
+from sslhsi.evaluation.rows import Row, predict
+from sslhsi.evaluation.series import series
+from sslhsi.evaluation.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
 from sslhsi.pretrain import pretrain
-from sslhsi.probes.encoder import Encoder
-from sslhsi.probes.features import features
-from sslhsi.probes.judge import judge_domains
-from sslhsi.probes.rows import Row, predict
 from sslhsi.recipe import Patches, Recipe, load_recipe
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source
 from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.run_dir import read_rows, write_rows
-from sslhsi.transfer.series import series
-from sslhsi.transfer.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"

@@ -20,8 +20,8 @@ from pathlib import Path
 from make_results import RECIPES, without
 
 from sslhsi.errors import InputError
-from sslhsi.report.experiment_page import write_experiment_page
-from sslhsi.transfer.experiment import load_experiment, run_experiment
+from sslhsi.studies.experiment import load_experiment, run_experiment
+from sslhsi.studies.page import write_experiment_page
 
 HERE = Path(__file__).resolve().parent / "transfer"
 # part: recipe, the scene that its self-supervised backbone has not seen, overrides

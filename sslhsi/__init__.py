@@ -18,8 +18,8 @@ __all__ = ["InputError", "Scene", "create_backbone", "list_backbones", "load_bac
 
 if TYPE_CHECKING:
     from sslhsi.backbones.registry import create_backbone, list_backbones
+    from sslhsi.encoder.load import load_backbone
     from sslhsi.errors import InputError
-    from sslhsi.hub import load_backbone
     from sslhsi.scenes.read import read_scene
     from sslhsi.scenes.scene import Scene
 
@@ -28,7 +28,7 @@ _HOMES = {
     "Scene": "sslhsi.scenes.scene",
     "create_backbone": "sslhsi.backbones.registry",
     "list_backbones": "sslhsi.backbones.registry",
-    "load_backbone": "sslhsi.hub",
+    "load_backbone": "sslhsi.encoder.load",
     "read_scene": "sslhsi.scenes.read",
 }
 

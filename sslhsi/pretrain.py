@@ -32,19 +32,19 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
 from torch import Tensor, nn
 
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.prepare import prepare
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.corpus.sampler import DomainSampler
+from sslhsi.encoder.load import read_weights
+from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
-from sslhsi.hub import save_backbone
-from sslhsi.objectives.registry import create_objective
-from sslhsi.patches.corpus import Corpus
-from sslhsi.patches.prepare import prepare
-from sslhsi.patches.reader import PatchReader
-from sslhsi.patches.sampler import DomainSampler
-from sslhsi.probes.judge import Row, judge_run, monitor_accuracy
-from sslhsi.probes.load_encoder import read_weights
+from sslhsi.evaluation.judge import Row, judge_run, monitor_accuracy
+from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.registry import create_objective
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
 from sslhsi.training.checkpoint import save_checkpoint
-from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.diverged import LossWatch, diverged
 from sslhsi.training.grad_cache import cached_backward
 from sslhsi.training.lost import LOST, lost_process

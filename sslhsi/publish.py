@@ -18,8 +18,9 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from omegaconf import OmegaConf
 
 from sslhsi.backbones.base import BACKBONES
+from sslhsi.encoder.load import load_backbone
+from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
-from sslhsi.hub import load_backbone, save_backbone
 from sslhsi.report.model_card import model_card
 from sslhsi.report.tables import KEYS, Row, key_of
 from sslhsi.training.run_dir import read_rows, write_rows, write_text

@@ -184,7 +184,7 @@ def test_full_disk_while_preparing(job, capfd, monkeypatch, tmp_path):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("sslhsi.patches.prepare.np.save", full)
+    monkeypatch.setattr("sslhsi.corpus.prepare.np.save", full)
     assert job(lambda recipe, folder: None) == 2
     assert "the disk is full" in capfd.readouterr().err
     assert not list((tmp_path / "corpora").iterdir())

@@ -22,12 +22,12 @@ from safetensors.numpy import load_file
 
 from sslhsi.backbones.fast import fastest_safe_setting
 from sslhsi.backbones.registry import create_backbone, list_backbones
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.encoder.features import features
+from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.hub import load_backbone
-from sslhsi.patches.corpus import Corpus
-from sslhsi.patches.reader import PatchReader
 from sslhsi.pretrain import main
-from sslhsi.probes.features import features
 from sslhsi.report.run_report import Report
 
 ROOT = Path(__file__).parents[1]
@@ -131,7 +131,7 @@ def test_the_run_directory(folder):
 
 def test_the_backbone_encodes_as_the_corpus_was_seen(folder):
     """encode() on a raw cube equals the features of the same windows of the prepared corpus."""
-    from sslhsi.scenes.simulated import simulate_domain
+    from sslhsi.scenes.simulated.scenes import simulate_domain
 
     encoder = load_backbone(folder / "whole" / "backbone")
     corpus = corpus_of(folder, "whole")

@@ -18,7 +18,7 @@ from forked_job import exit_codes, fork_ranks, free_port, wait_for_rows
 from safetensors.numpy import load_file
 from torch import nn
 
-from sslhsi.objectives.ntxent import NTXentLoss
+from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.pretrain import main
 from sslhsi.training.checkpoint import checkpoints
 

@@ -23,8 +23,9 @@ import sslhsi
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
+from sslhsi.encoder.load import load_backbone
+from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
-from sslhsi.hub import load_backbone, save_backbone
 from sslhsi.publish import publish
 from sslhsi.recipe import Recipe
 from sslhsi.scenes.scene import Scene
@@ -203,7 +204,7 @@ def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
         cache = {"cache_dir": tmp_path / "cache"}
         monkeypatch.setattr("sslhsi.publish.HfApi", functools.partial(HfApi, **reach))
         monkeypatch.setattr(
-            "sslhsi.probes.load_encoder.snapshot_download", functools.partial(snapshot_download, **reach, **cache)
+            "sslhsi.encoder.load.snapshot_download", functools.partial(snapshot_download, **reach, **cache)
         )
         monkeypatch.setattr(
             "timm.models._hub.hf_hub_download",
@@ -232,7 +233,7 @@ def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
             publish(runs["test_resnet"], "hf:ada/other")
     # Without a network, what is in the cache still loads.
     offline = functools.partial(snapshot_download, **cache, local_files_only=True)
-    monkeypatch.setattr("sslhsi.probes.load_encoder.snapshot_download", offline)
+    monkeypatch.setattr("sslhsi.encoder.load.snapshot_download", offline)
     assert load_backbone("hf:ada/test_resnet.v2").config["name"] == "test_resnet.v2"
 
 

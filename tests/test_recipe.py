@@ -8,7 +8,7 @@ import pytest
 
 from sslhsi.errors import InputError
 from sslhsi.recipe import load_recipe
-from sslhsi.transfer.experiment import load_experiment
+from sslhsi.studies.experiment import load_experiment
 
 TEXT = """
 name: small

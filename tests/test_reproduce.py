@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from sslhsi.evaluation.calibration import PUBLISHED_SVM
 from sslhsi.scenes.catalog import get_entry
-from sslhsi.transfer.calibration import PUBLISHED_SVM
-from sslhsi.transfer.experiment import COLUMNS, load_experiment
+from sslhsi.studies.experiment import COLUMNS, load_experiment
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "results"))

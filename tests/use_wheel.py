@@ -13,8 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sslhsi
-from sslhsi.patches.splits import leak, split
 from sslhsi.report.write_map import write_class_map
+from sslhsi.splits.split import leak, split
 
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])
 assert Path(sslhsi.__file__).is_relative_to(Path(sys.prefix)), "not the installed package"

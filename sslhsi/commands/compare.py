@@ -105,10 +105,10 @@ def _pictures(
     options: argparse.Namespace, rows: list[dict[str, Any]]
 ) -> tuple[dict[str, Scene], dict[str, list[Example]]]:
     """The scene and its example splits, under the name that the rows have for it."""
+    from sslhsi.evaluation.targets import Network
     from sslhsi.report.examples import make_examples
     from sslhsi.report.tables import per_class
     from sslhsi.scenes.read import read_scene
-    from sslhsi.transfer.targets import Network
 
     name, equals, path = options.scene.partition("=")
     if not equals or Path(options.scene).exists():
@@ -124,9 +124,9 @@ def _pictures(
         raise InputError(f"--scene {options.scene}: no ground truth; give it with --labels")
     networks: list[Network] = []
     if options.backbone:
-        from sslhsi.hub import load_backbone
-        from sslhsi.training.seen import seen
-        from sslhsi.transfer.targets import beside
+        from sslhsi.encoder.load import load_backbone
+        from sslhsi.evaluation.seen import seen
+        from sslhsi.evaluation.targets import beside
 
         pretraining, saw, fitted = seen(options.backbone, scene.source)
         encoder = load_backbone(options.backbone)

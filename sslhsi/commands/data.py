@@ -118,7 +118,7 @@ def _plain(value: Any) -> str:
 
 def list_data(options: argparse.Namespace) -> int:
     from sslhsi.scenes.catalog import list_catalog
-    from sslhsi.scenes.simulated import DOMAINS
+    from sslhsi.scenes.simulated.scenes import DOMAINS
 
     entries = list_catalog()
     if options.json:
@@ -143,7 +143,7 @@ def simulate_data(options: argparse.Namespace) -> int:
     import numpy as np
 
     from sslhsi.scenes.read import read_labels
-    from sslhsi.scenes.stand_in import stand_in
+    from sslhsi.scenes.simulated.stand_in import stand_in
 
     target = Path(options.out)
     if target.suffix != ".npz":

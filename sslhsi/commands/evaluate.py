@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from sslhsi.errors import InputError
 
 if TYPE_CHECKING:
+    from sslhsi.evaluation.targets import Target
+    from sslhsi.finetune.finetune import FineTuning
     from sslhsi.scenes.scene import Scene
-    from sslhsi.transfer.finetune import FineTuning
-    from sslhsi.transfer.targets import Target
 
 COLUMNS_TEXT = """
 columns:
@@ -115,7 +115,7 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
 
 def evaluate(options: argparse.Namespace) -> int:
     """Judge one backbone on one or more scenes, print a table and, of a series, draw the curves."""
-    from sslhsi.transfer.series import TUNE, series
+    from sslhsi.evaluation.series import TUNE, series
 
     for key in ("seeds", "tune_seeds", "k", "window"):
         if (value := getattr(options, key, None)) is not None and value < 1:
@@ -145,7 +145,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _targets(options: argparse.Namespace) -> list[Target]:
-    from sslhsi.transfer.targets import Network, beside, pixel_target
+    from sslhsi.evaluation.targets import Network, beside, pixel_target
 
     labels = options.labels or [None]
     if len(labels) not in (1, len(options.scenes)):
@@ -155,7 +155,7 @@ def _targets(options: argparse.Namespace) -> list[Target]:
         raise InputError(f"two scenes are named {double[0]!r}: rename a file")
     backbones, encoders = [options.backbone, *options.also], []
     if options.backbone != "none":
-        from sslhsi.hub import load_backbone
+        from sslhsi.encoder.load import load_backbone
 
         encoders = [load_backbone(source) for source in backbones]
     elif options.also:
@@ -164,7 +164,7 @@ def _targets(options: argparse.Namespace) -> list[Target]:
     for scene in scenes:
         networks: list[Network] = []
         if encoders:
-            from sslhsi.training.seen import seen
+            from sslhsi.evaluation.seen import seen
 
             told = [seen(source, scene.source) for source in backbones]
             if other := next((n for n, one in enumerate(told) if one != told[0]), 0):
@@ -201,7 +201,7 @@ def _tuning(settings: list[str]) -> FineTuning:
 
     import yaml
 
-    from sslhsi.transfer.finetune import FineTuning
+    from sslhsi.finetune.finetune import FineTuning
 
     known = {field.name: type(getattr(FineTuning(), field.name)) for field in fields(FineTuning)}
     found: dict[str, Any] = {}

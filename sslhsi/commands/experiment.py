@@ -26,8 +26,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run_experiment(options: argparse.Namespace) -> int:
-    from sslhsi.report.experiment_page import write_experiment_page
-    from sslhsi.transfer.experiment import load_experiment, run_experiment
+    from sslhsi.studies.experiment import load_experiment, run_experiment
+    from sslhsi.studies.page import write_experiment_page
 
     settings, module = load_experiment(options.recipe, options.overrides)
     rows, history = run_experiment(settings, module)

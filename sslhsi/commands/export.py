@@ -26,8 +26,8 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def export_backbone(options: argparse.Namespace) -> int:
-    from sslhsi.hub import load_backbone
-    from sslhsi.onnx_export import export_onnx
+    from sslhsi.encoder.load import load_backbone
+    from sslhsi.encoder.onnx_export import export_onnx
     from sslhsi.scenes.read import read_scene
 
     encoder = load_backbone(options.backbone)

@@ -37,7 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def prepare_corpus(options: argparse.Namespace) -> int:
-    from sslhsi.patches.prepare import prepare
+    from sslhsi.corpus.prepare import prepare
     from sslhsi.recipe import load_recipe
 
     recipe = load_recipe(options.recipe, options.overrides)

@@ -16,9 +16,9 @@ from sslhsi.errors import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-    from sslhsi.patches.splits import Split
-    from sslhsi.probes.encoder import Encoder
+    from sslhsi.encoder.encoder import Encoder
     from sslhsi.scenes.scene import Scene
+    from sslhsi.splits.split import Split
 
 # Format -> suffix of its file.
 FORMATS = {"png": ".png", "npy": ".npy", "envi": ".img", "geotiff": ".tif"}
@@ -62,8 +62,8 @@ def map_scene(options: argparse.Namespace) -> int:
     import numpy as np
     import torch
 
-    from sslhsi.hub import load_backbone
-    from sslhsi.probes.scene_map import classified, fit_classifier, held_out_scores, training_split
+    from sslhsi.encoder.load import load_backbone
+    from sslhsi.evaluation.scene_map import classified, fit_classifier, held_out_scores, training_split
     from sslhsi.training.progress import progress
 
     formats = _formats(options.format)

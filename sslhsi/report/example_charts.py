@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import to_hex
 
-from sslhsi.patches.splits import describe
 from sslhsi.probes.metrics import assess
 from sslhsi.report import plots
 from sslhsi.report.chart import Chart, figure_chart, picture_chart
@@ -15,6 +14,7 @@ from sslhsi.report.examples import Example
 from sslhsi.report.pictures import label_colours
 from sslhsi.report.split_picture import SIDES, split_picture
 from sslhsi.scenes.scene import Scene
+from sslhsi.splits.split import describe
 
 # Legends of the pictures: colour, as CSS has it, and name.
 SIDES_LEGEND = [(to_hex(colour), name) for name, colour in SIDES.items()]

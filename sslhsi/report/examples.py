@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.patches.splits import Split, split
-from sslhsi.probes.rows import predict
+from sslhsi.evaluation.rows import predict
+from sslhsi.evaluation.targets import RAW, Network
 from sslhsi.report.tables import probe_title
 from sslhsi.scenes.scene import Scene
-from sslhsi.transfer.targets import RAW, Network
+from sslhsi.splits.split import Split, split
 
 
 @dataclass(frozen=True)

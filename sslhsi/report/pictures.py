@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.image import imsave
 
-from sslhsi.patches.corpus import Corpus, PreparedScene
+from sslhsi.corpus.corpus import Corpus, PreparedScene
 
 _MASKED = (0.55, 0.55, 0.57)
 _HELD = (0.90, 0.62, 0.0)

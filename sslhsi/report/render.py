@@ -10,9 +10,13 @@ from jinja2 import Environment, FileSystemLoader
 
 from sslhsi.report import tables
 
+HERE = Path(__file__).parent
+
 
 def render(template: str, content: Mapping[str, Any]) -> str:
     """A page of one of the templates beside this file; all content is escaped."""
-    environment = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader([HERE, HERE.parent / "studies"]), autoescape=True, trim_blocks=True
+    )
     environment.filters |= {"percent": tables.percent, "probe": tables.probe_title}
     return environment.get_template(template).render(content)

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from sslhsi.patches.corpus import Corpus
+from sslhsi.corpus.corpus import Corpus
 from sslhsi.recipe import Recipe
 from sslhsi.report import sections, tables
 from sslhsi.report.pictures import channels_text
@@ -40,7 +40,7 @@ def write_report(
         recipe: The resolved recipe.
         corpus: What the run trained on.
         backbone: The trained network, (N, K, S, S) -> (N, D).
-        rows: Result rows as ``sslhsi.probes.judge`` yields them, possibly none.
+        rows: Result rows as ``sslhsi.evaluation.judge`` yields them, possibly none.
 
     Returns:
         The page's path, and a table with a verdict in plain text, at most 8 lines.

@@ -12,10 +12,10 @@ import torch
 from matplotlib.figure import Figure
 from torch import nn
 
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
-from sslhsi.patches.corpus import Corpus
-from sslhsi.patches.reader import PatchReader
-from sslhsi.probes.features import features
 from sslhsi.probes.knn import knn_predict
 from sslhsi.probes.metrics import assess
 from sslhsi.recipe import Recipe

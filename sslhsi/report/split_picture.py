@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-from sslhsi.patches.splits import Split
 from sslhsi.report.pictures import false_colour, limits
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
+from sslhsi.splits.split import Split
 
 # Of Okabe and Ito's colours, three that are apart from each other and from grey.
 SIDES = {"training": (0.835, 0.369, 0.0), "test": (0.337, 0.706, 0.914), "unused": (0.35, 0.30, 0.42)}

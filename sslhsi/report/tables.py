@@ -102,7 +102,7 @@ def results_table(rows: Iterable[Row], metric: str = "oa", keys: Sequence[str] =
     """Gather rows into one line per setting and one column per probe and method.
 
     Args:
-        rows: Result rows, as ``sslhsi.probes.judge`` yields them or as read back from results.csv; rows
+        rows: Result rows, as ``sslhsi.evaluation.judge`` yields them or as read back from results.csv; rows
             without a usable value of the metric, such as notes, are passed over.
         metric: ``oa``, ``aa`` or ``kappa``.
         keys: What makes a setting; rows that agree in all keys, probe and method are its seeds.

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sslhsi.patches.corpus import Corpus
-from sslhsi.patches.reader import PatchReader
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.reader import PatchReader
 from sslhsi.recipe import Patches, Views
 from sslhsi.report.pictures import false_colour, limits, shown_channels
 from sslhsi.views import two_views

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from sslhsi.errors import InputError
 from sslhsi.recipe import Corpus, SceneSource
-from sslhsi.scenes import simulated, stand_in
 from sslhsi.scenes.envi import header_beside, is_envi_data
 from sslhsi.scenes.read import read_labels, read_scene
 from sslhsi.scenes.scene import Scene
-from sslhsi.scenes.stand_in import PREFIX, stand_in_of
+from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_domain
+from sslhsi.scenes.simulated.stand_in import PREFIX, stand_in_of
 
 # In a folder, an ENVI cube is found by its header.
 READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".he5", ".npy", ".npz")
@@ -55,8 +55,8 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
     found: list[SceneSource] = []
     for source in sources:
         if source.simulated is not None:
-            if source.simulated not in simulated.DOMAINS:
-                raise InputError(f"simulated: {source.simulated!r} is none of {', '.join(simulated.DOMAINS)}")
+            if source.simulated not in DOMAINS:
+                raise InputError(f"simulated: {source.simulated!r} is none of {', '.join(DOMAINS)}")
             found.append(source.model_copy(update={"name": source.name or f"{source.simulated}-{source.index}"}))
             continue
         if source.stand_in is not None:
@@ -96,7 +96,7 @@ def _files(pattern: str) -> list[Path]:
 def open_source(source: SceneSource, seed: int) -> Scene:
     """Open one expanded source."""
     if source.simulated is not None:
-        scene = simulated.simulate_domain(source.simulated, index=source.index, seed=seed, size=source.size)
+        scene = simulate_domain(source.simulated, index=source.index, seed=seed, size=source.size)
         return scene.with_(name=source.name or scene.name, domain=source.domain or scene.domain)
     if source.stand_in is not None:
         assert source.labels is not None
@@ -124,13 +124,11 @@ def source_hash(source: SceneSource, seed: int) -> str:
     digest = hashlib.blake2b(digest_size=16)
     settings = source.model_dump_json(exclude={"path", "labels"})
     digest.update(settings.encode())
-    if source.simulated is not None:
+    if source.path is None:
         digest.update(f"simulated with seed {seed}".encode())
         # The simulator's own code stands for its version.
-        for file in sorted(Path(simulated.__file__).parent.glob("simulated*.py")):
+        for file in sorted((Path(__file__).parent / "simulated").glob("*.py")):
             digest.update(file.read_bytes())
-    if source.stand_in is not None:
-        digest.update(f"stand-in with seed {seed}".encode() + Path(stand_in.__file__).read_bytes())
     for name in (source.path, source.labels, source.wavelengths):
         if isinstance(name, str) and Path(name).is_file():
             for file in companions(Path(name)):

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.reader import PatchReader
 from sslhsi.errors import InputError
-from sslhsi.patches.corpus import Corpus
-from sslhsi.patches.reader import PatchReader
 from sslhsi.training.run_dir import write_rows
 
 

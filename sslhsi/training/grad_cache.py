@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sslhsi.errors import InputError
-from sslhsi.training.contrastive import Contrastive
+from sslhsi.methods.contrastive import Contrastive
 
 # Values that one all-reduce carries; a network's many small gradients share one.
 BUCKET = 8 << 20

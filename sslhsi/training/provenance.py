@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 import sslhsi
-from sslhsi.patches.corpus import Corpus
+from sslhsi.corpus.corpus import Corpus
 
 PACKAGES = ("torch", "torchvision", "timm", "lightly", "accelerate", "numpy", "scipy", "scikit-learn", "faiss-cpu")
 

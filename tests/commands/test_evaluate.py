@@ -15,7 +15,8 @@ import torch
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
-from sslhsi.hub import load_backbone, save_backbone
+from sslhsi.encoder.load import load_backbone
+from sslhsi.encoder.save import save_backbone
 from sslhsi.scenes.scene import Scene
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,8 @@ from spectral.io import envi
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
-from sslhsi.hub import load_backbone, save_backbone
+from sslhsi.encoder.load import load_backbone
+from sslhsi.encoder.save import save_backbone
 from sslhsi.probes.linear import linear_probe
 from sslhsi.report.write_map import class_palette
 from sslhsi.scenes.scene import Scene

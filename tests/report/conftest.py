@@ -11,8 +11,8 @@ import torch
 from made_rows import METHODS, result_rows
 from torch import nn
 
-from sslhsi.patches.corpus import Corpus
-from sslhsi.patches.prepare import prepare
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.prepare import prepare
 from sslhsi.recipe import Recipe
 from sslhsi.report import curves, example_charts
 from sslhsi.scenes.scene import Scene

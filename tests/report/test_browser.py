@@ -8,12 +8,12 @@ import pytest
 from browser import MISSING, chromium, find_chromium
 
 from sslhsi.bands.projector import SpectralProjector
-from sslhsi.probes.encoder import Encoder
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.evaluation.targets import Network
 from sslhsi.report import example_charts
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.examples import make_examples
 from sslhsi.report.run_report import write_report
-from sslhsi.transfer.targets import Network
 
 pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
 WIDTHS = (390, 1280)

@@ -10,8 +10,8 @@ from html_page import Page
 from matplotlib.image import imread
 from sklearn.neighbors import KNeighborsClassifier
 
-from sslhsi.patches.prepare import prepare
-from sslhsi.patches.reader import PatchReader
+from sslhsi.corpus.prepare import prepare
+from sslhsi.corpus.reader import PatchReader
 from sslhsi.report import plots, sections
 from sslhsi.report.run_report import write_report
 

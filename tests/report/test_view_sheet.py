@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sslhsi.patches.prepare import prepare
+from sslhsi.corpus.prepare import prepare
 from sslhsi.recipe import Views
 from sslhsi.report.pictures import shown_channels, thumbnail
 from sslhsi.report.view_sheet import AUGMENTATIONS, neutral, only, strength, view_sheet

@@ -10,9 +10,9 @@ from scipy.ndimage import binary_erosion
 from sklearn.neighbors import KNeighborsClassifier
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.simulated import DOMAINS, simulate_corpus, simulate_domain
-from sslhsi.scenes.simulated_cameras import CAMERAS, expose
-from sslhsi.scenes.simulated_materials import ABSORBERS, MATERIALS, spectra
+from sslhsi.scenes.simulated.cameras import CAMERAS, expose
+from sslhsi.scenes.simulated.materials import ABSORBERS, MATERIALS, spectra
+from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_corpus, simulate_domain
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def test_every_class_occurs(corpus, domain):
 
 def test_the_same_in_another_process(corpus):
     script = (
-        "import hashlib; from sslhsi.scenes.simulated import simulate_domain;"
+        "import hashlib; from sslhsi.scenes.simulated.scenes import simulate_domain;"
         "s = simulate_domain('grapes', index=1, size=(96, 96));"
         "print(hashlib.sha256(s.cube.tobytes() + s.labels.tobytes()).hexdigest())"
     )

@@ -11,8 +11,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import StandardScaler
 
 from sslhsi.errors import InputError
-from sslhsi.scenes import stand_in as module
-from sslhsi.scenes.stand_in import stand_in
+from sslhsi.scenes.simulated import stand_in as module
+from sslhsi.scenes.simulated.stand_in import stand_in
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
-from sslhsi.objectives.ntxent import NTXentLoss
+from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.recipe import Objective
-from sslhsi.training.contrastive import Contrastive
 from sslhsi.training.grad_cache import cached_backward, check_micro_batch
 from sslhsi.training.sync_batchnorm import synchronise_batchnorm
 

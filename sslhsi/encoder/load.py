@@ -1,0 +1,102 @@
+"""Open a backbone: from the folder that a run wrote, or from the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.backbones.timm_backbone import TimmBackbone
+from sslhsi.bands.projector import SpectralProjector
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.errors import InputError
+
+FILES = ("config.json", "model.safetensors", "projector.json", "projector.safetensors")
+# Of timm.create_model: where weights come from. A backbone brings its own, and a folder from elsewhere must
+# not make the loader open other files.
+ELSEWHERE = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "load")
+
+
+def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
+    """Open a backbone that a run wrote or that somebody published.
+
+    Args:
+        source: A folder (of a backbone, or of a run that holds one), or the id of a Hugging Face Hub
+            repository, ``user/name``, with or without ``hf:`` before it.
+        revision: Branch, tag or commit on the hub.
+
+    Raises:
+        InputError: There is no such folder or repository, or its files don't belong together.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        try:
+            name = str(source).removeprefix("hf:")
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+        except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
+            reason = str(error).strip().splitlines()[0]
+            at = "" if revision is None else f" at revision {revision!r}"
+            raise InputError(
+                f"{source}{at}: neither a folder nor a repository that can be reached ({reason})"
+            ) from None
+    elif revision is not None:
+        raise InputError(f"{source}: a folder has no revision {revision!r}; leave revision out")
+    elif (folder / "backbone" / "config.json").is_file() and not (folder / "config.json").is_file():
+        folder = folder / "backbone"
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise InputError(f"{folder}: not a backbone, {missing[0]} is missing; give the backbone/ folder of a run")
+    projector = SpectralProjector.load(folder)
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        options = {k: v for k, v in config.get("options", {}).items() if k not in ELSEWHERE}
+        if options.get("pretrained"):
+            options["load"] = False
+        backbone = create_backbone(config["architecture"], projector.channels, config["window"], **options)
+        state = load_file(folder / "model.safetensors")
+        if isinstance(backbone, TimmBackbone):
+            # Earlier folders have the wrapper's name before every key.
+            state = {key.removeprefix("net."): value for key, value in state.items()}
+            # What was done to RGB weights is told by the folder, not by the network built just now.
+            backbone.stem_record = config.get("stem") or backbone.stem_record
+        plain(backbone).load_state_dict(state)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{folder}: the weights can't be loaded ({str(error).splitlines()[0]})") from None
+    return Encoder(backbone.eval(), projector, config)
+
+
+def read_weights(source: str, key: str) -> dict[str, Tensor]:
+    """Tensors to start from; see :func:`sslhsi.backbones.transfer_weights.load_weights` for what becomes of them.
+
+    Args:
+        source: A .safetensors file, a folder as for :func:`load_backbone`, or a hub id.
+        key: Of the recipe, for messages.
+
+    Raises:
+        InputError: There is no such file, folder or repository, or it holds no weights.
+    """
+    path = Path(source).expanduser()
+    if path.suffix == ".safetensors":
+        try:
+            return load_file(path)
+        except (OSError, SafetensorError) as error:
+            reason = "there is no such file" if isinstance(error, FileNotFoundError) else f"can't be read ({error})"
+            raise InputError(
+                f"{key} {path}: {reason}; give a .safetensors file, a backbone/ folder or a hub id"
+            ) from None
+    try:
+        return load_backbone(path if path.exists() else source).backbone.state_dict()
+    except InputError as error:
+        raise InputError(f"{key} {error}") from None
+
+
+def plain(backbone: nn.Module) -> nn.Module:
+    """The network whose state is written: timm's own model rather than this package's wrapper."""
+    return backbone.net if isinstance(backbone, TimmBackbone) else backbone

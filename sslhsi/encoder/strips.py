@@ -1,0 +1,155 @@
+"""Pieces of whole-scene inference: where windows lie, mirrored borders, strips, tiles that share their work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sslhsi.bands.moments import Moments
+from sslhsi.bands.projector import SpectralProjector
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.encoder.features import features
+from sslhsi.errors import InputError
+
+# Values of a batch of windows on a CPU: larger batches fall out of its caches.
+BATCH_VALUES = 1 << 20
+
+Advance = Callable[[int], None]
+
+
+def corners(length: int, window: int, reflect: bool, stride: int = 1) -> np.ndarray:
+    """First row (or column) of the windows along one side of a scene.
+
+    Args:
+        length: Of the side, in pixels.
+        window: Side of a window.
+        reflect: One window around every pixel, its corner negative at the border; otherwise those inside.
+        stride: Between windows.
+    """
+    return np.arange(0, length if reflect else length - window + 1, stride) - (window // 2 if reflect else 0)
+
+
+def mirrored(first: int, stop: int, length: int) -> np.ndarray:
+    """Positions first .. stop - 1 mirrored into 0 .. length - 1, the edge not repeated, as ``PatchReader`` does."""
+    period = max(1, 2 * (length - 1))
+    index = np.arange(first, stop) % period
+    return np.minimum(np.where(index >= length, period - index, index), length - 1)
+
+
+def stored(components: np.ndarray) -> np.ndarray:
+    """Through float16, as the corpus stores it, so that features here and there are the same."""
+    # Beyond this float16 has no numbers; pixels that were not finite before stay what they are.
+    if np.nanmax(np.abs(components), initial=0.0) > np.finfo(np.float16).max:
+        raise InputError(
+            "the cube's values are far beyond those that the backbone was fitted on; bring it to the same unit "
+            "(reflectance or digital numbers)"
+        )
+    return components.astype(np.float16)
+
+
+@dataclass(frozen=True)
+class Components:
+    """A cube whose components are computed where they are wanted.
+
+    Args:
+        projector: What makes them.
+        cube: (H, W, B).
+        wavelengths: (B,) nm or None.
+        raw: The scene's moments; where the projection doesn't need them, the spectrum that it is done about.
+    """
+
+    projector: SpectralProjector
+    cube: np.ndarray
+    wavelengths: np.ndarray | None
+    raw: Moments
+
+    def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the cube."""
+        down, across = mirrored(*rows, self.cube.shape[0]), mirrored(*columns, self.cube.shape[1])
+        top, bottom = int(down.min()), int(down.max()) + 1
+        found = self.projector.transform(self.cube[top:bottom], self.wavelengths, raw=self.raw, scaled=True)
+        return stored(found)[np.ix_(down - top, across)]
+
+
+def window_features(
+    backbone: nn.Module,
+    strip: np.ndarray,
+    corner: np.ndarray,
+    window: int,
+    device: torch.device,
+    batch_size: int | None = None,
+    advance: Advance = lambda windows: None,
+) -> np.ndarray:
+    """Features of windows of a strip, window by window.
+
+    Args:
+        backbone: (n, K, window, window) -> (n, D).
+        strip: (h, w, K) components.
+        corner: (n, 2) first row and column of each window, inside the strip.
+        window: Side of a window.
+        device: Where to compute.
+        batch_size: Windows per forward pass; chosen by their size when None.
+        advance: Told how many windows a batch held.
+
+    Returns:
+        (n, D) float32.
+    """
+    if batch_size is None:
+        batch_size = 512 if device.type != "cpu" else min(512, max(1, BATCH_VALUES // (window**2 * strip.shape[2])))
+    reader = PatchReader([strip], window, device=device, resident=True)
+    windows = np.column_stack([np.zeros(len(corner), np.int64), corner])
+    parts = []
+    for start in range(0, len(windows), batch_size):
+        parts.append(features(backbone, reader, windows[start : start + batch_size], batch_size))
+        advance(len(parts[-1]))
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A network that is run on whole images, see ``Backbone.dense``.
+
+    Args:
+        run: (1, K, h, w) -> (1, D, h - window + 1, w - window + 1).
+        side: Side in windows of the squares that it is best given.
+        gain: Pixels that it does in the time of a window.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    side: int
+    gain: float
+
+    @classmethod
+    def of(cls, backbone: nn.Module, window: int) -> Shared | None:
+        """None for networks that can't, or whose windows are of another size than they were built for."""
+        network: object = backbone
+        gain, side = float(getattr(network, "dense_gain", 0.0)), int(getattr(network, "dense_side", 0))
+        if not gain or getattr(network, "window", None) != window:
+            return None
+        backbone.eval()
+        with torch.inference_mode():
+            return cls(backbone.dense(), side, gain)  # type: ignore[operator]
+
+    def features(
+        self,
+        strip: np.ndarray,
+        window: int,
+        device: torch.device,
+        stride: int = 1,
+        advance: Advance = lambda windows: None,
+    ) -> np.ndarray:
+        """(h', w', D) float32 of the windows on the stride of an (h, w, K) strip, tile by tile."""
+        height, width = (n - window + 1 for n in strip.shape[:2])
+        across = max(stride, self.side**2 // height // stride * stride)
+        parts = []
+        for left in range(0, width, across):
+            tile = np.ascontiguousarray(np.moveaxis(strip[:, left : min(left + across, width) + window - 1], 2, 0))
+            with torch.inference_mode():
+                found = self.run(torch.from_numpy(tile).to(device).float()[None])[0, :, ::stride, ::stride]
+                parts.append(found.permute(1, 2, 0).float().cpu().numpy())
+            advance(parts[-1].shape[0] * parts[-1].shape[1])
+        return np.concatenate(parts, axis=1)

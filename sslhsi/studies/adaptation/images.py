@@ -1,0 +1,158 @@
+"""Domain-adaptive pretraining on three-band scene images."""
+
+from __future__ import annotations
+
+import time
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import score_columns
+from sslhsi.finetune.finetune import fine_tune
+from sslhsi.probes.linear import linear_probe
+from sslhsi.probes.metrics import multilabel_scores
+from sslhsi.studies.adaptation.image_bench import Bench, Set
+from sslhsi.studies.adaptation.image_split import ImageSplit, split_images
+from sslhsi.studies.adaptation.settings import ImageStudy, Settings
+from sslhsi.studies.adaptation.starts import JUDGES, PROBE, Start, starts
+from sslhsi.studies.experiment import Table
+from sslhsi.studies.ground import cost_columns, epochs_of
+from sslhsi.studies.jobs import Job, Made, run_jobs
+
+
+def run(settings: Settings, study: ImageStudy, table: Table, show: bool) -> None:
+    """Measure what the table lacks, as :mod:`sslhsi.studies.adaptation.study` says."""
+    bench = Bench(settings, study)
+    run_jobs("adaptation: row", [job for target in bench.targets for job in _jobs(bench, target)], table, show)
+
+
+def _jobs(bench: Bench, target: Set) -> list[Job]:
+    settings, study, images = bench.settings, bench.study, target.images
+    few = [] if images.multilabel else study.per_class
+    sizes: list[dict[str, Any]] = [{"per_class": n} for n in few] or [{"share": share} for share in study.shares]
+    sizes = sizes or ([{}] if images.given is not None else [])
+    if not sizes:
+        raise InputError(
+            f"{images.name}: say how many images train: images.shares{'' if images.multilabel else ' or per_class'}"
+        )
+    return [
+        _job(bench, target, size, seed, start, judge)
+        for size, seed, start, judge in product(sizes, range(settings.seeds), starts(list(study.rounds)), JUDGES)
+    ]
+
+
+def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, start: Start, judge: str) -> Job:
+    settings, study, images = bench.settings, bench.study, target.images
+    draw = seed % settings.draws
+    sources = [bench.weights_name] * start.given + [bench.domain.images.name] * (start.by is not None)
+    split = "random" if images.given is None else "given"
+    if "share" in size:
+        split += f", {100 * size['share']:g} % train"
+    elif not size:
+        split += ", all of the training list"
+    columns = {
+        "experiment": settings.experiment,
+        "method": start.method(judge),
+        "network": study.network.name,
+        "source": " -> ".join(sources),
+        "target": images.name,
+        "kind": images.kind,
+        "data": images.digest,
+        "split": split,
+        "per_class": size.get("per_class", ""),
+        "seed": seed,
+        "settings": _text(settings, study, start, judge),
+    }
+
+    def make() -> Made:
+        drawn = split_images(images, **size, seed=seed)
+        return _measured(bench, target, drawn, seed, draw, start, judge, columns)
+
+    # An image that can't be read ends the experiment: every row would say so.
+    return Job(columns, make, needed=True)
+
+
+def _measured(
+    bench: Bench,
+    target: Set,
+    drawn: ImageSplit,
+    seed: int,
+    draw: int,
+    start: Start,
+    judge: str,
+    columns: dict[str, Any],
+) -> Made:
+    images = target.images
+    key, weights, known = bench.weights(start, draw, images.digests[drawn.test])
+    network = bench.network(seed, weights)
+    row = {
+        **columns,
+        "train": len(drawn.train),
+        "test": len(drawn.test),
+        "left_out": drawn.left_out,
+        "short": drawn.short,
+        "saw_test_pixels": "unknown" if start.given and bench.first is None else "no",
+        "round_seconds": known["seconds"] if start.by else "",
+        "parameters": sum(p.numel() for p in network.parameters()),
+        "note": "; ".join((*drawn.notes, *known["notes"])),
+    }
+    history = list(known["history"])
+    truth = target.labels[drawn.test]
+    began = time.perf_counter()
+    if judge == PROBE:
+        x = bench.encoded(key, network, target)
+        scores = _probe(x[drawn.train], target.labels[drawn.train], x[drawn.test], seed)
+        row["trainable"] = (x.shape[1] + 1) * len(images.classes)
+    else:
+        tuning = bench.settings.tuning.tuning()
+        reader = target.reader
+        labels = target.labels[drawn.train]
+        tuned = fine_tune(network, reader, reader.windows(drawn.train), labels, tuning, seed=seed)
+        scores = tuned.predict(reader, reader.windows(drawn.test))
+        batch = min(tuning.batch_size, len(drawn.train))
+        row |= cost_columns(tuned, bench.macs(tuned, batch))
+        history += epochs_of(tuned, "target")
+    row["seconds"] = round(time.perf_counter() - began, 3)
+    if images.multilabel:
+        found = multilabel_scores(truth, scores)
+        row |= {
+            key: round(value, 3)
+            for key, value in (
+                ("f1_macro", found["macro_f1"]),
+                ("f1_micro", found["micro_f1"]),
+                ("map", found["map"]),
+            )
+        }
+    else:
+        row |= score_columns(truth, scores)
+    return row, history
+
+
+def _probe(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, seed: int) -> np.ndarray:
+    """(m,) labels by a linear probe; for (n, L) zeros and ones (m, L) probabilities by a probe for each label."""
+    if train_y.ndim == 1:
+        return linear_probe(train_x, train_y, seed=seed).predict(test_x)
+    found = np.empty((len(test_x), train_y.shape[1]))
+    for label, marks in enumerate(train_y.T.astype(np.int64)):
+        if marks.min() == marks.max():  # nothing to tell apart
+            found[:, label] = marks[0]
+        else:
+            found[:, label] = linear_probe(train_x, marks, seed=seed).predict_proba(test_x)[:, 1]
+    return found
+
+
+def _text(settings: Settings, study: ImageStudy, start: Start, judge: str) -> str:
+    """All that changes a row beside the columns that name it."""
+    parts = [f"{study.resize} pixels, crop {study.crop}"]
+    parts += [f"{key} {value}" for key, value in study.network.options.items()]
+    if start.given and study.first is not None:
+        parts.append(f"first round by labels: {study.first_training}")
+    if start.by:
+        how = study.contrast if start.by == "contrast" else study.labels
+        parts.append(f"second round by {start.by}: {how}")
+    if start.given or start.by:
+        parts.append(f"{settings.draws} draws of each round")
+    parts.append("C chosen on training images" if judge == PROBE else str(settings.tuning))
+    return "; ".join(parts)

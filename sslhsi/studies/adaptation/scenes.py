@@ -1,0 +1,221 @@
+"""Domain-adaptive pretraining on cubes: a published backbone is shown the target's pixels, without labels.
+
+The second round sees the whole target scene, its test pixels, too, but no label (column ``saw_test_pixels``): it is
+what can be done with a new scene before anybody has labelled it. The projection stays that of the given backbone.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sslhsi.corpus.prepare import neutralise
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.corpus.sampler import DomainSampler
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.load import load_backbone
+from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import predict, score_columns, split_columns
+from sslhsi.evaluation.seen import seen
+from sslhsi.evaluation.targets import INITIALISATIONS, Network, untrained
+from sslhsi.finetune.finetune import fine_tune_pixels
+from sslhsi.finetune.samples import Reader, Remembered
+from sslhsi.scenes.identity import data_hash, kind_of
+from sslhsi.scenes.scene import Scene
+from sslhsi.splits.split import split
+from sslhsi.studies.adaptation.contrast import contrast
+from sslhsi.studies.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
+from sslhsi.studies.adaptation.starts import JUDGES, PROBE, Start, starts
+from sslhsi.studies.experiment import Table, open_scenes
+from sslhsi.studies.ground import cost_columns, epochs_of, macs_of
+from sslhsi.studies.jobs import Job, Made, run_jobs
+from sslhsi.studies.kept_weights import kept, key_of
+from sslhsi.views import two_views
+
+# Parts of a round whose mean loss goes into the history: a scene has fewer windows than most rounds have samples.
+NOTED = 20
+
+
+def run(settings: Settings, study: SceneStudy, table: Table, show: bool) -> None:
+    """Measure what the table lacks, as :mod:`sslhsi.studies.adaptation.study` says."""
+    scenes = open_scenes([target.scene for target in study.targets])
+    benches = [SceneBench(settings, study, *both) for both in zip(study.targets, scenes, strict=True)]
+    run_jobs("adaptation: row", [job for bench in benches for job in _jobs(bench)], table, show)
+
+
+@dataclass
+class SceneBench:
+    """A target with its backbone at every stage; what is computed for a row is kept for the others."""
+
+    settings: Settings
+    study: SceneStudy
+    target: SceneTarget
+    scene: Scene
+    features: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.scene.labels is None:
+            raise InputError(f"{self.scene.name}: no labels to judge on; give the ground truth as labels")
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.encoder = load_backbone(self.target.weights).to(device)
+        self.words, self.saw, _ = seen(self.target.weights, self.scene.source)
+        self.pixels = np.argwhere(self.scene.labels > 0)
+        self.labels = self.scene.labels
+        self.digest = data_hash(self.scene.cube, self.labels)
+        self.backbone_digest = Network("pretrained", self.encoder).digest
+
+    @cached_property
+    def reader(self) -> Reader:
+        plain = self.encoder.reader(self.scene.cube, self.scene.wavelengths, mask=self.scene.mask)
+        return Remembered(self.encoder.backbone, plain, self.encoder.windows(self.pixels))
+
+    def encoder_of(self, start: Start, seed: int) -> tuple[str, Encoder, dict[str, Any]]:
+        """A key that stands for the network that a seed is judged with, the network, and how it was adapted."""
+        draw = seed % self.settings.draws
+        if start.by is None:
+            if start.given:
+                return "given", self.encoder, {}
+            return f"random-{seed % INITIALISATIONS}", untrained(self.encoder, seed % INITIALISATIONS), {}
+        how = self.study.contrast
+        what = {
+            "from": self.backbone_digest,
+            "given": start.given,
+            "scene": self.digest,
+            "how": how.model_dump(mode="json"),
+            "draw": draw,
+        }
+        key = key_of(what)
+        adapted = copy.deepcopy(self.encoder) if start.given else untrained(self.encoder, draw)
+
+        def train() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            began = time.perf_counter()
+            history = adapt(adapted, self.scene, how, draw)
+            seconds = round(time.perf_counter() - began, 3)
+            return adapted.backbone.state_dict(), {"history": history, "seconds": seconds}
+
+        weights, known = kept(self.settings.folder / "pretrained" / f"second-{key}.safetensors", train)
+        adapted.backbone.load_state_dict(weights)
+        return key, adapted, known
+
+    def encoded(self, key: str, encoder: Encoder) -> np.ndarray:
+        """(n, D) features of the labelled pixels."""
+        if key not in self.features:
+            scene = self.scene
+            self.features[key] = encoder.encode_pixels(scene.cube, self.pixels, scene.wavelengths, mask=scene.mask)
+        return self.features[key]
+
+
+def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> list[dict[str, Any]]:
+    """Train an encoder's network in place by contrast, on the windows around a scene's foreground pixels.
+
+    Args:
+        encoder: The projection stays as it is.
+        scene: Labels are not looked at.
+        how: Steps, rates and views.
+        seed: Of the windows' order, the views and the projection head.
+
+    Returns:
+        ``epoch`` (the round in ``NOTED`` parts, fewer of a short one), ``phase`` and ``loss``.
+
+    Raises:
+        InputError: The loss is not a finite number, or the camera doesn't fit the backbone.
+    """
+    projector, window, device = encoder.projector, encoder.window, encoder.device
+    components = encoder.reader(scene.cube, scene.wavelengths, mask=scene.mask).scenes[0]
+    neutralise(components, scene.foreground)
+    reader = PatchReader([components], window, how.views.shift, device)
+    # As a prepared corpus has them: what noise is measured in, and the components of a spectrum of zeros.
+    values = components[scene.foreground].astype(np.float32)
+    unit = np.ones(values.shape[1]) if projector.denoise else np.sqrt(np.square(values).mean(axis=0))
+    raw = projector.scene_moments(scene.cube, scene.mask)
+    _, offset = projector.affine(scene.wavelengths, scene.bands, raw, scene.name)
+    black = torch.tensor(offset / projector.scale, dtype=torch.float32, device=device)
+    windows = encoder.windows(np.argwhere(scene.foreground))
+    size = min(how.batch_size, len(windows))
+    sampler = DomainSampler(np.zeros(len(windows), dtype=np.int64), size, seed)
+
+    def views(step: int) -> Tensor:
+        return two_views(
+            reader(windows[sampler.batch(step)]),
+            how.views,
+            window=window,
+            unit=torch.tensor(unit, dtype=torch.float32, device=device),
+            black=black.expand(size, -1),
+            seed=seed,
+            step=step,
+        )
+
+    history = contrast(encoder.backbone, views, how.steps, -(-how.steps // NOTED), how, seed)
+    return [{"phase": "second round", **entry} for entry in history]
+
+
+def _jobs(bench: SceneBench) -> list[Job]:
+    study = bench.study
+    return [
+        _job(bench, scheme, per_class, seed, start, judge)
+        for scheme, per_class, seed, start, judge in product(
+            study.schemes, study.per_class, range(bench.settings.seeds), starts(["contrast"]), JUDGES
+        )
+    ]
+
+
+def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, start: Start, judge: str) -> Job:
+    settings, scene, encoder = bench.settings, bench.scene, bench.encoder
+    sources = [bench.words] * start.given + [f"{scene.name}, unlabelled"] * (start.by is not None)
+    text = [f"window {encoder.window}"]
+    text += [f"backbone {bench.backbone_digest}"] if start.given else []
+    text += [f"second round: {bench.study.contrast}; {settings.draws} draws of it"] if start.by else []
+    text.append("C chosen on training pixels" if judge == PROBE else str(settings.tuning))
+    columns = {
+        "experiment": settings.experiment,
+        "method": start.method(judge),
+        "network": encoder.config.get("architecture", type(encoder.backbone).__name__),
+        "source": " -> ".join(sources),
+        "target": scene.name,
+        "kind": kind_of(scene),
+        "data": bench.digest,
+        "split": scheme,
+        "per_class": per_class,
+        "seed": seed,
+        "settings": "; ".join(text),
+    }
+
+    def make() -> Made:
+        drawn = split(bench.labels, scheme, encoder.window, per_class=per_class, seed=seed)
+        key, network, known = bench.encoder_of(start, seed)
+        train, test = (bench.labels[tuple(side.T)] for side in (drawn.train, drawn.test))
+        history = list(known.get("history", []))
+        began = time.perf_counter()
+        row = {
+            **columns,
+            "train": len(train),
+            "test": len(test),
+            **split_columns(drawn),
+            "saw_test_pixels": "yes" if start.by else bench.saw if start.given else "no",
+            "round_seconds": known.get("seconds", ""),
+            "parameters": sum(p.numel() for p in network.backbone.parameters()),
+        }
+        if judge == PROBE:
+            place = np.full(bench.labels.shape, -1)
+            place[tuple(bench.pixels.T)] = np.arange(len(bench.pixels))
+            x = bench.encoded(key, network)
+            inner, outer = (x[place[tuple(side.T)]] for side in (drawn.train, drawn.test))
+            found = predict("linear", inner, train, outer, seed=seed)
+            row["trainable"] = (x.shape[1] + 1) * np.unique(train).size
+        else:
+            tuning = settings.tuning.tuning()
+            found, tuned = fine_tune_pixels(network, scene, drawn, tuning, seed=seed, reader=bench.reader)
+            row |= cost_columns(tuned, macs_of(tuned, encoder, len(train)))
+            history += epochs_of(tuned, "target")
+        row |= {**score_columns(test, found), "seconds": round(time.perf_counter() - began, 3)}
+        return row, history
+
+    return Job(columns, make)

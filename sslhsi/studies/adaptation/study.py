@@ -1,0 +1,43 @@
+"""Domain-adaptive pretraining: a second round of pretraining on in-domain data, between given weights and the target.
+
+Risojevic and Stojnic, "Do we still need ImageNet pre-training in remote sensing scene classification?"
+(arXiv:2111.03690): networks from scratch, pretrained, and pretrained with a second round on in-domain images
+("domain-adaptive pre-training") are judged on a target by a linear probe on frozen features and by fine-tuning.
+Settings of the paper: ResNet50; Adam, 5 warm-up epochs, rate x 0.2 at epochs 50, 70 and 90 of 100, batch 100; images
+resized to 292, random crops of 256, flips, quarter turns; overall accuracy, on MLRSNet (several labels) F1.
+
+Here the round is self-supervised (SimCLR) or supervised, and so may be the question: images in folders
+(:mod:`sslhsi.studies.adaptation.images`), or hyperspectral cubes (:mod:`sslhsi.studies.adaptation.scenes`). Beside
+the three, the second round alone, from random weights, tells whether the given weights matter. The head is replaced
+at every step; the last epoch is always the result.
+"""
+
+from __future__ import annotations
+
+from sslhsi.studies.adaptation.images import run as run_images
+from sslhsi.studies.adaptation.scenes import run as run_scenes
+from sslhsi.studies.adaptation.settings import Settings
+from sslhsi.studies.experiment import COLUMNS as COMMON
+from sslhsi.studies.experiment import KEY, Table
+
+__all__ = ["COLUMNS", "KEY", "Settings", "run"]
+
+_AT = COMMON.index("f1_macro") + 1
+COLUMNS = (*COMMON[:_AT], "f1_micro", "map", *COMMON[_AT:-3], "saw_test_pixels", "round_seconds", *COMMON[-3:])
+
+
+def run(settings: Settings, table: Table, show: bool) -> None:
+    """Measure the rows that the table lacks; ``macs`` are multiply-adds per training step of a full batch.
+
+    Beside the common columns: ``f1_micro`` and ``map`` (mean average precision) in percent for targets of several
+    labels, ``saw_test_pixels``, whether any pretraining saw the tested pixels (never their labels), and
+    ``round_seconds`` of the second round.
+
+    Raises:
+        InputError: Data or weights can't be read or don't fit.
+    """
+    if settings.images is not None:
+        run_images(settings, settings.images, table, show)
+    else:
+        assert settings.cubes is not None
+        run_scenes(settings, settings.cubes, table, show)

@@ -1,0 +1,162 @@
+"""Charts of distances between domains: a matrix over all of them, and for every target its nearest sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sslhsi.report import plots
+from sslhsi.report.chart import Chart, dense_chart
+from sslhsi.report.tables import Row
+from sslhsi.studies.distance.study import Pair, averaged, nearest
+
+# Columns of the ordered lists.
+NEAREST = 5
+_COLOURS = "cividis_r"
+# Distances up to which dark ink reads better on the colour.
+_BRIGHT = 1.1
+
+
+def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
+    """A matrix and an ordered list for every representation and number of axes.
+
+    Args:
+        rows: Of :func:`sslhsi.studies.distance.study.run`.
+        history: Nothing is trained over epochs.
+    """
+    names = list(dict.fromkeys(str(row[side]) for row in rows for side in ("source", "target")))
+    pairs = averaged(rows)
+    ordered = nearest(rows)
+    found = []
+    for view in dict.fromkeys(key[:3] for key in pairs):
+        mine = {(key[3], key[4]): pair for key, pair in pairs.items() if key[:3] == view}
+        told = _told(*view)
+        found.append(
+            dense_chart(
+                matrix(names, mine, told),
+                f"Matrix of distances on {told}: " + "; ".join(_words(*pair, mine[pair]) for pair in mine),
+                "Below the diagonal distances, 0 alike to 2 apart, above it their standard errors. On the diagonal, "
+                "one half of a domain's tiles against the other. " + _draws(mine),
+            )
+        )
+        lists = {
+            target: list(sources)
+            for target, sources in groupby(
+                (row for row in ordered if (row["method"], row["network"], row["axes"]) == view),
+                key=lambda row: str(row["target"]),
+            )
+        }
+        if lists:
+            found.append(
+                dense_chart(
+                    nearest_sources(lists, told),
+                    f"Nearest sources on {told}: " + "; ".join(f"{t}: {_first(s)}" for t, s in lists.items()),
+                    "The whole lists are in nearest.csv. Sources whose distances lie within their standard errors of "
+                    "each other are equally near.",
+                )
+            )
+    return found
+
+
+def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], told: str) -> Figure:
+    """Distances below and on the diagonal, standard errors above it.
+
+    Args:
+        names: Of the domains, in order.
+        pairs: By two names, in either order; what is not there stays empty.
+        told: What the distances were measured on.
+    """
+    both = dict(pairs) | {(b, a): pair for (a, b), pair in pairs.items()}
+    n = len(names)
+    values = np.full((n, n), np.nan)
+    for i, j in np.ndindex(n, n):
+        if j <= i and (names[i], names[j]) in both:
+            values[i, j] = both[names[i], names[j]].distance
+    side = 1.9 + 0.42 * max(n, 4)
+    figure, axis = plots.new_figure(side + 0.7, side)
+    _grid(axis, values)
+    for i, j in np.ndindex(n, n):
+        pair = both.get((names[i], names[j]))
+        if pair is None:
+            axis.text(j, i, "–", ha="center", va="center", fontsize=8, color=plots.INK)
+        elif j <= i:
+            axis.text(j, i, f"{pair.distance:.2f}", ha="center", va="center", fontsize=8, color=_ink(pair.distance))
+        else:
+            axis.text(
+                j,
+                i,
+                f"± {pair.standard_error:.2f}",
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color=plots.INK,
+                alpha=0.8,
+            )
+    short = [plots.short(name, 18) for name in names]
+    axis.set_xticks(range(n), short, rotation=90)
+    axis.set_yticks(range(n), short)
+    axis.set_title(f"Proxy A-distance, {told}")
+    bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.7, pad=0.02)
+    bar.set_label("distance (0 to 2, no unit)", color=plots.INK, fontsize=9)
+    bar.ax.tick_params(colors=plots.INK, labelsize=8)
+    bar.outline.set_edgecolor(plots.INK)
+    return figure
+
+
+def nearest_sources(lists: Mapping[str, Sequence[Row]], told: str) -> Figure:
+    """A line per target: its nearest sources with distance and standard error, coloured by distance.
+
+    Args:
+        lists: By target, rows of :func:`sslhsi.studies.distance.study.nearest`, the nearest first.
+        told: What the distances were measured on.
+    """
+    across = min(NEAREST, max(map(len, lists.values())))
+    values = np.full((len(lists), across), np.nan)
+    figure, axis = plots.new_figure(2.0 + 1.35 * across, 1.1 + 0.42 * len(lists))
+    for i, sources in enumerate(lists.values()):
+        for j, row in enumerate(sources[:across]):
+            values[i, j] = row["distance"]
+            axis.text(
+                j, i, f"{plots.short(str(row['source']), 18)}\n{row['distance']:.2f} ± {row['standard_error']:.2f}",
+                ha="center", va="center", fontsize=7.5, color=_ink(row["distance"]),
+            )  # fmt: skip
+    _grid(axis, values, aspect="auto")
+    axis.set_xticks(range(across), [f"{rank}." for rank in range(1, across + 1)])
+    axis.set_yticks(range(len(lists)), [plots.short(name, 20) for name in lists])
+    axis.set_title(f"Nearest sources, {told}")
+    axis.set_xlabel("rank")
+    axis.set_ylabel("target")
+    return figure
+
+
+def _grid(axis: Axes, values: np.ndarray, aspect: str = "equal") -> None:
+    axis.grid(False)
+    axis.imshow(values, cmap=_COLOURS, vmin=0, vmax=2, aspect=aspect)  # type: ignore[arg-type]
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+
+
+def _ink(distance: float) -> str:
+    return "#111111" if distance < _BRIGHT else "#ffffff"
+
+
+def _told(method: str, network: str, axes: str) -> str:
+    what = f"{method} of {network}" if network else method
+    return f"{what}, all axes" if axes == "all" else f"{what}, {axes} principal {'axis' if axes == '1' else 'axes'}"
+
+
+def _words(source: str, target: str, pair: Pair) -> str:
+    return f"{source} and {target} {pair.distance:.2f} ± {pair.standard_error:.2f}"
+
+
+def _first(sources: Sequence[Row]) -> str:
+    return ", ".join(f"{row['source']} {row['distance']:.2f}" for row in sources[:NEAREST])
+
+
+def _draws(pairs: Mapping[tuple[str, str], Pair]) -> str:
+    draws = max(pair.draws for pair in pairs.values())
+    return f"Means over {draws} draws of pixels and folds." if draws > 1 else "One draw of pixels and folds."

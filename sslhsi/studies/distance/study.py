@@ -1,0 +1,229 @@
+"""Which domain is near which, before anything is trained: proxy A-distances between all domains of a corpus.
+
+A linear classifier tells the pixels of two domains apart (:mod:`~sslhsi.studies.distance.a_distance`): 0 where it
+can't, 2 where it never errs. Neighbouring pixels look alike, so that a pixel beside a training pixel is no test of
+anything: what is held out are whole tiles of both domains, apart from the training pixels by a buffer (at least
+half a window for features, so that no training window holds a held-out pixel). The samples are unlabelled.
+
+Three things decide what the figure means.
+
+- *The class of classifiers.* Two scenes are hardly ever so alike that a linear classifier on all 30 components
+  errs at all, and then every distance is 2 and none is nearer. ``axes`` therefore lets the classifier see the
+  leading principal axes of all domains alone: few axes, coarse differences, distances that can be put in order.
+  0 takes all axes, which is the plain proxy A-distance.
+- *What the camera's unit does.* An 8-bit cube and one in reflectance x 10,000 are at distance 2 whatever they
+  show. ``unit_length`` divides each spectrum by its own length first.
+- *Standardisation.* Where ``corpus.bands.standardize`` is ``scene``, every scene has the same means, and a linear
+  classifier finds nothing (below chance even, since a tile's mean is opposite to the rest's): measure spectra
+  without it. A backbone's features are nonlinear and need no such care; it brings its own projection.
+
+The diagonal is the distance between two halves of one domain, dealt tile by tile: how far ground of one domain
+lies from itself.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations_with_replacement
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from sslhsi.encoder.load import load_backbone
+from sslhsi.evaluation.targets import Network
+from sslhsi.recipe import Corpus, Count
+from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance
+from sslhsi.studies.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
+from sslhsi.studies.experiment import Experiment, Table
+from sslhsi.training.progress import progress
+from sslhsi.training.run_dir import write_rows
+
+SPECTRA, FEATURES = "spectra", "features"
+COLUMNS = (
+    "experiment", "method", "network", "axes", "source", "target", "kind", "data", "seed", "settings", "distance",
+    "standard_error", "raw", "error_source", "error_target", "train", "test", "seconds", "note", "git",
+    "machine",
+)  # fmt: skip
+KEY = ("experiment", "method", "network", "axes", "source", "target", "data", "seed", "settings")
+NEAREST = ("method", "network", "axes", "target", "rank", "source", "distance", "standard_error", "draws")
+
+
+class Settings(Experiment):
+    experiment: Literal["distance"]
+    corpus: Corpus
+    backbone: str | None = Field(default=None, description="a backbone/ folder or hub id; null: spectra alone")
+    unit_length: bool = Field(default=False, description="spectra are divided by their own length first")
+    axes: Annotated[list[Count], Field(min_length=1)] = Field(
+        default=[3, 10, 0], description="principal axes that the classifier sees; 0 = all"
+    )
+    samples: Annotated[int, Field(ge=50)] = Field(default=1000, description="pixels of each domain")
+    folds: Annotated[int, Field(ge=2)] = 5
+    gap: Count = Field(default=2, description="pixels between training and held-out ground, at least")
+
+
+@dataclass(frozen=True)
+class View:
+    """One way to look at pixels: what rows call it, and how drawn pixels become samples."""
+
+    method: str
+    network: str
+    settings: str
+    gap: int
+    look: Callable[[Domain, Drawn], np.ndarray]
+
+
+def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
+    """Spectra, and a backbone's features where one is given."""
+    bands = settings.corpus.bands.model_dump()
+    # Where every row is there already, nothing need be fitted.
+    projector = functools.cache(lambda: spectra_of(domains, bands, settings.unit_length))
+    corpus = hashlib.sha256(" ".join(domain.digest for domain in domains).encode()).hexdigest()[:12]
+    common = (
+        f"corpus {corpus}; linear classifier; {settings.samples} pixels a domain; {settings.folds} folds of tiles"
+    )
+    # Of the plain projection only what was set: what is left at its default says nothing.
+    about = ", ".join(f"{key} {value}" for key, value in bands.items() if value not in (0, "none"))
+    length = "spectra of unit length; " if settings.unit_length else ""
+    found = [
+        View(
+            SPECTRA, "", f"{common} {settings.gap} pixels apart; {length}{about}", settings.gap,
+            lambda domain, drawn: project(projector(), domain, drawn, settings.unit_length),
+        )
+    ]  # fmt: skip
+    if settings.backbone is not None:
+        encoder = load_backbone(settings.backbone).to("cuda" if torch.cuda.is_available() else "cpu")
+        gap = max(settings.gap, encoder.window // 2)
+        name = encoder.config.get("architecture", type(encoder.backbone).__name__)
+        digest = Network("pretrained", encoder).digest
+        found.append(
+            View(
+                FEATURES, name,
+                f"{common} {gap} pixels apart; window {encoder.window}; backbone {digest}", gap,
+                lambda domain, drawn: encode(encoder, domain, drawn),
+            )
+        )  # fmt: skip
+    return found
+
+
+def run(settings: Settings, table: Table, show: bool) -> None:
+    """Measure every pair of domains and every domain against itself, and write the ordered list of sources.
+
+    A row is one pair seen in one way on one draw of pixels, tiles and folds. A pair that can't be measured leaves
+    a row whose ``note`` says why.
+    """
+    domains = open_domains(settings.corpus)
+    ways = views(settings, domains)
+    about = {domain.name: (domain.kind, domain.digest) for domain in domains}
+    jobs = [
+        (seed, view, axes, pair)
+        for seed in range(settings.seeds)
+        for view in ways
+        for axes in settings.axes
+        for pair in combinations_with_replacement(domains, 2)
+    ]
+    missing = [job for job in jobs if not table.has(_columns(job, about))]
+    with progress("distance: row", len(jobs), len(jobs) - len(missing), show=show) as advance:
+        done = len(jobs) - len(missing)
+        last: tuple[Any, ...] = ()
+        for job in missing:
+            seed, view, axes, (source, target) = job
+            if last[:2] != (seed, view.method):
+                drawn = {d.name: draw(d, settings.samples, settings.folds, view.gap, seed) for d in domains}
+                seen = {d.name: view.look(d, drawn[d.name]) for d in domains}
+            if last != (seed, view.method, axes):
+                mean, turned = principal_axes(list(seen.values()), axes)
+                x = {name: (found - mean) @ turned for name, found in seen.items()}
+                last = seed, view.method, axes
+            row = _columns(job, about)
+            began = time.perf_counter()
+            both = sides(source, target, drawn, x)
+            ends = zip((source.name, target.name), both, strict=True)
+            if small := [name for name, side in ends if side.fewest < FEWEST]:
+                where = f"{settings.folds} folds of tiles {view.gap} pixels apart"
+                row["note"] = f"{small[0]}: too few pixels for {where} ({view.method})"
+            else:
+                measured = asdict(proxy_a_distance(*both))
+                row |= {key: round(value, 4) for key, value in measured.items()}
+            table.add({**row, "seconds": round(time.perf_counter() - began, 3)})
+            done += 1
+            advance(done, f"{source.name}, {target.name}, {view.method}")
+    write_rows(settings.folder / "nearest.csv", nearest(table.rows), NEAREST)
+
+
+def nearest(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For every target the other domains, the nearest first.
+
+    Args:
+        rows: As :func:`run` adds them.
+
+    Returns:
+        Rows of method, network, axes, target, rank, source, distance (mean over draws), standard_error (see
+        :func:`averaged`) and draws, by method, axes and target in the order of the rows.
+    """
+    measured = averaged(rows)
+    targets = dict.fromkeys(name for key in measured for name in key[3:])
+    found: dict[tuple[str, ...], list[tuple[float, str, Pair]]] = {
+        (*view, target): [] for view in dict.fromkeys(key[:3] for key in measured) for target in targets
+    }
+    for (method, network, axes, source, target), pair in measured.items():
+        for one, other in ((source, target), (target, source)) if source != target else ():
+            found[method, network, axes, other].append((pair.distance, one, pair))
+    return [
+        {"method": key[0], "network": key[1], "axes": key[2], "target": key[3], "rank": rank, "source": source,
+         "distance": round(distance, 4), "standard_error": round(pair.standard_error, 4), "draws": pair.draws}
+        for key, sources in found.items()
+        for rank, (distance, source, pair) in enumerate(sorted(sources, key=lambda s: s[:2]), 1)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A distance averaged over draws."""
+
+    distance: float
+    standard_error: float
+    draws: int
+
+
+def averaged(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Pair]:
+    """Mean distance by (method, network, axes, source, target).
+
+    Its standard error is the root mean square of the draws' own: draws share ground, so that more of them don't
+    make a domain better known. Rows without a distance are left out.
+    """
+    grouped: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for row in rows:
+        if str(row.get("distance", "")):
+            key = tuple(str(row[column]) for column in ("method", "network", "axes", "source", "target"))
+            grouped.setdefault(key, []).append((float(row["raw"]), float(row["standard_error"])))
+    found = {}
+    for key, values in grouped.items():
+        raw, error = np.array(values).T
+        # Cut to the range once, after averaging: cutting each draw would push small distances up.
+        found[key] = Pair(float(np.clip(raw.mean(), 0, 2)), float(np.sqrt((error**2).mean())), len(values))
+    return found
+
+
+def _columns(
+    job: tuple[int, View, int, tuple[Domain, Domain]], about: Mapping[str, tuple[str, str]]
+) -> dict[str, Any]:
+    seed, view, axes, (source, target) = job
+    kinds, hashes = zip(about[source.name], about[target.name], strict=True)
+    return {
+        "experiment": "distance",
+        "method": view.method,
+        "network": view.network,
+        "axes": axes or "all",
+        "source": source.name,
+        "target": target.name,
+        "kind": " and ".join(dict.fromkeys(kinds)),
+        "data": " ".join(dict.fromkeys(hashes)),
+        "seed": seed,
+        "settings": view.settings,
+    }

@@ -1,0 +1,185 @@
+"""Data-fusion transfer: a network pretrained on one or two scenes in turn, fine-tuned on few pixels of another.
+
+Zhang, Liu et al., "Hyperspectral Classification Based on 3D Asymmetric Inception Network with Data Fusion Transfer
+Learning" (arXiv:2002.04227), section 3.3:
+
+1. AINet, drawn from a Gaussian, is trained on source 1 for N epochs (N = 10).
+2. Its classifier is drawn anew from a Gaussian, the extractor left as it is. Both are trained on source 2 for N/2
+   epochs, the extractor at a tenth of the classifier's rate.
+3. All but the classifier, batch norms' statistics included, moves to the target, where a new classifier and the
+   extractor are trained "with the same learning rate as the one used for training the second source": 0.01 for both.
+
+T1 is source 1 alone, T2 source 2 alone, T3 the first then the second, T4 the second then the first, and ``from
+scratch`` the network trained on the target only. Everything is SGD with momentum 0.9 in batches of 20, on the target
+for 60 epochs, the last 12 at a tenth of the rate.
+
+The released code differs: it means to train the extractor at a tenth of the rate on the target, too
+(``target_extractor: 0.1``), but overwrites that rate in every epoch. Where this module differs from the paper:
+biases and batch norms are exempt from weight decay (1e-5). The paper's scaling of each cube to [0, 1] needs no
+counterpart: batch normalisation right after a first convolution without bias or padding makes AINet's training the
+same, but for its epsilon, for any factor and offset common to all bands. Windows that leave a scene are mirrored.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sslhsi.finetune.settings import FineTuning
+from sslhsi.recipe import Positive, SceneSource
+from sslhsi.recipe_file import Section
+from sslhsi.splits.split import Split
+from sslhsi.studies.experiment import Experiment, Table, open_scenes
+from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
+from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
+from sslhsi.studies.pretraining import Pretraining
+from sslhsi.studies.sections import Bands, Network, Protocol, Rate, Schedule, Schemes, check_once, input_text
+
+# The sources of each method, by number, in order.
+CHAINS: dict[str, tuple[int, ...]] = {SCRATCH: (), "T1": (0,), "T2": (1,), "T3": (0, 1), "T4": (1, 0)}
+Method = Literal["from scratch", "T1", "T2", "T3", "T4"]
+
+
+class Source(Section):
+    """A scene to pretrain on."""
+
+    scene: SceneSource
+    test_per_class: Positive = Field(default=200, description="pixels that tell how well it was learned")
+    train_per_class: Positive | None = Field(default=None, description="of the rest; null: all of them")
+
+
+class Settings(Experiment):
+    """Recipe of data-fusion transfer; with ``from scratch`` alone, of a plain supervised table."""
+
+    experiment: Literal["fusion"]
+    sources: Annotated[list[Source], Field(max_length=2)] = []
+    targets: Annotated[list[SceneSource], Field(min_length=1)]
+    network: Network = Network(name="ainet")
+    window: Positive = 27
+    bands: Bands = Bands()
+    methods: Annotated[list[Method], Field(min_length=1)] = ["from scratch", "T1", "T2", "T3", "T4"]
+    protocols: Annotated[list[Protocol], Field(min_length=1)] = ["per_class_15", "per_class_30"]
+    schemes: Schemes = ["random"]
+    pretraining: Schedule = Schedule(epochs=10, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5)
+    pretrainings: Positive = Field(default=1, description="networks pretrained per chain; seeds take them in turn")
+    second_extractor: Rate = Field(
+        default=0.1, description="share of the rate at which source 2 trains the extractor"
+    )
+    training: Schedule = Schedule(
+        epochs=60, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5, slow_epochs=12
+    )
+    target_extractor: Rate = Field(default=1.0, description="the same share on the target")
+    self_supervised: str | None = Field(default=None, description="a backbone/ folder or hub id, for rows beside")
+
+    @model_validator(mode="after")
+    def enough_sources(self) -> Self:
+        for key in ("methods", "protocols", "schemes"):
+            check_once(key, getattr(self, key))
+        for method in self.methods:
+            needed = max((number + 1 for number in CHAINS[method]), default=0)
+            if needed > len(self.sources):
+                raise ValueError(
+                    f"methods: {method} needs {needed} source{'s' if needed > 1 else ''}, and sources has "
+                    f"{len(self.sources)}; add one, or leave {method} out"
+                )
+        if self.pretraining.epochs < 2 and any(len(CHAINS[method]) == 2 for method in self.methods):
+            raise ValueError("pretraining.epochs: the second source takes half of them; give 2 or more, or no T3, T4")
+        phases(self)
+        return self
+
+
+def run(settings: Settings, table: Table, show: bool) -> None:
+    """Measure the rows that the table lacks; ``macs`` are multiply-adds per training step of a full batch.
+
+    Raises:
+        InputError: A scene can't be read or lacks labels, the network can't take the scenes' bands, or pretraining
+            fails.
+    """
+    make = (settings.network, settings.bands, settings.window)
+    named = [*(source.scene for source in settings.sources), *settings.targets]
+    grounds = [Ground(scene, *make) for scene in open_scenes(named)]
+    sources, targets = grounds[: len(settings.sources)], grounds[len(settings.sources) :]
+    check_apart(sources, targets)
+    if sources:
+        check_carry(grounds)
+    run_jobs("fusion: row", _jobs(settings, sources, targets), table, show)
+
+
+def phases(settings: Settings) -> tuple[FineTuning, FineTuning, FineTuning]:
+    """How the network trains on the first source, on the second, and on the target (after pretraining)."""
+    half = max(1, settings.pretraining.epochs // 2)
+    return (
+        settings.pretraining.tuning(),
+        settings.pretraining.tuning(extractor=settings.second_extractor, epochs=half),
+        settings.training.tuning(extractor=settings.target_extractor),
+    )
+
+
+def _jobs(settings: Settings, sources: list[Ground], targets: list[Ground]) -> list[Job]:
+    pretraining = Pretraining(
+        settings.folder,
+        {"experiment": settings.experiment, "settings": _pretraining_text(settings)},
+        lambda position: phases(settings)[min(position, 1)],
+        lambda ground, number: _source_split(settings.sources[sources.index(ground)], ground, number),
+    )
+    chains = {method: [sources[number] for number in CHAINS[method]] for method in settings.methods}
+    jobs = [
+        pretraining.job(chain, number)
+        for number in range(min(settings.pretrainings, settings.seeds))
+        for chain in chains.values()
+        if chain
+    ]
+    for target, scheme, protocol, seed in product(
+        targets, settings.schemes, settings.protocols, range(settings.seeds)
+    ):
+        place: dict[str, Any] = {"protocol": protocol, "scheme": scheme, "seed": seed}
+        jobs += [_job(settings, method, chains[method], pretraining, target, place) for method in chains]
+        if settings.self_supervised is not None:
+            jobs += self_supervised_jobs(settings.self_supervised, target, settings.experiment, **place)
+    return jobs
+
+
+def _job(
+    settings: Settings,
+    method: str,
+    chain: list[Ground],
+    pretraining: Pretraining,
+    target: Ground,
+    place: dict[str, Any],
+) -> Job:
+    text = f"{place['protocol']}; {_input_text(settings)}; {settings.training}"
+    columns = {"experiment": settings.experiment, "method": method, "settings": text}
+    if not chain:
+        return target_job(target, columns, settings.training.tuning(), **place)
+    number = place["seed"] % settings.pretrainings
+    columns["settings"] += f"; extractor at {settings.target_extractor:g} of the rate; pretraining {number}: "
+    columns["settings"] += _pretraining_text(settings)
+    return target_job(
+        target,
+        columns,
+        phases(settings)[2],
+        sources=chain,
+        weights=lambda: pretraining.weights(chain, number),
+        **place,
+    )
+
+
+def _source_split(source: Source, ground: Ground, number: int) -> Split:
+    return ground.swapped(source.test_per_class, source.train_per_class, number)
+
+
+def _input_text(settings: Settings) -> str:
+    return input_text(settings.network, settings.bands, settings.window)
+
+
+def _pretraining_text(settings: Settings) -> str:
+    counts = ", ".join(
+        f"{source.test_per_class} tested and {source.train_per_class or 'all other'} trained per class"
+        for source in settings.sources
+    )
+    return (
+        f"{_input_text(settings)}; {settings.pretraining}; second source half the epochs, extractor at "
+        f"{settings.second_extractor:g} of the rate; sources: {counts}"
+    )

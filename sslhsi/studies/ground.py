@@ -1,0 +1,243 @@
+"""A labelled scene as a network trains on it, and how a training on it becomes a row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.bands.projector import SpectralProjector
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import score_columns, split_columns
+from sslhsi.finetune.cost import step_macs
+from sslhsi.finetune.finetune import FineTuned, fine_tune
+from sslhsi.finetune.samples import Reader
+from sslhsi.finetune.settings import FineTuning
+from sslhsi.scenes.identity import data_hash, kind_of
+from sslhsi.scenes.scene import Scene
+from sslhsi.splits.protocols import protocol
+from sslhsi.splits.split import Split, split
+from sslhsi.studies.sections import Bands, Network
+
+SCRATCH = "from scratch"
+# The row that says how well a network learned its source, on pixels of the source that it didn't train on.
+PRETRAINING = "pretraining"
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """A labelled scene with what a network is given of it.
+
+    Args:
+        scene: With labels.
+        network: Which network trains on it.
+        bands: What it is given.
+        window: Side of the windows, which are mirrored where they leave the scene.
+    """
+
+    scene: Scene
+    network: Network
+    bands: Bands
+    window: int
+
+    def __post_init__(self) -> None:
+        if self.scene.labels is None:
+            raise InputError(f"{self.scene.name}: no labels to train on; give the ground truth as labels")
+
+    @property
+    def labels(self) -> np.ndarray:
+        assert self.scene.labels is not None
+        return self.scene.labels
+
+    @cached_property
+    def digest(self) -> str:
+        return data_hash(self.scene.cube, self.scene.labels)
+
+    @cached_property
+    def encoder(self) -> Encoder:
+        """The projection fitted on the scene, before a network that is not trained."""
+        bands = self.bands
+        projector = SpectralProjector(
+            bands.grid or self.scene.bands,
+            bands.components,
+            align="index",
+            whiten=bands.whiten,
+            standardize=bands.standardize,
+        ).fit([self.scene])
+        backbone = create_backbone(self.network.name, projector.channels, self.window, **self.network.options)
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return Encoder(backbone, projector, {"window": self.window}).to(device)
+
+    @cached_property
+    def reader(self) -> Reader:
+        return self.encoder.reader(self.scene.cube, self.scene.wavelengths, mask=self.scene.mask)
+
+    @property
+    def channels(self) -> int:
+        return self.encoder.projector.channels
+
+    def draw(self, name: str, scheme: str, seed: int) -> Split:
+        """A split by a protocol's name and a scheme."""
+        return split(self.labels, scheme, self.window, seed=seed, **protocol(name))
+
+    def fresh(self, seed: int) -> nn.Module:
+        """The network with random weights, others for other seeds."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            made = create_backbone(self.network.name, self.channels, self.window, **self.network.options)
+        return made.to(self.encoder.device)
+
+    def train(
+        self, drawn: Split, tuning: FineTuning, seed: int, weights: Mapping[str, Tensor] | None = None
+    ) -> FineTuned:
+        """Train on a split's training pixels.
+
+        Args:
+            drawn: The split.
+            tuning: How.
+            seed: Of the weights that start at random, and of the order.
+            weights: Of the whole network but its classifier, from another ground; every tensor must fit.
+
+        Raises:
+            InputError: As for :func:`sslhsi.finetune.finetune.fine_tune`; or a layer would be left behind.
+        """
+        targets = self.labels[tuple(drawn.train.T)]
+        tuned = fine_tune(
+            self.fresh(seed),
+            self.reader,
+            self.encoder.windows(drawn.train),
+            targets,
+            tuning,
+            weights=weights,
+            seed=seed,
+        )
+        if weights is not None and (left := tuned.record["weights"]["not_carried"]):
+            name, why = next(iter(left.items()))
+            raise InputError(
+                f"{self.scene.name}: {name} of {self.network.name} can't be carried over ({why}); give all scenes "
+                "the same number of bands by bands.grid or bands.components"
+            )
+        return tuned
+
+    def predict(self, tuned: FineTuned, pixels: np.ndarray) -> np.ndarray:
+        """(n,) class ids of (n, 2) pixels."""
+        return tuned.predict(self.reader, self.encoder.windows(pixels))
+
+    def swapped(self, per_class: int, train_per_class: int | None, seed: int) -> Split:
+        """Some pixels of every class are tested, and the rest train, or some of the rest of every class."""
+        held = split(self.labels, "random", self.window, per_class=per_class, seed=seed)
+        drawn = replace(held, train=held.test, test=held.train)
+        if train_per_class is None:
+            return drawn
+        masks = [np.zeros(self.labels.shape, dtype=bool) for _ in range(2)]
+        for mask, side in zip(masks, (drawn.train, drawn.test), strict=True):
+            mask[tuple(side.T)] = True
+        train, test = masks
+        given: dict[str, Any] = {"train_mask": train, "test_mask": test, "per_class": train_per_class}
+        return split(self.labels, "given", self.window, seed=seed, **given)
+
+
+def check_carry(grounds: Sequence[Ground]) -> None:
+    """Refuse scenes between which a network's weights can't move.
+
+    Raises:
+        InputError: A network that is tied to its number of bands would get another one; or two scenes are one.
+    """
+    first = grounds[0]
+    for ground in grounds[1:]:
+        if ground.channels != first.channels and not getattr(first.encoder.backbone, "any_bands", False):
+            raise InputError(
+                f"{first.network.name} is tied to its number of bands, and {first.scene.name} gives "
+                f"{first.channels}, {ground.scene.name} {ground.channels}; set bands.grid or bands.components"
+            )
+
+
+def check_apart(sources: Sequence[Ground], targets: Sequence[Ground]) -> None:
+    """Refuse a target whose labels a source has already told.
+
+    Raises:
+        InputError: A scene is on both sides.
+    """
+    told = {ground.digest: ground.scene.name for ground in sources}
+    for ground in targets:
+        if ground.digest in told:
+            raise InputError(
+                f"targets: {ground.scene.name} is the source {told[ground.digest]} again, whose labels pretraining "
+                "sees; name another scene"
+            )
+
+
+def split_name(name: str, scheme: str) -> dict[str, Any]:
+    """The columns ``split`` and ``per_class`` of a protocol under a scheme."""
+    asked = protocol(name)
+    counted = "counts" in asked
+    return {
+        "split": ("given counts" if scheme == "random" else f"{scheme}, given counts") if counted else scheme,
+        "per_class": asked.get("per_class", ""),
+    }
+
+
+def about(ground: Ground, sources: Sequence[Ground] = ()) -> dict[str, Any]:
+    """The columns that name the data: ``source``, ``target``, ``kind``, ``data``."""
+    return {
+        "source": " -> ".join(source.scene.name for source in sources),
+        "target": ground.scene.name,
+        "kind": kind_of(ground.scene),
+        "data": "-".join(g.digest for g in (ground, *sources)),
+    }
+
+
+def row_of(
+    job: Mapping[str, Any], drawn: Split, truth: np.ndarray, predicted: np.ndarray, tuned: FineTuned, macs: int
+) -> dict[str, Any]:
+    """A row of the table: scores, split and cost beside the columns that name the job."""
+    return {
+        **job,
+        "train": len(drawn.train),
+        "test": len(drawn.test),
+        **score_columns(truth, predicted),
+        **split_columns(drawn),
+        **cost_columns(tuned, macs),
+        "seconds": tuned.record["seconds"],
+    }
+
+
+def cost_columns(tuned: FineTuned, macs: int) -> dict[str, Any]:
+    """``epochs``, ``trainable``, ``parameters``, ``macs`` and ``seconds_per_step`` of a training."""
+    record = tuned.record
+    return {
+        "epochs": record["epochs"],
+        "trainable": record["trainable_parameters"],
+        "parameters": record["parameters"],
+        "macs": macs,
+        "seconds_per_step": round(record["seconds_per_step"], 6),
+    }
+
+
+def judge(ground: Ground, drawn: Split, tuned: FineTuned, job: Mapping[str, Any]) -> dict[str, Any]:
+    """The row of a training, judged on the split's test pixels; ``macs`` are per step of a full batch."""
+    macs = macs_of(tuned, ground.encoder, len(drawn.train))
+    return row_of(job, drawn, ground.labels[tuple(drawn.test.T)], ground.predict(tuned, drawn.test), tuned, macs)
+
+
+def macs_of(tuned: FineTuned, encoder: Encoder, samples: int) -> int:
+    """Multiply-adds of a training step of a full batch, or of all samples where they are fewer."""
+    size = min(tuned.record["settings"]["batch_size"], samples)
+    shape = (encoder.projector.channels, encoder.window, encoder.window)
+    return step_macs(tuned.network, tuned.record, shape, size)
+
+
+def epochs_of(tuned: FineTuned, phase: str) -> list[dict[str, Any]]:
+    """Entries of the history: loss and training accuracy in percent of every epoch."""
+    return [
+        {"epoch": e["epoch"], "phase": phase, "loss": round(e["loss"], 6), "accuracy": round(100 * e["accuracy"], 3)}
+        for e in tuned.history
+        if e["loss"] is not None
+    ]

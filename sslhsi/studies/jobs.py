@@ -1,0 +1,125 @@
+"""Lists of trainings: what the table lacks is trained, judged and added, one row after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from sslhsi.errors import InputError
+from sslhsi.finetune.settings import FineTuning
+from sslhsi.studies.experiment import Table
+from sslhsi.studies.ground import Ground, about, epochs_of, judge, macs_of, row_of, split_name
+from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
+from sslhsi.training.progress import progress
+
+Made = tuple[dict[str, Any], list[dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A row to be measured.
+
+    Args:
+        columns: All that names it.
+        make: Gives the whole row, and the history of its training.
+        needed: Others build on it: a failure ends the experiment, where otherwise the row's ``note`` tells it.
+    """
+
+    columns: dict[str, Any]
+    make: Callable[[], Made]
+    needed: bool = False
+
+
+def run_jobs(title: str, jobs: Sequence[Job], table: Table, show: bool) -> None:
+    """Make the rows that a table lacks.
+
+    Args:
+        title: Of the progress.
+        jobs: In order.
+        table: Gets the rows.
+        show: Show progress, rate and time left.
+
+    Raises:
+        InputError: A job that others build on fails.
+    """
+    missing = [job for job in jobs if not table.has(job.columns)]
+    done = len(jobs) - len(missing)
+    with progress(title, len(jobs), done, show=show) as advance:
+        for job in missing:
+            try:
+                row, history = job.make()
+            except InputError as error:
+                if job.needed:
+                    raise
+                row, history = {**job.columns, "note": str(error)}, []
+            table.add(row, history)
+            done += 1
+            advance(done, ", ".join(str(job.columns[key]) for key in ("target", "split", "method")))
+
+
+def target_job(
+    ground: Ground,
+    method: Mapping[str, Any],
+    tuning: FineTuning,
+    *,
+    protocol: str,
+    scheme: str,
+    seed: int,
+    sources: Sequence[Ground] = (),
+    weights: Callable[[], Mapping[str, Tensor]] | None = None,
+) -> Job:
+    """Train on a target's split and test on the rest.
+
+    Args:
+        ground: The target.
+        method: Columns ``experiment``, ``method`` and ``settings``.
+        tuning: How to train.
+        protocol: How many pixels train, see :mod:`sslhsi.splits.protocols`.
+        scheme: Of the split.
+        seed: Of split, weights and order.
+        sources: What the weights were pretrained on, in order.
+        weights: Called for the weights to start from; None: random ones.
+    """
+    columns = {
+        **method,
+        "network": ground.network.name,
+        **about(ground, sources),
+        **split_name(protocol, scheme),
+        "seed": seed,
+    }
+
+    def make() -> Made:
+        drawn = ground.draw(protocol, scheme, seed)
+        tuned = ground.train(drawn, tuning, seed, weights() if weights else None)
+        return judge(ground, drawn, tuned, columns), epochs_of(tuned, "target")
+
+    return Job(columns, make)
+
+
+def self_supervised_jobs(
+    folder: str, ground: Ground, experiment: str, *, protocol: str, scheme: str, seed: int
+) -> list[Job]:
+    """A self-supervised backbone fine-tuned on a target's split, and its network from random weights."""
+    jobs = []
+    for pretrained in (True, False):
+        columns = {
+            "experiment": experiment,
+            **about(ground),
+            **self_supervised_columns(folder, ground.scene, pretrained=pretrained),
+            **split_name(protocol, scheme),
+            "seed": seed,
+        }
+        columns["settings"] = f"{protocol}; {columns['settings']}"
+
+        def make(columns: dict[str, Any] = columns, pretrained: bool = pretrained) -> Made:
+            drawn = ground.draw(protocol, scheme, seed)
+            predicted, tuned = self_supervised_rows(folder, ground.scene, drawn, seed, pretrained=pretrained)
+            truth = ground.labels[tuple(drawn.test.T)]
+            macs = macs_of(tuned, opened(folder), len(drawn.train))
+            return row_of(columns, drawn, truth, predicted, tuned, macs), epochs_of(tuned, "target")
+
+        jobs.append(Job(columns, make))
+    return jobs

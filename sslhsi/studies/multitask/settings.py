@@ -1,0 +1,57 @@
+"""What a recipe of multitask learning may say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sslhsi.recipe import Positive, SceneSource
+from sslhsi.studies.experiment import Experiment
+from sslhsi.studies.multitask.training import Schedule
+from sslhsi.studies.sections import Schemes
+
+METHODS = {
+    "single": "single task",
+    "shared": "multitask, shared first layer",
+    "shared_wavelength": "multitask, shared first layer, by wavelength",
+    "own": "multitask, own first layers",
+    "inverse": "multitask, shared first layer, inverted bands",
+}
+# Methods whose bands are those of the published rule, which knows two cameras.
+BY_RULE = ("shared", "own", "inverse")
+
+
+class Settings(Experiment):
+    """A comparison of joint and separate trainings."""
+
+    experiment: Literal["multitask"]
+    seeds: Positive = 10
+    scenes: Annotated[list[SceneSource], Field(min_length=1)]
+    together: list[list[str]] = Field(
+        default=[], description="scenes of each joint training, in order; all of them when empty"
+    )
+    targets: list[str] = Field(default=[], description="scenes that are judged; all of them when empty")
+    networks: Annotated[list[Literal["hresnet", "ccnn"]], Field(min_length=1)] = ["hresnet"]
+    methods: list[Literal["single", "shared", "shared_wavelength", "own", "inverse"]] = [
+        "single", "shared", "own", "inverse"
+    ]  # fmt: skip
+    per_class: Annotated[list[Positive], Field(min_length=1)] = [5, 10, 15, 20, 25, 30]
+    schemes: Schemes = ["random"]
+    schedule: Schedule = Schedule()
+    catalogue: dict[str, str] = Field(
+        default={}, description="catalogue names of scenes that bear others: for their camera and wavelengths"
+    )
+    self_supervised: str | None = Field(default=None, description="a backbone/ folder or hub id, fine-tuned beside")
+
+    @model_validator(mode="after")
+    def consistent(self) -> Self:
+        for key in ("together", "targets", "networks", "methods", "per_class", "schemes"):
+            values = [str(value) for value in getattr(self, key)]
+            if double := [value for value in values if values.count(value) > 1]:
+                raise ValueError(f"{key} names {double[0]} twice; name it once")
+        if not self.methods and self.self_supervised is None:
+            raise ValueError(f"methods is empty; name some of {', '.join(METHODS)}")
+        if few := [group for group in self.together if len(set(group)) < 2 or len(set(group)) < len(group)]:
+            raise ValueError(f"together: {few[0]} is no joint training; name two or more scenes, each once")
+        return self

@@ -1,0 +1,146 @@
+"""Multitask learning: one feature extractor trained for several labelled scenes at once.
+
+After Liu and Shi, "Multitask Deep Learning With Spectral Knowledge for Hyperspectral Image Classification", IEEE
+GRSL 17(12), 2020 (arXiv:1905.04535): window 9 (HResNet) or 5 (CCNN), edge-replicated borders, N(0, 0.01) weights,
+every sample mirrored three ways, AdaDelta at 1.0 for 100 epochs and at 0.1 for 30, batches of 20, and the mode of
+five predictions, one every two further epochs.
+
+What the letter leaves open, and what is done here: in every step the largest task brings a batch of 20 and the
+others as many fewer as they have fewer samples, so that an epoch is one pass over every task; the losses of the
+tasks are added; batch normalisation takes its statistics from each task alone; each cube is divided by its largest
+value.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import score_columns, split_columns
+from sslhsi.studies.experiment import Table
+from sslhsi.studies.ground import epochs_of, macs_of, row_of
+from sslhsi.studies.multitask.network import WINDOWS
+from sslhsi.studies.multitask.plan import Plan, Training
+from sslhsi.studies.multitask.settings import Settings
+from sslhsi.studies.multitask.training import make_task, train_jointly
+from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
+from sslhsi.training.progress import Advance, progress
+
+__all__ = ["Settings", "run"]
+
+
+def run(settings: Settings, table: Table, show: bool = True) -> None:
+    """Add the rows that a table lacks: one per method, network, target, split and seed.
+
+    A joint training fills the rows of all its targets; where some of them are missing it is trained again.
+    ``seconds`` are those of the whole training, for all its tasks; ``macs`` those of a step of all tasks.
+
+    Args:
+        settings: What to compare.
+        table: Where rows go.
+        show: Show progress.
+
+    Raises:
+        InputError: Scenes, names or bands don't fit together; nothing is trained then. What stops a single
+            training (a split that can't be drawn, a loss that is not finite) leaves rows whose ``note`` says so.
+    """
+    plan = Plan(settings)
+    trainings = list(plan.trainings())
+    missing = [t for t in trainings if not all(table.has(plan.job(t, k)) for k in t.layout.judged)]
+    epochs = settings.schedule.total
+    with progress(
+        "multitask: epoch", epochs * len(trainings), epochs * (len(trainings) - len(missing)), show=show
+    ) as advance:
+        for number, training in enumerate(missing, len(trainings) - len(missing)):
+            for row, history in _rows(
+                plan, training, functools.partial(_advance, advance, epochs * number, training)
+            ):
+                if not table.has(row):
+                    table.add(row, history)
+    if settings.self_supervised is not None:
+        _self_supervised(plan, settings.self_supervised, table, show)
+
+
+def _advance(advance: Advance, before: int, training: Training, epoch: int) -> None:
+    advance(before + epoch, training.words)
+
+
+def _rows(
+    plan: Plan, training: Training, epoch_done: Callable[[int], None]
+) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+    """The row of each of a training's targets, with its history."""
+    layout, schedule = training.layout, plan.settings.schedule
+    window, device = WINDOWS[training.network], torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        drawn = [plan.draw(i, training.scheme, training.per_class, training.seed, window) for i in layout.scenes]
+        tasks = [
+            make_task(plan.scenes[i], matrix / plan.scales[i], one, window, device)
+            for i, matrix, one in zip(layout.scenes, layout.matrices, drawn, strict=True)
+        ]
+        joint = train_jointly(
+            training.network,
+            tasks,
+            schedule,
+            judged=layout.judged,
+            own_first=layout.method == "own",
+            seed=training.seed,
+            device=device,
+            epoch_done=epoch_done,
+        )
+    except InputError as error:
+        for k in layout.judged:
+            yield {**plan.job(training, k), "note": str(error)}, []
+        return
+    for k in layout.judged:
+        truth = plan.labels(layout.scenes[k])[tuple(drawn[k].test.T)]
+        row = {
+            **plan.job(training, k),
+            "train": len(drawn[k].train),
+            "test": len(drawn[k].test),
+            "epochs": schedule.total,
+            **score_columns(truth, joint.predicted[k]),
+            **split_columns(drawn[k]),
+            "trainable": joint.parameters,
+            "parameters": joint.parameters,
+            "macs": joint.macs,
+            "seconds_per_step": round(joint.seconds / joint.steps, 6),
+            "seconds": round(joint.seconds, 3),
+        }
+        yield row, joint.history[k]
+
+
+def _self_supervised(plan: Plan, folder: str, table: Table, show: bool) -> None:
+    """Rows of a self-supervised backbone on the same splits, and of the same network from scratch."""
+    settings, encoder = plan.settings, opened(folder)
+    window = max(WINDOWS[name] for name in settings.networks)
+    jobs = [
+        (i, scheme, n, seed, pretrained)
+        for seed in range(settings.seeds)
+        for scheme in settings.schemes
+        for n in settings.per_class
+        for i in plan.targets
+        for pretrained in (True, False)
+    ]
+    with progress("self-supervised: row", len(jobs), show=show) as advance:
+        for done, (i, scheme, n, seed, pretrained) in enumerate(jobs, 1):
+            scene = plan.scenes[i]
+            job = plan.about(i, scheme, n, seed) | self_supervised_columns(folder, scene, pretrained=pretrained)
+            if table.has(job):
+                continue
+            try:
+                drawn = plan.draw(i, scheme, n, seed, window)
+                predicted, tuned = self_supervised_rows(folder, scene, drawn, seed, pretrained=pretrained)
+            except InputError as error:
+                table.add({**job, "note": str(error)})
+            else:
+                macs = macs_of(tuned, encoder, len(drawn.train))
+                truth = plan.labels(i)[tuple(drawn.test.T)]
+                # The same pixels, and the leak of the windows that this backbone looks at.
+                drawn = replace(drawn, window=encoder.window)
+                table.add(row_of(job, drawn, truth, predicted, tuned, macs), epochs_of(tuned, "fine-tuning"))
+            advance(done, f"{scene.name}, {n} per class, seed {seed}")

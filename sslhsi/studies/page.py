@@ -1,0 +1,197 @@
+"""One self-contained HTML page of an experiment of labelled transfer: its tables, charts and recipe."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from sslhsi.report import tables
+from sslhsi.report.comparison import CAVEATS
+from sslhsi.report.render import render
+from sslhsi.report.scores import KINDS, METRICS
+from sslhsi.report.tables import Cell, Row, cell_of, number
+from sslhsi.studies.experiment import Experiment
+from sslhsi.training.run_dir import write_text
+
+TITLES = {
+    "freezing": "Freezing policies",
+    "fusion": "Data-fusion transfer",
+    "multitask": "Multitask learning",
+    "distance": "Distances between domains",
+    "adaptation": "Domain-adaptive pretraining",
+}
+# With those of samples that bear several labels.
+SCORES = METRICS | {"f1_micro": "micro F1", "map": "mean average precision"}
+# More rows than this are left to rows.csv.
+MOST_ROWS = 300
+# What a training cost, beside its score.
+COSTS = {
+    "trainable": "trainable parameters",
+    "parameters": "parameters",
+    "macs": "multiply-adds a step",
+    "seconds_per_step": "seconds a step",
+    "seconds": "seconds",
+}
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """One metric of one target and split: a line per method, a column per number of samples."""
+
+    metric: str
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, str, tuple[Cell | None, ...]], ...]
+
+
+def write_experiment_page(
+    settings: Experiment, rows: Sequence[Row], history: Sequence[Row] = (), target: Path | None = None
+) -> Path:
+    """Write an experiment's page.
+
+    Kinds of scenes (real, 8-bit versions, stand-ins, simulated) have sections of their own.
+
+    Args:
+        settings: The recipe.
+        rows: As :func:`sslhsi.studies.experiment.run_experiment` gives them.
+        history: Losses by epoch.
+        target: The file; report.html in the experiment's folder when not given. Written atomically.
+
+    Returns:
+        The page's path.
+    """
+    target = target or settings.folder / "report.html"
+    drawn = importlib.import_module(f"sslhsi.studies.{settings.experiment}.charts")
+    scored = [row for row in rows if any(number(row.get(metric)) is not None for metric in SCORES)]
+    places = [row for row in scored if "target" in row]
+    content = {
+        "title": f"{TITLES.get(settings.experiment, settings.experiment)}: {settings.name}",
+        "kinds": [_kind(kind, [row for row in places if row["kind"] == kind]) for kind in _kinds(places)],
+        "drawn": drawn.charts(rows, history) if rows else [],
+        "notes": _notes(rows),
+        "plain_rows": plain_table(rows) if 0 < len(rows) <= MOST_ROWS and not places else None,
+        "count": len(rows),
+        "settings": sorted({str(row["settings"]) for row in rows if row.get("settings")}),
+        "machines": sorted({str(row["machine"]) for row in rows if row.get("machine")}),
+        "revisions": sorted({str(row["git"])[:12] for row in rows if row.get("git")}),
+        "recipe": _portable(OmegaConf.to_yaml(OmegaConf.create(settings.model_dump(mode="json")))),
+    }
+    write_text(target, render("experiment.html", content))
+    return target
+
+
+def plain_table(rows: Sequence[Row]) -> dict[str, Any]:
+    """Rows as they are, without columns that hold one value or none and without what identifies code and data."""
+    hidden = {"git", "machine", "data", "note", "settings"}
+    columns = [c for c in rows[0] if c not in hidden and len({str(row.get(c, "")) for row in rows}) > 1]
+    return {
+        "columns": [tables.title(c) for c in columns],
+        "lines": [[_short(row.get(c, "")) for c in columns] for row in rows],
+    }
+
+
+def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
+    """Means over seeds with their spread; rows of one target and split.
+
+    Args:
+        rows: With ``method``, ``source``, ``per_class`` and the metrics.
+
+    Returns:
+        A table per metric that any row has; the highest mean of each column is marked.
+    """
+    sizes = sorted({str(row.get("per_class", "")) for row in rows}, key=lambda s: (number(s) is None, number(s) or 0))
+    lines = list(dict.fromkeys(_line(row) for row in rows))
+    found = []
+    for metric in SCORES:
+        cells: dict[tuple[str, str, str], Cell] = {}
+        for method, source in lines:
+            for size in sizes:
+                values = [
+                    value
+                    for row in rows
+                    if (*_line(row), str(row.get("per_class", ""))) == (method, source, size)
+                    and (value := number(row.get(metric))) is not None
+                ]
+                if values:
+                    cells[method, source, size] = cell_of(values)
+        if not cells:
+            continue
+        top = {size: max((round(c.mean, 1) for k, c in cells.items() if k[2] == size), default=0.0) for size in sizes}
+        marked = {
+            key: Cell(c.mean, c.std, c.low, c.high, c.seeds, best=len(lines) > 1 and round(c.mean, 1) == top[key[2]])
+            for key, c in cells.items()
+        }
+        body = tuple((m, s, tuple(marked.get((m, s, size)) for size in sizes)) for m, s in lines)
+        heads = tuple(f"{size} per class" if size else "all training samples" for size in sizes)
+        found.append(ScoreTable(SCORES[metric], heads, body))
+    return found
+
+
+def cost_table(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """What each method's training cost, means over seeds and sizes; None where no row says."""
+    columns = [c for c in COSTS if any(number(row.get(c)) is not None for row in rows)]
+    if not columns:
+        return None
+    lines = []
+    for method in dict.fromkeys(_line(row)[0] for row in rows):
+        mine = [row for row in rows if _line(row)[0] == method]
+        values = [[v for row in mine if (v := number(row.get(c))) is not None] for c in columns]
+        lines.append([method, *(_short(sum(v) / len(v)) if v else "" for v in values)])
+    return {"columns": ["method", *(COSTS[c] for c in columns)], "lines": lines}
+
+
+def _portable(recipe: str) -> str:
+    """A resolved recipe with its variable for the folder of scenes back in place: a page may leave this machine."""
+    folder = os.environ.get("SSLHSI_DATA", "").rstrip("/")
+    return recipe.replace(folder, "${oc.env:SSLHSI_DATA}") if folder else recipe
+
+
+def _notes(rows: Sequence[Row]) -> list[str]:
+    """What came of rows without figures, with the rows that it is said of."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        if row.get("note"):
+            where = ", ".join(str(row[c]) for c in ("method", "target", "split") if row.get(c))
+            seed = f" (seed {row['seed']})" if str(row.get("seed", "")) else ""
+            said.setdefault(str(row["note"]), []).append(where + seed)
+    return [f"{'; '.join(dict.fromkeys(rows))}: {note}" for note, rows in said.items()]
+
+
+def _line(row: Row) -> tuple[str, str]:
+    """What is compared, with its network, and what it was trained on before."""
+    network = str(row.get("network", ""))
+    return str(row["method"]) + (f" ({network})" if network else ""), str(row.get("source", ""))
+
+
+def _kinds(rows: Iterable[Row]) -> list[str]:
+    return sorted({str(row.get("kind", "")) for row in rows}, key=lambda kind: [*KINDS, kind].index(kind))
+
+
+def _kind(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
+    places: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        key = tuple(str(row.get(c, "")) for c in ("target", "split"))
+        places.setdefault(key, []).append(row)
+    sections = [
+        {"title": ", ".join(filter(None, place)), "tables": score_tables(mine), "costs": cost_table(mine),
+         "seeds": len({row.get("seed") for row in mine}), "leak": _leak(mine)}
+        for place, mine in places.items()
+    ]  # fmt: skip
+    return {"title": KINDS.get(kind, kind), "caveat": CAVEATS.get(kind, ""), "sections": sections}
+
+
+def _leak(rows: Sequence[Mapping[str, Any]]) -> str:
+    found = [value for row in rows if (value := number(row.get("leak_touch"))) is not None]
+    return tables.percent(sum(found) / len(found)) if found else ""
+
+
+def _short(value: Any) -> str:
+    amount = number(value)
+    if amount is None:
+        return str(value)
+    return f"{amount:,.0f}" if abs(amount) >= 1000 or amount == int(amount) else f"{amount:.3g}"

@@ -1,0 +1,271 @@
+"""The freezing study: its counts and costs, what is carried and held, that it resumes, and its charts."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+from small_scenes import write_scene
+from test_freezing import PUBLISHED
+from torch import nn
+
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.encoder.save import save_backbone
+from sslhsi.errors import InputError
+from sslhsi.finetune import finetune
+from sslhsi.finetune.classifier import Classifier
+from sslhsi.finetune.cost import step_macs
+from sslhsi.finetune.freezing import freeze, make_head
+from sslhsi.studies.experiment import load_experiment, open_scenes, run_experiment
+from sslhsi.studies.freezing.charts import charts
+from sslhsi.studies.ground import Ground
+from sslhsi.studies.sections import Network
+
+RECIPE = Path(__file__).parents[2] / "recipes" / "freezing.yaml"
+SMALL = ["seeds=1", "window=9", "bands.components=13", "pretraining.epochs=2", "training.epochs=2"]
+
+
+@pytest.fixture
+def reduced(tmp_path, monkeypatch):
+    """Overrides that put small scenes into the recipe: six classes to pretrain on, four on the target."""
+    monkeypatch.setenv("SSLHSI_DATA", str(tmp_path))
+    source = write_scene(tmp_path, "fields", classes=6, side=14, seed=0)
+    target = write_scene(tmp_path, "roofs", classes=4, side=10, seed=1)
+    counts = ["source_protocol=per_class_3", "protocols=[per_class_3]"]
+    return [f"source={source}", f"targets=[{target}]", *counts, f"output={tmp_path / 'out'}"]
+
+
+def run(overrides):
+    settings, module = load_experiment(RECIPE, overrides)
+    return (*run_experiment(settings, module, show=False), settings)
+
+
+@pytest.fixture
+def trainings(monkeypatch):
+    """State and settings of every training, as it begins and as it ends."""
+    seen = []
+    original = finetune.train
+
+    def spy(model, account, training, y, checks, y_checks, settings, **more):
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        found = original(model, account, training, y, checks, y_checks, settings, **more)
+        after = {name: value.clone() for name, value in model.state_dict().items()}
+        seen.append({"settings": settings, "before": before, "after": after, "classes": int(y.max()) + 1})
+        return found
+
+    monkeypatch.setattr(finetune, "train", spy)
+    return seen
+
+
+def test_the_recipe_holds_the_papers_numbers(monkeypatch):
+    monkeypatch.setenv("SSLHSI_DATA", "/data")
+    settings, _ = load_experiment(RECIPE)
+    assert (settings.window, settings.bands.components, settings.bands.whiten) == (25, 15, 1.0)
+    assert settings.policies == ["from scratch", *PUBLISHED]
+    tuning = settings.training.tuning()
+    assert (tuning.epochs, tuning.lr_head, tuning.lr_backbone, tuning.batch_size) == (100, 0.01, 0.01, 256)
+    assert (tuning.schedule, tuning.smoothing, tuning.weight_decay, tuning.slow_epochs) == ("constant", 0.0, 0.0, 0)
+    assert (settings.source_protocol, settings.protocols) == ("hybridsn_30_percent", ["hybridsn_30_percent"])
+
+
+def test_rows_bear_the_published_counts(reduced, trainings):
+    """At the paper's window and components, on a target of four classes."""
+    rows, history, _ = run([*reduced, "seeds=1", "pretraining.epochs=1", "training.epochs=1"])
+    rows = {row["method"]: row for row in rows}
+    for policy, count in PUBLISHED.items():
+        assert int(rows[policy]["trainable"]) == count
+        assert int(rows[policy]["parameters"]) == 4_844_148 + (128 * 129 if policy == "Network_1" else 0)
+        assert (rows[policy]["source"], rows[policy]["target"]) == ("fields", "roofs")
+    assert (rows["from scratch"]["source"], rows["pretraining"]["target"]) == ("", "fields")
+    assert {row["kind"] for row in rows.values()} == {"real"}
+    assert all(row["oa"] and float(row["seconds_per_step"]) > 0 for row in rows.values())
+    macs = {policy: int(rows[policy]["macs"]) for policy in PUBLISHED}
+    # Each of these trains what the one before does, and more.
+    order = [macs[f"Network_{n}"] for n in (2, 3, 4, 5, 7)] + [macs["original"]]
+    assert order == sorted(order)
+    assert len(set(order)) == 6
+    assert macs["original"] == int(rows["from scratch"]["macs"])
+    assert len(history) == len(rows)
+    assert {entry["phase"] for entry in history} == {"source 1", "target"}
+    # All but the classifier comes from the source, and what a policy holds stays.
+    begun = {name: trainings[n] for n, name in enumerate(["pretraining", "from scratch", *PUBLISHED])}
+    end = begun["pretraining"]["after"]
+    for policy in PUBLISHED:
+        for name, value in begun[policy]["before"].items():
+            if name.startswith("backbone."):
+                assert torch.equal(value, end[name]), (policy, name)
+    assert not torch.equal(
+        begun["from scratch"]["before"]["backbone.conv2d_1.weight"], end["backbone.conv2d_1.weight"]
+    )
+    moved = {
+        policy: {
+            name.split(".")[1]
+            for name, value in begun[policy]["before"].items()
+            if name.startswith("backbone.") and not torch.equal(value, begun[policy]["after"][name])
+        }
+        for policy in PUBLISHED
+    }
+    assert moved["Network_1"] == moved["Network_2"] == set()
+    assert moved["Network_3"] == {"dense_2"}
+    assert moved["Network_6"] == {"conv2d_1"}
+    assert moved["Network_7"] == {"conv3d_3", "conv2d_1", "dense_1", "dense_2"}
+
+
+def test_the_same_command_goes_on_after_a_kill(reduced, trainings, tmp_path):
+    overrides = [*reduced, *SMALL, 'policies=["from scratch", original, Network_2]']
+    rows, history, settings = run(overrides)
+    assert [row["method"] for row in rows] == ["pretraining", "from scratch", "original", "Network_2"]
+    assert len(trainings) == 4
+    path = settings.folder / "rows.csv"
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([lines[0], *lines[2:4]]) + lines[4][:25])  # the pretraining's row, and half the last one
+    again, history_again, _ = run(overrides)
+    assert len(trainings) == 5  # the weights of the pretraining are still there
+    cost = ("seconds", "seconds_per_step")
+    plain = [{k: v for k, v in row.items() if k not in cost} for row in rows]
+    found = [{k: v for k, v in row.items() if k not in cost} for row in again]
+    assert sorted(plain, key=str) == sorted(found, key=str)
+    assert sorted(history, key=str) == sorted(history_again, key=str)
+    run([*overrides, "seeds=2"])
+    assert len(trainings) == 8  # of another seed, the rows alone: one pretraining serves all
+    with path.open(newline="") as stream:
+        assert len(list(csv.DictReader(stream))) == 7
+    kept = next((tmp_path / "out" / "pretrained").iterdir())
+    kept.write_bytes(b"damaged")
+    path.unlink()
+    with pytest.raises(InputError, match="delete it, and it is trained again"):
+        run(overrides)
+
+
+def test_layers_of_other_networks_by_name(reduced, trainings):
+    policies = '[none, all, {method: "norms and first held", hold: [conv_a, norm]}]'
+    rows, _, _ = run([*reduced, *SMALL, "network.name=hresnet", f"policies={policies}", "schemes=[random, blocks]"])
+    assert [row["method"] for row in rows[1:4]] == ["none", "all", "norms and first held"]
+    assert "holds conv_a norm" in rows[3]["settings"]
+    assert int(rows[2]["trainable"]) == 65 * 4
+    before, after = trainings[3]["before"], trainings[3]["after"]
+    held = {name for name in before if torch.equal(before[name], after[name])} - {"mean", "scale"}
+    assert held == {name for name in before if name.startswith(("backbone.conv_a.", "backbone.norm."))}
+    blocks = [row for row in rows if row["split"] == "blocks"]
+    assert len(blocks) == 3
+    assert all(row["note"] or float(row["leak_touch"]) == 0 for row in blocks)
+
+
+@pytest.mark.parametrize("policy", ["original", "Network_1", "Network_2", "Network_6", "Network_7"])
+def test_macs_of_a_step(policy):
+    """Against the sums by hand: a layer's products once forward, once for its weights, once for its input."""
+    body = create_backbone("hybridsn", 13, 9)
+    record = freeze(body, policy)
+    model = Classifier(body, make_head(128, 4, policy))
+    forward: dict[str, int] = {}
+    for name, layer in model.named_modules():
+        if isinstance(layer, (nn.Conv2d, nn.Conv3d, nn.Linear)):
+            layer.register_forward_hook(
+                lambda layer, _, out, name=name: forward.__setitem__(
+                    name, out[0].numel() // layer.weight.shape[0] * layer.weight.numel()
+                )
+            )
+    model.eval()
+    with torch.no_grad():
+        model(torch.zeros(1, 13, 9, 9))
+    model = Classifier(body, make_head(128, 4, policy))
+    order = list(forward)  # as they ran
+    trains = [all(p.requires_grad for p in model.get_submodule(name).parameters()) for name in order]
+    first = trains.index(True)
+    expected = sum(
+        macs * (1 + trained + (place > first))
+        for place, (macs, trained) in enumerate(zip(forward.values(), trains, strict=True))
+    )
+    assert step_macs(model, record, (13, 9, 9), 5) == 5 * expected
+
+
+def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
+    settings, _ = load_experiment(RECIPE, [*reduced, *SMALL])
+    (scene,) = open_scenes([settings.source])
+    ground = Ground(scene, Network(name="pixelnet"), settings.bands, 5)
+    options = {"width": 8, "mixed": 8, "radii": [0, 1]}
+    config = {"architecture": "pixelnet", "options": options, "window": 5, "recipe": "tiny"}
+    backbone = create_backbone("pixelnet", ground.channels, 5, **options)
+    save_backbone(tmp_path / "tiny", backbone, ground.encoder.projector, config)
+    more = [f"self_supervised={tmp_path / 'tiny'}", "policies=[from scratch]"]
+    rows, _, _ = run([*reduced, *SMALL, *more])
+    assert [row["method"] for row in rows] == [
+        "from scratch",
+        "self-supervised, fine-tuned",
+        "its network, from scratch",
+    ]
+    assert len({(row["train"], row["test"], row["leak"], row["leak_touch"]) for row in rows}) == 1
+    assert rows[1]["network"] == rows[2]["network"] == "pixelnet"
+    assert float(rows[1]["oa"]) > 60
+    assert 0 < int(rows[1]["macs"]) == int(rows[2]["macs"])
+    # Blocks are apart for the recipe's window: a backbone that looks further would see across.
+    config["window"] = 11
+    save_backbone(tmp_path / "wide", create_backbone("pixelnet", ground.channels, 11, **options),
+                  ground.encoder.projector, config)  # fmt: skip
+    more = [f"self_supervised={tmp_path / 'wide'}", "policies=[from scratch]", f"output={tmp_path / 'other'}"]
+    rows, _, _ = run([*reduced, *SMALL, *more, "schemes=[blocks]", "protocols=[per_class_1]"])
+    assert all("the blocks are apart for windows of 9" in row["note"] for row in rows[1:])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["policies=[Network_9]"], "did you mean 'Network_"),
+        (["policies=[original, original]"], "policies: 'original' is there twice"),
+        (["network.name=hresnet"], "names layers of hybridsn, and the network is 'hresnet'"),
+        (["policies=[{method: mine, hold: [conv4]}]"], "no layer is called 'conv4'"),
+        (["protocols=[per_class_4]"], "protocol 'per_class_4' is not known: did you mean 'per_class_"),
+        (["bands.components=99"], "components=99"),
+        (["window=7"], "at least 9 pixels of window"),
+        (["network.name=hybrid", "policies=[none]"], "unknown backbone 'hybrid'"),
+        (["training.slow_epochs=2"], "slow_epochs 2 must be fewer than the 2 epochs"),
+        (["self_supervised=no/such/folder"], "no/such/folder"),
+        (["network.name=hresnet", "bands.components=null", "policies=[all]"], "tied to its number of bands"),
+    ],
+)
+def test_bad_recipes(reduced, tmp_path, overrides, message):
+    other = write_scene(tmp_path, "wide", classes=3, bands=18)
+    with pytest.raises(InputError, match=message) as found:
+        run([*reduced, *SMALL, f"targets=[{other}]", *overrides])
+    assert "\n" not in str(found.value)
+
+
+def test_a_target_that_is_the_source(reduced, tmp_path):
+    same = f"{{path: {tmp_path}/fields.npy, labels: {tmp_path}/fields_gt.npy, name: again}}"
+    with pytest.raises(InputError, match="again is the source fields again"):
+        run([*reduced, *SMALL, f"targets=[{same}]"])
+    with pytest.raises(InputError, match="roofs: no labels to train on"):
+        run([*reduced, *SMALL, f"targets=[{{path: {tmp_path}/roofs.npy}}]", f"output={tmp_path}/other"])
+
+
+def test_charts():
+    rows, history = [], []
+    for kind, data in (("real", "a"), ("stand-in", "b")):
+        for method, oa, part in (("from scratch", 70.0, 100), ("Network_2", 50.0, 1)):
+            for seed in (0, 1):
+                key = {
+                    "method": method,
+                    "target": "field",
+                    "split": "random",
+                    "per_class": "5",
+                    "data": data,
+                    "seed": seed,
+                }
+                cost = {"trainable": part, "parameters": 100, "macs": part * 10**9, "seconds_per_step": 0.01}
+                rows.append({**key, "kind": kind, "oa": oa + seed, **cost})
+                entry = {"phase": "target", "epoch": "1", "loss": "0.5", "accuracy": "50"}
+                history.append({**{k: str(v) for k, v in key.items()}, **entry})
+        rows.append({"method": "pretraining", "target": "source", "kind": kind, "split": "random", "oa": 99.0})
+    rows.append({"method": "original", "target": "field", "kind": "real", "split": "random", "oa": "", "note": "why"})
+    drawn = charts(rows, history)
+    # Of each kind of its own: accuracy, loss, training accuracy; share, multiply-adds, seconds.
+    assert len(drawn) == 12
+    alt = "Overall accuracy by what trains, field, random split, 5 per class: from scratch 70.5; Network_2 50.5"
+    assert drawn[0].alt == alt
+    assert sum("stand-ins" in chart.alt for chart in drawn) == 6
+    assert not any("source" in chart.alt for chart in drawn)
+    assert any("Multiply-adds of a training step, field" in c.alt and "Network_2 1" in c.alt for c in drawn)
+    assert all(chart.uri.startswith("data:image/svg+xml;base64,") for chart in drawn)
+    assert len(charts([row for row in rows if row["kind"] == "stand-in"], [])) == 4  # without losses, the rest
