@@ -22,6 +22,7 @@ from sslhsi.corpus.holdout import holdout_map, shared_sites
 from sslhsi.corpus.masks import background_mask
 from sslhsi.corpus.unfinished import claim_folder, load_read, load_written, save_read, save_written, tidy
 from sslhsi.errors import InputError
+from sslhsi.ranks import Gather
 from sslhsi.recipe import Recipe, SceneSource
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
@@ -29,7 +30,6 @@ from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 # Bytes of loaded cubes that are kept between the two passes over them.
 HOLD_BYTES = 2 << 30
 
-Gather = Callable[[Any], list[Any]]
 Progress = Callable[[str, int, int], None]
 
 
