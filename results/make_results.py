@@ -31,7 +31,7 @@ from sslhsi.encoder.features import features
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.judge import judge_domains
-from sslhsi.evaluation.rows import Row, predict
+from sslhsi.evaluation.measure import Row, predict
 from sslhsi.evaluation.series import series
 from sslhsi.evaluation.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
 from sslhsi.pretrain import pretrain

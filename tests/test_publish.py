@@ -78,7 +78,7 @@ def score_rows(corpus: str, offset: float = 0.0) -> list[dict]:
     scores = {"pretrained": 80.0, "random weights": 70.0, "raw spectra": 90.0}
     return [
         {"task": "pixels", "scene": "field", "split": "blocks", "per_class": 5, "window": 5, "seed": seed,
-         "corpus": corpus, "saw_test_pixels": "no", "leak": 0.0, "method": method, "probe": "linear",
+         "corpus": corpus, "pretraining_saw_pixels": "no", "leak": 0.0, "method": method, "probe": "linear",
          "oa": oa + seed + offset, "aa": oa, "kappa": oa}
         for method, oa in scores.items() for seed in range(5)
     ]  # fmt: skip

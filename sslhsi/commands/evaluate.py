@@ -233,8 +233,8 @@ def table_lines(rows: list[dict[str, str]]) -> list[str]:
     from sslhsi.report.tables import number, percent, probe_title, results_table
 
     keys = (
-        "scene", "kind", "split", "protocol", "per_class", "probe", "method", "pretraining", "saw_test_pixels",
-        "projector_saw_test_pixels", "window",
+        "scene", "kind", "split", "protocol", "per_class", "probe", "method", "pretraining", "pretraining_saw_pixels",
+        "projection_saw_pixels", "window",
     )  # fmt: skip
     lines = [["scene", "split", "per class", "probe", "method", "OA", "+-", "95 %", "AA", "kappa", "leak (touch)"]]
     lines[0] += ["saw", "seeds"]
@@ -244,13 +244,13 @@ def table_lines(rows: list[dict[str, str]]) -> list[str]:
         spread = "" if cell.std is None else f"{cell.std:.1f}"
         mean = {key: fmean(float(row[key]) for row in mine) for key in ("oa_low", "oa_high", "aa", "kappa")}
         low, high = (mean["oa_low"], mean["oa_high"]) if cell.low is None else (cell.low, cell.high)
-        touch = [value for row in mine if (value := number(row["leak_touch"])) is not None]
+        touch = [value for row in mine if (value := number(row["leak_overlap"])) is not None]
         lines.append([
             f"{at['scene']} ({at['kind']})", str(at["protocol"]).rpartition(",")[0], str(at["per_class"]),
             probe_title(at["probe"]), str(at["method"]), f"{cell.mean:.1f}", spread,
             f"{low:.1f}-{high:.1f}", f"{mean['aa']:.1f}", f"{mean['kappa']:.1f}",
             f"{percent(line.leak)} ({percent(fmean(touch))})" if touch else "unknown",
-            f"{at['saw_test_pixels']} / {at['projector_saw_test_pixels']}", str(cell.seeds),
+            f"{at['pretraining_saw_pixels']} / {at['projection_saw_pixels']}", str(cell.seeds),
         ])  # fmt: skip
     heads, widths = lines[0], [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
     left = {"scene", "split", "probe", "method", "saw"}

@@ -12,7 +12,7 @@ from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.features import features, mean_spectra
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import Row, probe_rows, projection_saw, split_columns
+from sslhsi.evaluation.measure import Row, probe_rows, projection_saw, split_columns
 from sslhsi.probes.knn import knn_predict
 from sslhsi.recipe import Evaluation, Patches, Recipe
 from sslhsi.scenes.scene import Scene
@@ -69,7 +69,7 @@ def judge_domains(
                 "per_class": n or "all",
                 "seed": seed,
             }
-            saw = {"window": patches.window, "saw_test_pixels": "no", "leak": 0.0}
+            saw = {"window": patches.window, "pretraining_saw_pixels": "no", "leak": 0.0}
             rows += [
                 {**common, **saw, **row}
                 for row in probe_rows(methods, labels, chosen, tests, k=evaluation.k, seed=seed)
@@ -153,8 +153,8 @@ def _known(method: str, encoders: Mapping[str, Encoder], saw: bool, fitted: bool
     """What a method knows of the test pixels; of the networks only the one called pretrained was."""
     projected = projection_saw(encoders[method].projector, "yes" if fitted else "no") if method in encoders else "no"
     return {
-        "saw_test_pixels": "yes" if saw and method == "pretrained" else "no",
-        "projector_saw_test_pixels": projected,
+        "pretraining_saw_pixels": "yes" if saw and method == "pretrained" else "no",
+        "projection_saw_pixels": projected,
     }
 
 
@@ -190,7 +190,7 @@ def judge_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Recipe
             rows += judge_pixels(
                 encoders, scene, splits, seeds=evaluation.seeds, k=evaluation.k, saw=saw, fitted=fitted
             )
-    common = {"corpus": corpus.key, "projector_scope": recipe.corpus.bands.scope, "recipe": recipe.name}
+    common = {"corpus": corpus.key, "projection_scope": recipe.corpus.bands.scope, "recipe": recipe.name}
     return [{**row, **common} for row in rows]
 
 

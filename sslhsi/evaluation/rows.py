@@ -1,136 +1,188 @@
-"""Rows of results: what every probe of every method on every split says about itself."""
+"""One row of results: what a probe of a method on a split was measured to be, with all that tells it from others."""
 
 from __future__ import annotations
 
-import time
-import warnings
-from collections.abc import Iterator, Mapping
-from typing import Any
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Literal
 
-import numpy as np
-
-from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
-from sslhsi.probes.knn import knn_predict
-from sslhsi.probes.linear import linear_probe
-from sslhsi.probes.metrics import assess, bootstrap_interval
-from sslhsi.probes.svm import svm_probe
-from sslhsi.splits.split import Split, leak
+from sslhsi.training.run_dir import read_rows
 
-Row = dict[str, Any]
-PROBES = ("k-NN", "linear", "SVM")
-NEIGHBOURS = 20
+PerClass = int | Literal["all"] | None
 
 
-def predict(
-    probe: str,
-    train_x: np.ndarray,
-    train_y: np.ndarray,
-    test_x: np.ndarray,
-    *,
-    seed: int = 0,
-    k: int = NEIGHBOURS,
-    weighted: bool = True,
-) -> np.ndarray:
-    """Fit a probe and let it predict.
+@dataclass(frozen=True, kw_only=True)
+class ResultRow:
+    """A measured row; None and empty texts stand for what does not apply or was not measured.
 
     Args:
-        probe: One of ``PROBES``.
-        train_x: (n, D) features.
-        train_y: (n,) labels.
-        test_x: (m, D) features.
-        seed: Of the validation parts on which linear probe and SVM choose.
-        k: Neighbours, clamped to the training samples.
-        weighted: Whether nearer neighbours count more (see :func:`sslhsi.probes.knn.knn_predict`).
+        task: ``pixels``, ``spectra``, ``crowns``, ``domain`` or ``scene type``.
+        scene: Name of the labelled scene.
+        kind: ``real``, ``8-bit real``, ``stand-in`` or ``simulated``.
+        protocol: Title of the protocol: its scheme, or the name of given masks (``DASE``).
+        split: Scheme: ``random``, ``blocks``, ``given``, or what it is in words.
+        per_class: Training samples per class; ``all`` that the split offers.
+        seed: Of the split, and of all else that is left to chance.
+        window: Side in pixels of the windows that the split is made for.
+        method: ``pretrained``, ``random weights``, ``from scratch``, ``raw spectra`` or ``mean spectrum``.
+        probe: ``k-NN``, ``linear``, ``SVM`` or ``fine-tune``.
+        settings: Of the probe, in words.
+        oa, aa, kappa, f1_macro: Overall and average accuracy, Cohen's kappa, macro F1, in percent.
+        oa_low, oa_high: Bounds of the OA of this one split, redrawing its test samples (95 %).
+        leak: Share (0 to 1) of the test windows that hold a training pixel.
+        leak_overlap: Share of the test windows that share any pixel with a training window.
+        train, test: Samples.
+        left_out: Classes on neither side.
+        short: Classes with fewer training samples than asked.
+        pretraining: What the network was pretrained on, in words.
+        pretraining_saw_pixels: Whether pretraining saw the test pixels (never their labels): ``yes``, ``no``
+            or ``unknown``.
+        projection_saw_pixels: Whether the projection was fitted on them: as above, or ``statistics``.
+        projection_scope: Which pixels of a scene the projection was fitted on.
+        corpus, backbone, data: Digests of the pretraining corpus, of the network, of cube and labels.
+        seconds: Time of fit and prediction.
+        git, machine: Revision of the code, and the processor.
+        recipe: Name of the recipe of the run that measured the row.
+        run: Name of the run that a comparison read the row from.
+        note: Why nothing was measured, or what a reader should know.
 
-    Returns:
-        (m,) labels.
+    Examples:
+        >>> row = ResultRow(scene="salinas_a", protocol="blocks", split="blocks", per_class=5, seed=0, oa=90.5)
+        >>> row.setting
+        'blocks, 5 per class'
+        >>> ResultRow.from_csv(row.to_csv()) == row
+        True
+    """
+
+    task: str = "pixels"
+    scene: str = ""
+    kind: str = ""
+    protocol: str = ""
+    split: str = ""
+    per_class: PerClass = None
+    seed: int | None = None
+    window: int | None = None
+    method: str = ""
+    probe: str = ""
+    settings: str = ""
+    oa: float | None = None
+    oa_low: float | None = None
+    oa_high: float | None = None
+    aa: float | None = None
+    kappa: float | None = None
+    f1_macro: float | None = None
+    leak: float | None = None
+    leak_overlap: float | None = None
+    train: int | None = None
+    test: int | None = None
+    left_out: int | None = None
+    short: int | None = None
+    pretraining: str = ""
+    pretraining_saw_pixels: str = ""
+    projection_saw_pixels: str = ""
+    projection_scope: str = ""
+    corpus: str = ""
+    backbone: str = ""
+    data: str = ""
+    seconds: float | None = None
+    git: str = ""
+    machine: str = ""
+    recipe: str = ""
+    run: str = ""
+    note: str = ""
+
+    @property
+    def setting(self) -> str:
+        """Protocol and samples per class as a reader sees them: ``blocks, 5 per class``, ``DASE, all``."""
+        title = self.protocol or self.split
+        if self.per_class is None:
+            return title
+        return f"{title}, all" if self.per_class == "all" else f"{title}, {self.per_class} per class"
+
+    @property
+    def key(self) -> tuple:
+        """What makes a row (``KEY``): nothing that agrees in all of these is measured twice."""
+        return tuple(getattr(self, name) for name in KEY)
+
+    def to_csv(self) -> dict[str, str]:
+        """Texts by column, in the order of ``COLUMNS``; empty where there is nothing."""
+        return {name: "" if (value := getattr(self, name)) is None else str(value) for name in COLUMNS}
+
+    @classmethod
+    def from_csv(cls, row: Mapping[str, Any]) -> ResultRow:
+        """A row from texts, of this version or an earlier one; columns of other tables are passed over.
+
+        Raises:
+            InputError: A number can't be read.
+        """
+        values: dict[str, Any] = {}
+        for column, value in row.items():
+            name = RENAMED.get(column, column)
+            if name not in _READ or value is None or value == "":
+                continue
+            try:
+                values[name] = _READ[name](value)
+            except ValueError:
+                raise InputError(f"column {column}: {value!r} is not a number") from None
+        amount = values.get("per_class")
+        # Version 0.1 wrote the samples per class behind the protocol's title, too.
+        tail = ", all" if amount == "all" else f", {amount} per class"
+        values["protocol"] = values.get("protocol", "").removesuffix(tail)
+        return cls(**values)
+
+
+def read_result_rows(path: str | Path) -> list[ResultRow]:
+    """Rows of a table of results; none where there is no such file.
 
     Raises:
-        InputError: The probe is not known, or the samples won't do.
+        InputError: It can't be read, is no table of results, or holds a number that is none; the file is named.
     """
-    if probe == "k-NN":
-        return knn_predict(train_x, train_y, test_x, k=k, weighted=weighted)
-    if probe == "linear":
-        return linear_probe(train_x, train_y, seed=seed).predict(test_x)
-    if probe == "SVM":
-        with warnings.catch_warnings():
-            # One sample per class is few, but no sign of a regression.
-            warnings.filterwarnings("ignore", message="The number of unique classes")
-            return svm_probe(train_x, train_y, seed=seed).predict(test_x)
-    raise InputError(f"probe {probe!r} is not known: use one of {', '.join(PROBES)}")
+    path = Path(path)
+    try:
+        rows = read_rows(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read as a table ({error}); give a CSV of result rows") from None
+    if rows and not {"method", "probe", "oa"} <= rows[0].keys():
+        raise InputError(f"{path}: no result rows; a table of results has the columns method, probe and oa")
+    try:
+        return [ResultRow.from_csv(row) for row in rows]
+    except InputError as error:
+        raise InputError(f"{path}: {error}; mend it or give another table") from None
 
 
-def score_columns(truth: np.ndarray, predicted: np.ndarray) -> Row:
-    """oa, aa, kappa and f1_macro in percent; oa_low and oa_high bound the OA over redrawn test samples (95 %).
-
-    The interval holds the chance of which samples are tested, not that of which are trained on: that is the
-    spread over seeds.
-    """
-    found = assess(truth, predicted)
-    low, high = bootstrap_interval(np.asarray(truth) == np.asarray(predicted))
-    values = {"oa": found.oa, "aa": found.aa, "kappa": found.kappa, "f1_macro": found.macro_f1}
-    values |= {"oa_low": 100 * low, "oa_high": 100 * high}
-    return {key: round(value, 3) for key, value in values.items()}
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
 
 
-def split_columns(drawn: Split) -> Row:
-    """What a split is worth: its leak through windows, and classes that it left out or cut short.
-
-    ``leak`` is the share of the test windows that contain a training pixel, ``leak_touch`` of those that
-    share any pixel with a training window, ``left_out`` the number of classes on neither side, ``short`` of
-    those with fewer training pixels than asked.
-    """
-    found = leak(drawn)
-    return {
-        "leak": round(found.pixel, 4),
-        "leak_touch": round(found.window, 4),
-        "left_out": len(drawn.report["left_out"]),
-        "short": len(drawn.report["short"]),
-    }
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
-def projection_saw(projector: SpectralProjector, fitted: str) -> str:
-    """Whether a spectral projection knows a scene's test pixels, whose labels it never sees.
-
-    Args:
-        projector: The projection.
-        fitted: Whether it was fitted on the scene: ``yes``, ``no`` or ``unknown``.
-
-    Returns:
-        ``fitted`` itself; ``statistics`` where it was not (or nothing is fitted), but every scene is
-        standardised or denoised by the statistics of its own pixels; ``no`` for resampled bands as they are.
-    """
-    if projector.components is None:
-        return "statistics" if projector.per_scene else "no"
-    return "statistics" if fitted == "no" and projector.per_scene else fitted
+def _per_class(value: Any) -> PerClass:
+    return "all" if value == "all" else _whole(value)
 
 
-def probe_rows(
-    methods: Mapping[str, np.ndarray], labels: np.ndarray, train: np.ndarray, test: np.ndarray, *, k: int, seed: int
-) -> Iterator[Row]:
-    """k-NN and linear probe of each method's features on one split.
-
-    Args:
-        methods: Name -> (n, D) features; all of the same n samples.
-        labels: (n,) class ids.
-        train, test: Indices of samples.
-        k: Neighbours, clamped to the training samples.
-        seed: Of the linear probe's validation part.
-
-    Yields:
-        A row per method and probe, with method, probe, the scores, k, train, test, seconds.
-    """
-    for method, x in methods.items():
-        for probe in ("k-NN", "linear"):
-            began = time.perf_counter()
-            predicted = predict(probe, x[train], labels[train], x[test], seed=seed, k=k)
-            yield {
-                "method": method,
-                "probe": probe,
-                **score_columns(labels[test], predicted),
-                "k": min(k, len(train)) if probe == "k-NN" else "",
-                "train": len(train),
-                "test": len(test),
-                "seconds": round(time.perf_counter() - began, 3),
-            }
+COLUMNS = tuple(field.name for field in fields(ResultRow))
+KEY = (
+    "task", "scene", "data", "protocol", "per_class", "seed", "window", "method", "probe", "settings", "corpus",
+    "backbone",
+)  # fmt: skip
+# Columns as version 0.1 called them.
+RENAMED = {
+    "saw_test_pixels": "pretraining_saw_pixels",
+    "projector_saw_test_pixels": "projection_saw_pixels",
+    "projector_scope": "projection_scope",
+    "leak_touch": "leak_overlap",
+}
+_TYPES: dict[str, Callable[[Any], Any]] = {
+    "str": str,
+    "int | None": _whole,
+    "float | None": _number,
+    "PerClass": _per_class,
+}
+_READ = {field.name: _TYPES[str(field.type)] for field in fields(ResultRow)}

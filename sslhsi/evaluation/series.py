@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import NEIGHBOURS, PROBES, Row, predict, projection_saw, score_columns, split_columns
+from sslhsi.evaluation.measure import NEIGHBOURS, PROBES, Row, predict, projection_saw, score_columns, split_columns
 from sslhsi.evaluation.targets import PRETRAINED, RAW, SCRATCH, Network, Protocol, Target
 from sslhsi.finetune.finetune import FineTuning, fine_tune_pixels
 from sslhsi.finetune.samples import Remembered
@@ -25,8 +25,8 @@ TUNE = "fine-tune"
 DEFAULTS = FineTuning()
 COLUMNS = (
     "task", "scene", "kind", "protocol", "split", "per_class", "seed", "window", "method", "probe", "settings",
-    "oa", "oa_low", "oa_high", "aa", "kappa", "f1_macro", "leak", "leak_touch", "train", "test", "left_out", "short",
-    "pretraining", "saw_test_pixels", "projector_saw_test_pixels", "projector_scope", "corpus", "backbone", "data",
+    "oa", "oa_low", "oa_high", "aa", "kappa", "f1_macro", "leak", "leak_overlap", "train", "test", "left_out", "short",
+    "pretraining", "pretraining_saw_pixels", "projection_saw_pixels", "projection_scope", "corpus", "backbone", "data",
     "seconds", "git", "machine", "note",
 )  # fmt: skip
 # What makes a row: a series never measures twice what agrees in all of these.
@@ -62,9 +62,9 @@ class Job:
             "probe": self.probe,
             "settings": self.settings,
             "pretraining": "none",
-            "saw_test_pixels": "no",
-            "projector_saw_test_pixels": "no",
-            "projector_scope": "none",
+            "pretraining_saw_pixels": "no",
+            "projection_saw_pixels": "no",
+            "projection_scope": "none",
             "corpus": "",
             "backbone": "",
             "note": target.note,
@@ -75,9 +75,9 @@ class Job:
             row |= {
                 "method": SCRATCH if scratch else network.method,
                 "pretraining": network.pretraining,
-                "saw_test_pixels": network.saw,
-                "projector_saw_test_pixels": projection_saw(projector, network.fitted),
-                "projector_scope": projector.scope,
+                "pretraining_saw_pixels": network.saw,
+                "projection_saw_pixels": projection_saw(projector, network.fitted),
+                "projection_scope": projector.scope,
                 "corpus": network.encoder.config.get("corpus", ""),
                 "backbone": network.digest,
             }
@@ -179,7 +179,7 @@ class _Bench:
         about = split_columns(drawn)
         if self.target.task == "spectra":
             # Where there are no positions, nobody can tell which spectra were neighbours.
-            about |= {"leak": "", "leak_touch": ""}
+            about |= {"leak": "", "leak_overlap": ""}
         train, test = (np.unique(self.place[tuple(side.T)]) for side in (drawn.train, drawn.test))
         for job in jobs:
             x = None if job.probe == TUNE else self.encoded(job.network)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import predict
+from sslhsi.evaluation.measure import predict
 from sslhsi.evaluation.targets import RAW, Network
 from sslhsi.report.tables import probe_title
 from sslhsi.scenes.scene import Scene

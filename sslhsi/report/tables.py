@@ -133,7 +133,7 @@ def results_table(rows: Iterable[Row], metric: str = "oa", keys: Sequence[str] =
         leaks = [leak for row in members[setting] if (leak := number(row.get("leak"))) is not None]
         # Baselines never saw anything: the line speaks of what was pretrained, where there is such.
         trained = [row for row in members[setting] if row["method"] == "pretrained"] or members[setting]
-        saw = sorted({str(row["saw_test_pixels"]) for row in trained if row.get("saw_test_pixels")})
+        saw = sorted({str(row["pretraining_saw_pixels"]) for row in trained if row.get("pretraining_saw_pixels")})
         lines.append(
             Line(
                 dict(zip(keys, setting, strict=True)),
@@ -168,7 +168,7 @@ def pool_scenes(rows: Iterable[Row], metrics: Sequence[str] = ("oa", "aa", "kapp
             pool = {key: key_of(chosen[0], key) for key in ("task", "split", "window")}
             pool |= {"per_class": per_class(chosen[0]), "probe": probe, "method": method, "seed": seed}
             pool["scene"] = next(iter(scenes)) if len(chosen) == 1 else f"mean of {len(chosen)} scenes"
-            pool["saw_test_pixels"] = " / ".join(sorted({str(row.get("saw_test_pixels") or "") for row in chosen}))
+            pool["pretraining_saw_pixels"] = " / ".join(sorted({str(row.get("pretraining_saw_pixels") or "") for row in chosen}))
             for key in (*metrics, "leak"):
                 found = [value for row in chosen if (value := number(row.get(key))) is not None]
                 pool[key] = sum(found) / len(found) if found else None
@@ -253,7 +253,7 @@ def cell_of(values: Sequence[float]) -> Cell:
 
 def title(key: str) -> str:
     """A key as a column's heading."""
-    return {"per_class": "per class", "saw_test_pixels": "saw test pixels"}.get(key, key.replace("_", " "))
+    return {"per_class": "per class", "pretraining_saw_pixels": "saw test pixels"}.get(key, key.replace("_", " "))
 
 
 def _column_order(column: tuple[str, str]) -> tuple:

@@ -32,7 +32,7 @@ KINDS = {
 # What a row of labelled transfer holds. A row is one training, judged once.
 COLUMNS = (
     "experiment", "method", "network", "source", "target", "kind", "data", "split", "per_class", "train", "test",
-    "seed", "settings", "epochs", "oa", "aa", "kappa", "f1_macro", "oa_low", "oa_high", "leak", "leak_touch",
+    "seed", "settings", "epochs", "oa", "aa", "kappa", "f1_macro", "oa_low", "oa_high", "leak", "leak_overlap",
     "left_out", "short", "trainable", "parameters", "macs", "seconds_per_step", "seconds", "note", "git", "machine",
 )  # fmt: skip
 KEY = ("experiment", "method", "network", "source", "target", "data", "split", "per_class", "seed", "settings")

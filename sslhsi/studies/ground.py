@@ -15,7 +15,7 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import score_columns, split_columns
+from sslhsi.evaluation.measure import score_columns, split_columns
 from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.finetune import FineTuned, fine_tune
 from sslhsi.finetune.samples import Reader

@@ -186,7 +186,7 @@ def _kind(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _leak(rows: Sequence[Mapping[str, Any]]) -> str:
-    found = [value for row in rows if (value := number(row.get("leak_touch"))) is not None]
+    found = [value for row in rows if (value := number(row.get("leak_overlap"))) is not None]
     return tables.percent(sum(found) / len(found)) if found else ""
 
 

@@ -1,54 +1,64 @@
-"""Rows of results: scores against scikit-learn, and what they say about who saw what."""
+"""A row of results keeps its types over a CSV, and rows of earlier versions are read."""
 
-from __future__ import annotations
+import csv
+from pathlib import Path
 
-import numpy as np
 import pytest
-from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, f1_score
 
-from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import predict, projection_saw, score_columns, split_columns
-from sslhsi.splits.split import leak, split
+from sslhsi.evaluation.rows import COLUMNS, KEY, ResultRow, read_result_rows
+from sslhsi.training.run_dir import write_rows
+
+ROOT = Path(__file__).resolve().parents[2]
+MEASURED = ResultRow(scene="moor", kind="real", protocol="DASE", split="given", per_class=5, seed=0, window=15,
+                     method="pretrained", probe="linear", oa=90.125, leak=0.0, train=30, test=200, note="")  # fmt: skip
 
 
-def test_scores_are_scikit_learns():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(1, 5, 400)
-    predicted = np.where(rng.random(400) < 0.7, truth, rng.integers(1, 5, 400))
-    row = score_columns(truth, predicted)
-    assert row["oa"] == pytest.approx(100 * accuracy_score(truth, predicted), abs=1e-3)
-    assert row["aa"] == pytest.approx(100 * balanced_accuracy_score(truth, predicted), abs=1e-3)
-    assert row["kappa"] == pytest.approx(100 * cohen_kappa_score(truth, predicted), abs=1e-3)
-    assert row["f1_macro"] == pytest.approx(100 * f1_score(truth, predicted, average="macro"), abs=1e-3)
-    # The bootstrap of a share of n samples is as wide as the binomial distribution says.
-    p = row["oa"] / 100
-    wide = 2 * 1.96 * 100 * np.sqrt(p * (1 - p) / truth.size)
-    assert row["oa_high"] - row["oa_low"] == pytest.approx(wide, rel=0.15)
-    assert row["oa_low"] < row["oa"] < row["oa_high"]
+def test_a_row_keeps_its_types_over_a_file(tmp_path: Path) -> None:
+    rows = [MEASURED, ResultRow(scene="moor", per_class="all", method="raw spectra", probe="k-NN", note="too few")]
+    write_rows(tmp_path / "rows.csv", [row.to_csv() for row in rows])
+    with (tmp_path / "rows.csv").open(newline="") as stream:
+        assert next(csv.reader(stream)) == list(COLUMNS)
+    assert read_result_rows(tmp_path / "rows.csv") == rows
+    assert read_result_rows(tmp_path / "none.csv") == []
+    assert len({row.key for row in rows}) == 2
+    assert set(KEY) < set(COLUMNS)
 
 
-def test_a_split_tells_its_leak_and_its_gaps():
-    labels = np.kron(np.arange(1, 5).reshape(2, 2), np.ones((12, 12), int))
-    labels[0, 0] = 9
-    labels[:2, 20:] = 8
-    drawn = split(labels, "random", window=5, per_class=6)
-    row = split_columns(drawn)
-    assert row["leak"] == pytest.approx(leak(drawn).pixel, abs=1e-4)
-    assert row["leak_touch"] == pytest.approx(leak(drawn).window, abs=1e-4)
-    assert row["leak_touch"] > row["leak"] > 0
-    assert (row["left_out"], row["short"]) == (1, 1)
+def test_rows_of_the_first_version_are_read() -> None:
+    old = {"scene": "moor", "protocol": "DASE, 5 per class", "split": "given", "per_class": "5", "seed": "0",
+           "saw_test_pixels": "no", "projector_saw_test_pixels": "statistics", "projector_scope": "all",
+           "leak_touch": "0.5", "k": "20", "oa": "90.125", "method": "pretrained", "probe": "k-NN"}  # fmt: skip
+    row = ResultRow.from_csv(old)
+    assert (row.protocol, row.per_class, row.setting) == ("DASE", 5, "DASE, 5 per class")
+    assert (row.pretraining_saw_pixels, row.projection_saw_pixels, row.projection_scope) == (
+        "no",
+        "statistics",
+        "all",
+    )
+    assert row.leak_overlap == 0.5
+    whole = ResultRow.from_csv({"protocol": "DASE, all", "per_class": "all"})
+    assert (whole.protocol, whole.setting) == ("DASE", "DASE, all")
 
 
-def test_what_a_projection_knows():
-    assert projection_saw(SpectralProjector(components=5), "yes") == "yes"
-    assert projection_saw(SpectralProjector(components=5), "no") == "no"
-    assert projection_saw(SpectralProjector(components=5, standardize="scene"), "no") == "statistics"
-    assert projection_saw(SpectralProjector(components=5, standardize="scene"), "yes") == "yes"
-    assert projection_saw(SpectralProjector(components=5, denoise=0.5), "unknown") == "unknown"
-    assert projection_saw(SpectralProjector(components=None), "yes") == "no"
+@pytest.mark.parametrize("path", sorted((ROOT / "results").glob("*.csv")), ids=lambda path: path.stem)
+def test_every_measured_table_is_of_such_rows(path: Path) -> None:
+    with path.open(newline="") as stream:
+        texts = list(csv.DictReader(stream))
+    assert texts
+    assert not set(texts[0]) - {*COLUMNS, "k"}
+    for text, row in zip(texts, read_result_rows(path), strict=True):
+        again = row.to_csv()
+        assert all(again[name] == value for name, value in text.items() if name not in ("k", "protocol", "leak"))
+        assert row.setting == text.get("protocol", row.setting)
+        assert str(row.leak or 0.0) == (text.get("leak") or "0.0")
 
 
-def test_an_unknown_probe_is_named():
-    with pytest.raises(InputError, match="'forest' is not known"):
-        predict("forest", np.eye(4), np.array([0, 1, 0, 1]), np.eye(4))
+def test_what_is_no_table_of_results_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"rows\.csv: no result rows"):
+        read_result_rows(path)
+    path.write_text("method,probe,oa\npretrained,linear,much\n")
+    with pytest.raises(InputError, match=r"rows\.csv: column oa: 'much' is not a number"):
+        read_result_rows(path)

@@ -92,18 +92,18 @@ def test_rows_say_what_they_are(target):
         "random weights": ("none", "no", "yes", "foreground", "c0ffee"),
         "raw spectra": ("none", "no", "no", "none", ""),
     }
-    keys = ("pretraining", "saw_test_pixels", "projector_saw_test_pixels", "projector_scope", "corpus")
+    keys = ("pretraining", "pretraining_saw_pixels", "projection_saw_pixels", "projection_scope", "corpus")
     for method, known in about.items():
         assert tuple(by_method[method][key] for key in keys) == known
-    blocks, random = ([float(r["leak_touch"]) for r in rows if r["split"] == s] for s in ("blocks", "random"))
+    blocks, random = ([float(r["leak_overlap"]) for r in rows if r["split"] == s] for s in ("blocks", "random"))
     assert max(blocks) == 0 < min(random)
     assert {row["kind"] for row in rows} == {"real"}
 
 
 def test_a_run_judges_pixels_as_a_series_does(scene, encoder, target):
     keys = ("protocol", "split", "seed", "window", "method", "probe", "oa", "oa_low", "oa_high", "aa", "kappa",
-            "f1_macro", "leak", "leak_touch", "train", "test", "left_out", "short", "saw_test_pixels",
-            "projector_saw_test_pixels")  # fmt: skip
+            "f1_macro", "leak", "leak_overlap", "train", "test", "left_out", "short", "pretraining_saw_pixels",
+            "projection_saw_pixels")  # fmt: skip
     splits = {p.name: p.draw for p in target.protocols if p.per_class == 3}
     encoders = {"pretrained": encoder, "random weights": untrained(encoder)}
     ours = judge_pixels(encoders, scene, splits, seeds=1, k=20, saw=False, fitted=True)
@@ -257,7 +257,7 @@ def test_crowns_are_averages_and_never_leak(encoder):
     rows = series([target], probes={"k-NN": 3, "fine-tune": 1}, tuning=FineTuning(epochs=1), show=False)
     assert {row["split"] for row in rows} == {"earlier years train, later years test"}
     assert {(row["train"], row["test"]) for row in rows} == {("3", "6"), ("6", "3")}
-    assert {row["leak_touch"] for row in rows} == {"0.0"}
+    assert {row["leak_overlap"] for row in rows} == {"0.0"}
     assert all("later flights" in row["note"] for row in rows)
     # Nothing is left to chance but random weights.
     knn = [row for row in rows if row["probe"] == "k-NN"]

@@ -90,12 +90,12 @@ def rows() -> list[dict[str, Any]]:
                          "kappa": oa - 8, "k": 20, "train": 10, "test": 90, "seconds": 0.1, "window": 8, **more}
                     )  # fmt: skip
 
-    domain = {"task": "domain", "split": "held-out ground", "saw_test_pixels": "no", "leak": 0.0}
+    domain = {"task": "domain", "split": "held-out ground", "pretraining_saw_pixels": "no", "leak": 0.0}
     add("all scenes", {**domain, "per_class": 5}, 5, {"pretrained": 80, "random weights": 60, "mean spectrum": 50})
     add(
         "all scenes", {**domain, "per_class": "all"}, 1, {"pretrained": 90, "random weights": 70, "mean spectrum": 60}
     )
-    pixels = {"task": "pixels", "split": "blocks", "protocol": "blocks, 10 per class", "saw_test_pixels": "yes"}
+    pixels = {"task": "pixels", "split": "blocks", "protocol": "blocks, 10 per class", "pretraining_saw_pixels": "yes"}
     add("a", {**pixels, "leak": 0.25}, 4, {"pretrained": 75, "random weights": 70, "raw spectra": 60})
     add("b", {**pixels, "leak": 0.75}, 4, {"pretrained": 55, "random weights": 50, "raw spectra": 85})
     note = "scene 'c': too small for blocks"
@@ -131,7 +131,7 @@ def series_rows() -> list[dict[str, Any]]:
     """Scenes of all kinds; on the real one pretraining wins, on the 8-bit one raw spectra, on the stand-in nobody."""
     worse = {key: 90.0 if key == ("raw spectra", "SVM") else mean for key, mean in METHODS.items()}
     alike = {("pretrained", "linear"): 70.0, ("raw spectra", "SVM"): 70.0}
-    found = result_rows(METHODS) + result_rows(METHODS, split="random", leak=0.65, leak_touch=0.9)
+    found = result_rows(METHODS) + result_rows(METHODS, split="random", leak=0.65, leak_overlap=0.9)
     found += result_rows(worse, scene="field_8bit", kind="8-bit real")
     found += result_rows(alike, scene="field <stand-in>", kind="stand-in", sizes=(5, 10, 15), seeds=4)
     return found

@@ -23,9 +23,9 @@ def result_rows(
                     {"scene": "field", "kind": "real", "split": "blocks", "per_class": size, "seed": seed,
                      "window": 9, "method": method, "probe": probe, "oa": round(oa, 3), "aa": round(oa - 3, 3),
                      "kappa": round(oa - 7, 3), "f1_macro": round(oa - 5, 3), "oa_low": round(oa - 1, 3),
-                     "oa_high": round(oa + 1, 3), "leak": 0.0, "leak_touch": 0.0, "train": 4 * size, "test": 300,
-                     "pretraining": "other scenes" if trained else "none", "saw_test_pixels": "no",
-                     "projector_saw_test_pixels": "statistics" if method != "raw spectra" else "no",
+                     "oa_high": round(oa + 1, 3), "leak": 0.0, "leak_overlap": 0.0, "train": 4 * size, "test": 300,
+                     "pretraining": "other scenes" if trained else "none", "pretraining_saw_pixels": "no",
+                     "projection_saw_pixels": "statistics" if method != "raw spectra" else "no",
                      "git": "abc123", **columns}
                 )  # fmt: skip
                 found[-1]["protocol"] = f"{found[-1]['split']}, {size} per class"

@@ -67,7 +67,7 @@ def test_all_starts_side_by_side_on_the_same_images(images):
     assert all(row["map"] and row["f1_macro"] and not row["oa"] and not row["per_class"] for row in several)
     assert len(rows) == 12 * 2  # per_class of single labels, a share of several
     assert {row["kind"] for row in rows} == {"simulated"}
-    assert {row["saw_test_pixels"] for row in rows} == {"no"}
+    assert {row["pretraining_saw_pixels"] for row in rows} == {"no"}
     for size in ("", "1"):
         assert len({(row["train"], row["test"]) for row in rows if row["per_class"] == size}) == 1
     sources = {start_of(row): row["source"] for row in rows}
@@ -205,7 +205,7 @@ def test_cubes_scratch_pretrained_adapted(cubes, tmp_path):
     assert len(rows) == 2 * 2 * 4 * 2
     assert {start_of(row) for row in rows} == STARTS | {"random weights"}
     assert all(row["oa"] for row in rows), [row["note"] for row in rows]
-    saw = {start_of(row): row["saw_test_pixels"] for row in rows}
+    saw = {start_of(row): row["pretraining_saw_pixels"] for row in rows}
     assert saw == {
         "from scratch": "no", "random weights": "no", "pretrained": "unknown", "adapted by contrast": "yes",
         "in-domain contrast alone": "yes",

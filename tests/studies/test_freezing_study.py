@@ -150,7 +150,7 @@ def test_layers_of_other_networks_by_name(reduced, trainings):
     assert held == {name for name in before if name.startswith(("backbone.conv_a.", "backbone.norm."))}
     blocks = [row for row in rows if row["split"] == "blocks"]
     assert len(blocks) == 3
-    assert all(row["note"] or float(row["leak_touch"]) == 0 for row in blocks)
+    assert all(row["note"] or float(row["leak_overlap"]) == 0 for row in blocks)
 
 
 @pytest.mark.parametrize("policy", ["original", "Network_1", "Network_2", "Network_6", "Network_7"])
@@ -196,7 +196,7 @@ def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
         "self-supervised, fine-tuned",
         "its network, from scratch",
     ]
-    assert len({(row["train"], row["test"], row["leak"], row["leak_touch"]) for row in rows}) == 1
+    assert len({(row["train"], row["test"], row["leak"], row["leak_overlap"]) for row in rows}) == 1
     assert rows[1]["network"] == rows[2]["network"] == "pixelnet"
     assert float(rows[1]["oa"]) > 60
     assert 0 < int(rows[1]["macs"]) == int(rows[2]["macs"])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import score_columns
+from sslhsi.evaluation.measure import score_columns
 from sslhsi.finetune.finetune import fine_tune
 from sslhsi.probes.linear import linear_probe
 from sslhsi.probes.metrics import multilabel_scores
@@ -93,7 +93,7 @@ def _measured(
         "test": len(drawn.test),
         "left_out": drawn.left_out,
         "short": drawn.short,
-        "saw_test_pixels": "unknown" if start.given and bench.first is None else "no",
+        "pretraining_saw_pixels": "unknown" if start.given and bench.first is None else "no",
         "round_seconds": known["seconds"] if start.by else "",
         "parameters": sum(p.numel() for p in network.parameters()),
         "note": "; ".join((*drawn.notes, *known["notes"])),

@@ -1,6 +1,6 @@
 """Domain-adaptive pretraining on cubes: a published backbone is shown the target's pixels, without labels.
 
-The second round sees the whole target scene, its test pixels, too, but no label (column ``saw_test_pixels``): it is
+The second round sees the whole target scene, its test pixels, too, but no label (column ``pretraining_saw_pixels``): it is
 what can be done with a new scene before anybody has labelled it. The projection stays that of the given backbone.
 """
 
@@ -23,7 +23,7 @@ from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import predict, score_columns, split_columns
+from sslhsi.evaluation.measure import predict, score_columns, split_columns
 from sslhsi.evaluation.seen import seen
 from sslhsi.evaluation.targets import INITIALISATIONS, Network, untrained
 from sslhsi.finetune.finetune import fine_tune_pixels
@@ -199,7 +199,7 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, start: Start
             "train": len(train),
             "test": len(test),
             **split_columns(drawn),
-            "saw_test_pixels": "yes" if start.by else bench.saw if start.given else "no",
+            "pretraining_saw_pixels": "yes" if start.by else bench.saw if start.given else "no",
             "round_seconds": known.get("seconds", ""),
             "parameters": sum(p.numel() for p in network.backbone.parameters()),
         }

@@ -23,14 +23,14 @@ from sslhsi.studies.experiment import KEY, Table
 __all__ = ["COLUMNS", "KEY", "Settings", "run"]
 
 _AT = COMMON.index("f1_macro") + 1
-COLUMNS = (*COMMON[:_AT], "f1_micro", "map", *COMMON[_AT:-3], "saw_test_pixels", "round_seconds", *COMMON[-3:])
+COLUMNS = (*COMMON[:_AT], "f1_micro", "map", *COMMON[_AT:-3], "pretraining_saw_pixels", "round_seconds", *COMMON[-3:])
 
 
 def run(settings: Settings, table: Table, show: bool) -> None:
     """Measure the rows that the table lacks; ``macs`` are multiply-adds per training step of a full batch.
 
     Beside the common columns: ``f1_micro`` and ``map`` (mean average precision) in percent for targets of several
-    labels, ``saw_test_pixels``, whether any pretraining saw the tested pixels (never their labels), and
+    labels, ``pretraining_saw_pixels``, whether any pretraining saw the tested pixels (never their labels), and
     ``round_seconds`` of the second round.
 
     Raises:

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import score_columns, split_columns
+from sslhsi.evaluation.measure import score_columns, split_columns
 from sslhsi.studies.experiment import Table
 from sslhsi.studies.ground import epochs_of, macs_of, row_of
 from sslhsi.studies.multitask.network import WINDOWS
