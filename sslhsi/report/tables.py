@@ -168,7 +168,8 @@ def pool_scenes(rows: Iterable[Row], metrics: Sequence[str] = ("oa", "aa", "kapp
             pool = {key: key_of(chosen[0], key) for key in ("task", "split", "window")}
             pool |= {"per_class": per_class(chosen[0]), "probe": probe, "method": method, "seed": seed}
             pool["scene"] = next(iter(scenes)) if len(chosen) == 1 else f"mean of {len(chosen)} scenes"
-            pool["pretraining_saw_pixels"] = " / ".join(sorted({str(row.get("pretraining_saw_pixels") or "") for row in chosen}))
+            saw = {str(row.get("pretraining_saw_pixels") or "") for row in chosen}
+            pool["pretraining_saw_pixels"] = " / ".join(sorted(saw))
             for key in (*metrics, "leak"):
                 found = [value for row in chosen if (value := number(row.get(key))) is not None]
                 pool[key] = sum(found) / len(found) if found else None

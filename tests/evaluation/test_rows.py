@@ -11,7 +11,7 @@ from sslhsi.training.run_dir import write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ResultRow(scene="moor", kind="real", protocol="DASE", split="given", per_class=5, seed=0, window=15,
-                     method="pretrained", probe="linear", oa=90.125, leak=0.0, train=30, test=200, note="")  # fmt: skip
+                     method="pretrained", probe="linear", oa=90.125, leak=0.0, train=30, test=200)  # fmt: skip
 
 
 def test_a_row_keeps_its_types_over_a_file(tmp_path: Path) -> None:

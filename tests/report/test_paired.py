@@ -87,7 +87,8 @@ def test_only_shared_splits_count():
 
 
 def test_a_leader_that_saw_the_test_pixels_is_called_one():
-    rows = result_rows({("pretrained", "linear"): 80.0, ("random weights", "linear"): 70.0}, pretraining_saw_pixels="yes")
+    measured = {("pretrained", "linear"): 80.0, ("random weights", "linear"): 70.0}
+    rows = result_rows(measured, pretraining_saw_pixels="yes")
     rows = [{**r, "pretraining_saw_pixels": "yes" if r["method"] == "pretrained" else "no"} for r in rows]
     text = standing_sentence(standing_of(rows))
     assert "Its pretraining saw the test pixels, without labels; the nearest that did not is random weights" in text
