@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
 import os
 import platform
 import statistics
@@ -36,6 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sslhsi.backbones.conv3d import Conv3d
 from sslhsi.backbones.fast import cpu_has_bf16, fastest_safe_setting, set_memory_format
 from sslhsi.backbones.registry import create_backbone
+from sslhsi.files import write_atomic, write_rows
 
 # network: bands, window, batch on a CPU, batch on a GPU
 CASES = {
@@ -232,13 +232,7 @@ def machine(device: torch.device) -> str:
 
 def write(rows: list[dict], skipped: list[str], folder: Path, device: torch.device, clock: str) -> None:
     """Write the CSV and the page, each at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = folder / f"{device.type}.csv"
-    with open(table.with_suffix(".csv.tmp"), "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(table.with_suffix(".csv.tmp"), table)
+    write_rows(folder / f"{device.type}.csv", rows, COLUMNS)
 
     lines = [
         "# Speed of the backbones",
@@ -263,9 +257,7 @@ def write(rows: list[dict], skipped: list[str], folder: Path, device: torch.devi
         )
     if skipped:
         lines += ["", *(f"- {line}" for line in skipped)]
-    page = folder / f"{device.type}.md"
-    page.with_suffix(".md.tmp").write_text("\n".join(lines) + "\n")
-    os.replace(page.with_suffix(".md.tmp"), page)
+    write_atomic(folder / f"{device.type}.md", "\n".join(lines) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import argparse
 import copy
-import csv
-import os
 import statistics
 import sys
 import time
@@ -38,6 +36,7 @@ from sslhsi.bands.moments import moments
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.strips import Components, window_features
+from sslhsi.files import write_atomic, write_rows
 from sslhsi.scenes.scene import Scene
 
 # network: bands of the camera, components (None: all bands), window, options
@@ -143,13 +142,7 @@ def measure(
 
 def write(rows: list[dict], folder: Path, device: torch.device, clock: str) -> None:
     """Write the CSV and the page, each at once."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = folder / f"{device.type}.csv"
-    with open(table.with_suffix(".csv.tmp"), "w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(table.with_suffix(".csv.tmp"), table)
+    write_rows(folder / f"{device.type}.csv", rows, COLUMNS)
     lines = [
         "# Speed of whole-scene inference",
         "",
@@ -169,9 +162,7 @@ def write(rows: list[dict], folder: Path, device: torch.device, clock: str) -> N
             f"| {row['windows_timed']:,} of {row['windows']:,} | {row['windows_seconds']:,.2f} "
             f"| {row['shared_seconds']:,.2f} | **{row['ratio']:.1f}** ({spread}) | {row['difference']} |"
         )
-    page = folder / f"{device.type}.md"
-    page.with_suffix(".md.tmp").write_text("\n".join(lines) + "\n")
-    os.replace(page.with_suffix(".md.tmp"), page)
+    write_atomic(folder / f"{device.type}.md", "\n".join(lines) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:

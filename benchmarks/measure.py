@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gc
 import os
 import pickle
@@ -17,6 +16,8 @@ from typing import Any
 
 import torch
 from backbones import machine
+
+from sslhsi.files import write_atomic, write_rows
 
 SPEED = Path(__file__).parents[1] / "results" / "speed"
 
@@ -93,22 +94,14 @@ def median(values: Sequence[float]) -> float:
 
 def write(name: str, title: str, text: str, rows: Sequence[Mapping[str, Any]], folder: Path = SPEED) -> None:
     """Write NAME.csv and NAME.md, and print the table."""
-    folder.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    table = folder / f"{name}.csv"
-    with table.with_suffix(".csv.tmp").open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="")
-        writer.writeheader()
-        writer.writerows(rows)
-    os.replace(table.with_suffix(".csv.tmp"), table)
+    write_rows(folder / f"{name}.csv", rows, columns)
     command = " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     lines = [f"# {title}", "", text, "", f"Command: `{command}`", ""]
     lines += [f"Machine: {machine(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))}.", ""]
     lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row.get(c, "")) for c in columns) + " |" for row in rows]
-    page = folder / f"{name}.md"
-    page.with_suffix(".md.tmp").write_text("\n".join(lines) + "\n")
-    os.replace(page.with_suffix(".md.tmp"), page)
+    page = write_atomic(folder / f"{name}.md", "\n".join(lines) + "\n")
     print("\n".join(lines[-len(rows) - 2 :]))
     print(page)
 

@@ -17,6 +17,7 @@ import scipy.io
 from sslhsi.encoder.load import load_backbone
 from sslhsi.evaluation.calibration import calibration_rows
 from sslhsi.evaluation.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
+from sslhsi.files import read_rows
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.curves import write_curves
 from sslhsi.report.examples import make_examples
@@ -25,7 +26,6 @@ from sslhsi.scenes.read import read_labels
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated.stand_in import CALIBRATED, stand_in
 from sslhsi.splits.protocols import SERIES, dase_maps
-from sslhsi.training.run_dir import read_rows
 
 CHEAP, COSTLY = 10, 3
 PROBES = {"k-NN": CHEAP, "linear": CHEAP, "SVM": CHEAP, "fine-tune": COSTLY}

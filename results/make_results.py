@@ -34,12 +34,12 @@ from sslhsi.evaluation.judge import judge_domains
 from sslhsi.evaluation.measure import Row, predict
 from sslhsi.evaluation.series import series
 from sslhsi.evaluation.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
+from sslhsi.files import read_rows, write_rows
 from sslhsi.pretrain import pretrain
 from sslhsi.recipe import Patches, Recipe, load_recipe
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source
 from sslhsi.training.provenance import git_revision, machine
-from sslhsi.training.run_dir import read_rows, write_rows
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"

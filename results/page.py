@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from sslhsi.training.run_dir import write_text
+from sslhsi.files import write_atomic
 
 Row = Mapping[str, Any]
 CONDITIONS = ("all scenes", "the scene alone", "all but the scene")
@@ -79,7 +79,7 @@ def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
         folds = [r for r in parts["types"] if r["scene"].startswith("fold")]
         blocks += ["## Patches by scene type", TYPES, *scene_tally(r for r in parts["types"] if r not in folds)]
         blocks += patch_tables(folds)
-    write_text(folder / "README.md", "\n\n".join(b.rstrip() for b in blocks) + "\n")
+    write_atomic(folder / "README.md", "\n\n".join(b.rstrip() for b in blocks) + "\n")
 
 
 def pixel_tables(rows: Sequence[Row], field: bool) -> Iterable[str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from sslhsi.training.run_dir import write_text
+from sslhsi.files import write_atomic
 
 HERE = Path(__file__).resolve().parent
 # Kinds of rows, none of which shares a column with another.
@@ -262,7 +262,7 @@ def write_page(data: Mapping[str, Any], results: Results, target: Path) -> None:
     lines += [""]
     for table in data["tables"]:
         lines += section(table, data, results)
-    write_text(target, "\n".join(lines).rstrip() + "\n")
+    write_atomic(target, "\n".join(lines).rstrip() + "\n")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

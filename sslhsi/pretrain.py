@@ -40,6 +40,7 @@ from sslhsi.encoder.load import read_weights
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.judge import Row, judge_run, monitor_accuracy
+from sslhsi.files import write_atomic, write_rows
 from sslhsi.methods.contrastive import Contrastive
 from sslhsi.methods.registry import create_objective
 from sslhsi.recipe import Recipe, load_recipe
@@ -53,7 +54,7 @@ from sslhsi.training.processes import claim_on_main, gather_for, print_on
 from sslhsi.training.progress import progress
 from sslhsi.training.provenance import provenance
 from sslhsi.training.resume import checkpoint_to_resume, shaping_facts
-from sslhsi.training.run_dir import Metrics, write_rows, write_text
+from sslhsi.training.run_dir import Metrics
 from sslhsi.training.schedule import warmup_cosine
 from sslhsi.training.start import Weights, check_backbone, create_start
 from sslhsi.training.stop import Stopped, hold_signals, raise_on_signals
@@ -98,11 +99,11 @@ def pretrain(recipe: Recipe) -> Path:
         facts = shaping_facts(recipe, corpus.key, steps, start.record)
         found = checkpoint_to_resume(recipe, facts, say, gather)
         if rank == 0:
-            write_text(recipe.run_dir / "recipe.yaml", recipe.dump())
+            write_atomic(recipe.run_dir / "recipe.yaml", recipe.dump())
             known = provenance(
                 corpus, processes=world, steps=steps, backbone=str(recipe.backbone.name), **start.record
             )
-            write_text(recipe.run_dir / "provenance.json", json.dumps(known, indent=1) + "\n")
+            write_atomic(recipe.run_dir / "provenance.json", json.dumps(known, indent=1) + "\n")
         train(recipe, accelerator, corpus, start.backbone, windows, sampler, steps, facts, found)
         # The others need not wait, and run out of patience, while one process judges.
         accelerator.wait_for_everyone()

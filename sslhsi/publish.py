@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,9 +18,9 @@ from sslhsi.backbones.base import BACKBONES
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
+from sslhsi.files import atomic_folder, in_use, read_rows, write_atomic, write_rows
 from sslhsi.report.model_card import model_card
 from sslhsi.report.tables import KEYS, Row, key_of
-from sslhsi.training.run_dir import read_rows, write_rows, write_text
 
 HUB = "hf:"
 
@@ -66,15 +63,8 @@ def publish(
     target = Path(target)
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(f"{target}: exists and is not an empty folder; give another target")
-    # Beside the target, so that it gets there whole by being renamed.
-    part = target.absolute().with_name(f".{target.absolute().name}.part")
-    try:
+    with atomic_folder(target) as part:
         found = _write(part, target.absolute().name, run, recipe, provenance, tag, licence, results)
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"{target}: can't be written ({error.strerror}); choose another folder") from None
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return {**found, "target": str(target)}
 
 
@@ -111,7 +101,7 @@ def _write(
         where=where,
         timm="no" if architecture.startswith("timm/") else "registered" if base in BACKBONES else "own",
     )
-    write_text(folder / "README.md", card)
+    write_atomic(folder / "README.md", card)
     return {
         "name": config["name"],
         "files": sorted(path.name for path in folder.iterdir()),
@@ -154,7 +144,7 @@ def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Recipe and provenance of a finished run."""
     if not (run / "recipe.yaml").is_file():
         raise InputError(f"{run}: not a run directory, recipe.yaml is missing; give the folder that a run wrote")
-    if _at_work(run):
+    if in_use(run):
         raise InputError(f"{run}: the run is still at work; publish it once it is done")
     if not (run / "backbone").is_dir() or not (run / "report.html").is_file():
         raise InputError(f"{run}: the run is not finished; start it again, and it goes on from its last checkpoint")
@@ -168,19 +158,6 @@ def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{run}: recipe.yaml or provenance.json can't be read ({reason}); run it again") from None
     return recipe, provenance  # type: ignore[return-value]
-
-
-def _at_work(run: Path) -> bool:
-    """Whether a process holds the run's lock."""
-    try:
-        with (run / ".lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        # No lock, or a file system without locks.
-        return False
-    return False
 
 
 def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:

@@ -26,10 +26,10 @@ from sslhsi.cli import main
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
+from sslhsi.files import read_rows, write_rows
 from sslhsi.publish import publish
 from sslhsi.recipe import Recipe
 from sslhsi.scenes.scene import Scene
-from sslhsi.training.run_dir import read_rows, write_rows
 
 WAVELENGTHS = np.linspace(400, 1000, 40)
 CUBE = np.random.default_rng(0).random((20, 18, 40)).cumsum(axis=2).astype(np.float32)
@@ -297,7 +297,7 @@ def test_what_can_not_be_published(runs, tmp_path, capsys, words, message):
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "out").exists()
-    assert not list(tmp_path.glob(".*.part"))
+    assert not list(tmp_path.glob(".*.part*"))
     assert (tmp_path / "full" / "file").read_text() == "mine"
 
 

@@ -62,7 +62,7 @@ def gather(sources: list[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: A source is missing or holds no result rows.
     """
-    from sslhsi.training.run_dir import read_rows
+    from sslhsi.files import read_rows
 
     short = [source.resolve().name if source.is_dir() else source.stem for source in sources]
     found: list[dict[str, Any]] = []

@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from sslhsi.errors import InputError
+from sslhsi.files import write_atomic
 
 # Imports of torch and readers are inside the commands, so that --help answers at once.
 
@@ -81,12 +81,7 @@ def inspect_data(options: argparse.Namespace) -> int:
             scene = read_scene(path, cube=options.cube, labels=options.labels)
             facts = describe(scene)
             if not options.no_png:
-                folder = Path(options.out)
-                try:
-                    folder.mkdir(parents=True, exist_ok=True)
-                except OSError as error:
-                    raise InputError(f"{folder}: can't be written ({error.strerror}); give another --out") from None
-                picture = folder / f"{scene.name}.png"
+                picture = Path(options.out) / f"{scene.name}.png"
                 quicklook(scene, picture)
                 facts["quicklook"] = str(picture)
         except InputError as error:
@@ -154,13 +149,7 @@ def simulate_data(options: argparse.Namespace) -> int:
     name = Path(options.labels).stem
     labels = read_labels(options.labels)
     scene = stand_in(labels, name=name, bands=options.bands, seed=options.seed, difficulty=options.difficulty)
-    part = target.with_name(f".{target.name}.part.npz")
-    try:
-        known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
-        np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known)
-        os.replace(part, target)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{target}: can't be written ({error.strerror}); choose another folder") from None
+    known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
+    write_atomic(target, lambda part: np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known))
     print(f"{target}: {scene.name}, {scene.height}x{scene.width}x{scene.bands}, simulated on a real label map")
     return 0

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslhsi.errors import InputError
+from sslhsi.files import writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -146,12 +147,10 @@ def _prefix(out: str | None, name: str) -> Path:
     if out:
         folder_given = out.endswith(("/", os.sep)) or Path(out).is_dir()
         prefix = Path(out) / name if folder_given else Path(out)
-    try:
+    with writing(prefix.parent, "give another --out"):
         prefix.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=prefix.parent):
             pass
-    except OSError as error:
-        raise InputError(f"{prefix.parent}: can't be written ({error.strerror}); give another --out") from None
     return prefix
 
 

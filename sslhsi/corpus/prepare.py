@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -22,6 +21,7 @@ from sslhsi.corpus.holdout import holdout_map, shared_sites
 from sslhsi.corpus.masks import background_mask
 from sslhsi.corpus.unfinished import claim_folder, load_read, load_written, save_read, save_written, tidy
 from sslhsi.errors import InputError
+from sslhsi.files import cannot_write
 from sslhsi.ranks import Gather
 from sslhsi.recipe import Recipe, SceneSource
 from sslhsi.scenes.scene import Scene
@@ -91,7 +91,7 @@ def prepare(
         if rank == 0:
             part, lock = claim_folder(cache, key)
     except OSError as error:
-        problem = _disk_error(error, cache)
+        problem = cannot_write(cache, error)
     _raise_together(problem, gather)
     part = Path(gather(str(part))[0])
     with lock or nullcontext():
@@ -104,7 +104,7 @@ def prepare(
                 except OSError as error:
                     # Another run that prepared the same corpus got there first.
                     if not (final / "manifest.json").is_file():
-                        raise _disk_error(error, final) from None
+                        raise cannot_write(final, error) from None
                     shutil.rmtree(part, ignore_errors=True)
             gather(None)
         except InputError:
@@ -159,7 +159,7 @@ def _fill(
     except InputError as error:
         problem = error
     except OSError as error:
-        problem = _disk_error(error, part)
+        problem = cannot_write(part, error)
     _raise_together(problem, gather)
     everything = {k: v for share in gather(taken) for k, v in share.items()}
     ordered = [everything[i] for i in range(len(sources))]
@@ -187,7 +187,7 @@ def _fill(
     except InputError as error:
         problem = error
     except OSError as error:
-        problem = _disk_error(error, part)
+        problem = cannot_write(part, error)
     _raise_together(problem, gather)
     all_entries = {k: v for share in gather(entries) for k, v in share.items()}
     if rank == 0:
@@ -203,7 +203,7 @@ def _fill(
             projector.save(part)
             (part / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
         except OSError as error:
-            problem = _disk_error(error, part)
+            problem = cannot_write(part, error)
     _raise_together(problem, gather)
 
 
@@ -309,9 +309,3 @@ def _raise_together(problem: InputError | None, gather: Gather) -> None:
     messages = [m for m in gather(str(problem) if problem else None) if m]
     if messages:
         raise InputError(messages[0]) from None
-
-
-def _disk_error(error: OSError, path: Path) -> InputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InputError(f"{path}: the disk is full; free some space or set another folder")
-    return InputError(f"{path}: can't be written ({error.strerror}); choose another folder")

@@ -6,7 +6,6 @@ belongs to it.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from sslhsi.bands.moments import Moments
+from sslhsi.files import atomic, exclusive
 from sslhsi.scenes.scene import Scene
 
 READ, WRITTEN = "read.npz", "written.npz"
@@ -27,19 +27,11 @@ def claim_folder(cache: Path, key: str) -> tuple[Path, IO[str]]:
     """
     for name in (f".{key}.part", f".{key}.{os.getpid()}.part"):
         folder = cache / name
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # On a file system without locks a folder of this process alone is the only one that is safe.
+            return folder, exclusive(folder, needed=name == f".{key}.part")
         except BlockingIOError:
-            lock.close()
             continue
-        except OSError:
-            # A file system without locks: a folder of its own is the only one that is safe.
-            if name == f".{key}.part":
-                lock.close()
-                continue
-        return folder, lock
     raise OSError(0, "locked twice")
 
 
@@ -95,12 +87,8 @@ def _moments(name: str, arrays: dict[str, np.ndarray]) -> Moments:
 
 
 def _save(path: Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    part = path.with_name(f"{path.name}.tmp")
-    with part.open("wb") as stream:
-        np.savez(stream, allow_pickle=False, facts=np.asarray(json.dumps(facts)), **arrays)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(part, path)
+    with atomic(path, sync=True) as part:
+        np.savez(part, allow_pickle=False, facts=np.asarray(json.dumps(facts)), **arrays)
 
 
 def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import logging
-import os
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
+from sslhsi.files import atomic
 from sslhsi.scenes.scene import Scene
 
 TOLERANCE = 1e-4
@@ -83,9 +83,7 @@ def export_onnx(encoder: Encoder, target: str | Path, scene: Scene | None = None
     name, channels = ("components", encoder.projector.channels) if scene is None else ("bands", scene.bands)
     window = encoder.window
     batch = _batch(encoder, scene)
-    part = target.with_name(f".{target.name}.part")
-    try:
-        part.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(target) as part:
         program = _program(module, batch, name)
         facts = {"input": name, "window": window, "name": encoder.config.get("name", "")}
         if scene is None:
@@ -101,11 +99,6 @@ def export_onnx(encoder: Encoder, target: str | Path, scene: Scene | None = None
         difference = float(np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-12))
         if not difference <= TOLERANCE:
             raise InputError(f"{target}: onnxruntime differs from PyTorch by {difference:.1e}; nothing was written")
-        os.replace(part, target)
-    except OSError as error:
-        raise InputError(f"{target}: can't be written ({error.strerror}); choose another folder") from None
-    finally:
-        part.unlink(missing_ok=True)
     return {
         "target": str(target),
         "input": {"name": name, "shape": ["N", channels, window, window]},

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from torch import nn
 from sslhsi.backbones.timm_backbone import TimmBackbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.load import ELSEWHERE, plain
-from sslhsi.errors import InputError
+from sslhsi.files import atomic_folder
 
 # Of TimmBackbone: what timm itself does not know.
 _OWN = ("pretrained", "stem", "wavelengths", "rgb", "small_window")
@@ -42,23 +40,14 @@ def save_backbone(
     Raises:
         InputError: The disk is full or the folder can't be written.
     """
-    folder = Path(folder)
-    part = folder.with_name(f".{folder.name}.part")
     state = {k: v.detach().contiguous().cpu() for k, v in plain(backbone).state_dict().items()}
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
+    with atomic_folder(folder, also=(SafetensorError,)) as part:
         save_file(state, part / "model.safetensors", metadata={"format": "pt"})
         projector.save(part)
         (part / "config.json").write_text(json.dumps(full_config(backbone, projector, config), indent=2) + "\n")
         for written in part.iterdir():
             # Some writers make files that nobody else may read.
             written.chmod(0o644)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(part, folder)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        raise InputError(f"{folder}: can't be written ({error}); free some space or choose another folder") from None
 
 
 def full_config(backbone: nn.Module, projector: SpectralProjector, config: Mapping[str, Any]) -> dict[str, Any]:

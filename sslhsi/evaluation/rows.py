@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sslhsi.errors import InputError
-from sslhsi.training.run_dir import read_rows
+from sslhsi.files import read_rows
 
 PerClass = int | Literal["all"] | None
 

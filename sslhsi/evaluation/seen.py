@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from sslhsi.errors import InputError
+from sslhsi.files import sha256
 from sslhsi.recipe import load_recipe
 from sslhsi.scenes.sources import companions, corpus_sources
 
@@ -37,17 +37,12 @@ def seen(backbone: str | Path, scene: Path | None) -> tuple[str, str, str]:
     words = f"{recipe.name}: {len(sources)} scene{'s' if len(sources) > 1 else ''}"
     if scene is None or not scene.is_file():
         return words, "unknown", "unknown"
-    own = _digest(scene)
+    own = sha256(scene)
     for source in sources:
         if source.path is None:
             continue
         files = [path for path in companions(Path(source.path)) if path.stat().st_size == scene.stat().st_size]
-        if any(_digest(path) == own for path in files):
+        if any(sha256(path) == own for path in files):
             fitted = "no" if source.holdout and recipe.corpus.bands.scope == "train" else "yes"
             return words, "no" if source.holdout else "yes", fitted
     return words, "no", "no"
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -13,7 +13,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 
-from sslhsi.errors import InputError
+from sslhsi.files import write_atomic
 from sslhsi.report.pictures import class_colours
 from sslhsi.report.plots import short
 
@@ -94,17 +94,7 @@ def class_map(
         axis.add_patch(Rectangle((x, y + 4), 16, 16, facecolor=colours[label], edgecolor="#00000040", linewidth=0.6))
         axis.text(x + 26, y + 12, name, fontsize=10, color=_INK, va="center")
         axis.text(x + column - _GAP, y + 12, share, fontsize=9.5, color=_FAINT, va="center", ha="right")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(part, format="png", facecolor="white", dpi=_DPI)
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror or error}); choose another folder") from None
-    finally:
-        if part.is_file():
-            part.unlink()
-    return path
+    return write_atomic(path, lambda part: figure.savefig(part, format="png", facecolor="white", dpi=_DPI))
 
 
 def _wide(text: str, size: float, weight: str = "normal") -> int:

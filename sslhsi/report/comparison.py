@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.files import write_atomic
 from sslhsi.report import class_pictures, curves, example_charts, tables
 from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.examples import Example
@@ -18,7 +19,6 @@ from sslhsi.report.render import render
 from sslhsi.report.scores import KINDS, METRICS, Score, read_scores
 from sslhsi.report.tables import Row
 from sslhsi.scenes.scene import Scene
-from sslhsi.training.run_dir import write_text
 
 # What has to be known before figures of a kind are read.
 CAVEATS = {
@@ -98,13 +98,7 @@ def write_comparison(
         "sides": example_charts.SIDES_LEGEND,
         "errors": example_charts.ERRORS_LEGEND,
     }
-    target = Path(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{target.parent}: can't be made ({error.strerror}); choose another place") from None
-    write_text(target, render("comparison.html", content))
-    return target
+    return write_atomic(target, render("comparison.html", content))
 
 
 def _check(name: str, scene: Scene | None, examples: Sequence[Example], known: set[str]) -> None:

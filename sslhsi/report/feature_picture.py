@@ -10,6 +10,7 @@ import numpy as np
 from sslhsi.bands.moments import moments
 from sslhsi.bands.stripes import blocks
 from sslhsi.errors import InputError
+from sslhsi.files import write_atomic
 from sslhsi.report.pictures import false_colour, limits, png
 
 _BACKGROUND = (0.55, 0.55, 0.57)
@@ -50,13 +51,4 @@ def feature_picture(path: str | os.PathLike[str], features: np.ndarray, mask: np
         values[rows] = (features[rows] - found.mean.astype(np.float32)) @ vectors
     image = false_colour(values, limits(values[there]))
     image[~there] = _BACKGROUND
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(png(image))
-        os.replace(part, path)
-    except OSError as error:
-        raise InputError(f"{path}: can't be written ({error.strerror}); choose another folder") from None
-    finally:
-        if part.is_file():
-            part.unlink()
-    return path
+    return write_atomic(path, png(image))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import textwrap
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from sslhsi.files import write_atomic
 
 # Okabe and Ito's colours (2008), told apart with any colour vision, without the yellow that vanishes on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
@@ -202,15 +203,9 @@ def contact_sheet(
 
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure as PNG on white, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        figure.savefig(part, format="png", facecolor="white")
-        # Laid out for good: what is saved next need not work it out again.
-        figure.set_layout_engine("none")
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    write_atomic(path, lambda part: figure.savefig(part, format="png", facecolor="white"))
+    # Laid out for good: what is saved next need not work it out again.
+    figure.set_layout_engine("none")
 
 
 def svg(figure: Figure) -> bytes:

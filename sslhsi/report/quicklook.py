@@ -13,6 +13,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from sslhsi.files import write_atomic
 from sslhsi.report.pictures import class_colours, label_colours
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
@@ -108,15 +109,7 @@ def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
         f"{scene.name}{' (stand-in)' if scene.stand_in else ''}  |  {scene.height} x {scene.width} x {scene.bands} "
         f"{scene.cube.dtype.name}" + (f"  |  {scene.sensor}" if scene.sensor else "")
     )
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        figure.savefig(partial, format="png")
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)
-    return target
+    return write_atomic(path, lambda part: figure.savefig(part, format="png"))
 
 
 def _band_names(scene: Scene, bands: Sequence[int]) -> str:

@@ -11,12 +11,12 @@ from typing import Any
 from torch import nn
 
 from sslhsi.corpus.corpus import Corpus
+from sslhsi.files import read_rows, write_atomic
 from sslhsi.recipe import Recipe
 from sslhsi.report import sections, tables
 from sslhsi.report.pictures import channels_text
 from sslhsi.report.render import render
 from sslhsi.report.verdict import verdict
-from sslhsi.training.run_dir import read_rows, write_text
 
 _MOST_LINES = 8  # a longer table is folded away
 _METRICS = (("OA", "overall accuracy", "oa"), ("AA", "average accuracy", "aa"), ("κ × 100", "kappa", "kappa"))
@@ -70,7 +70,7 @@ def write_report(
         "missing": page.missing,
     }
     path = run_dir / "report.html"
-    write_text(path, render("report.html", content))
+    write_atomic(path, render("report.html", content))
     return Report(path, [*tables.text_table(rows, limit=5), sentence])
 
 

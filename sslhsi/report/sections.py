@@ -16,6 +16,7 @@ from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
+from sslhsi.files import read_rows
 from sslhsi.probes.knn import knn_predict
 from sslhsi.probes.metrics import assess
 from sslhsi.recipe import Recipe
@@ -25,7 +26,6 @@ from sslhsi.report.embedding import principal, tsne
 from sslhsi.report.pictures import shown_channels, thumbnail
 from sslhsi.report.tables import number
 from sslhsi.report.view_sheet import DRAWS, view_sheet
-from sslhsi.training.run_dir import read_rows
 
 # Windows of either kind that are embedded for the scatter and the confusion matrix.
 MOST_WINDOWS = 600

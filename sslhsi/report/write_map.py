@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from spectral.io import envi
 
 from sslhsi.errors import InputError
+from sslhsi.files import atomic
 from sslhsi.report.pictures import class_colours
 
 Georeference = dict[str, Any] | None
@@ -47,21 +47,10 @@ def write_class_map(
     if writer is None:
         raise InputError(f"{path}: end the name in {', '.join(_WRITERS)}")
     values = classes.astype(np.uint8 if max(len(names), int(classes.max(initial=0))) < 256 else np.uint16)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    parts = [part, part.with_suffix(".hdr")] if path.suffix.lower() == ".img" else [part]
-    written = [path.with_suffix(each.suffix) for each in parts]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    beside = [".hdr"] if path.suffix.lower() == ".img" else []
+    with atomic(path, also=(RasterioError, envi.EnviException), beside=beside) as part:
         writer(part, values, names, georeference)
-        for source, target in zip(parts, written, strict=True):
-            os.replace(source, target)
-    except (OSError, RasterioError, envi.EnviException) as error:
-        raise InputError(f"{path}: can't be written ({error}); choose another folder") from None
-    finally:
-        for left in parts:
-            if left.is_file():
-                left.unlink()
-    return written
+    return [path, *(path.with_suffix(suffix) for suffix in beside)]
 
 
 def class_palette(names: Sequence[str]) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from sslhsi.errors import InputError
+from sslhsi.files import atomic
 
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "ENVI", ".npy": "NumPy"}
 
@@ -52,9 +52,8 @@ def write_raster(
     driver = DRIVERS.get(path.suffix.lower())
     if driver is None:
         raise InputError(f"{path}: end the name in {', '.join(DRIVERS)}")
-    part = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    beside = [".hdr"] if driver == "ENVI" else []
+    with atomic(path, also=(RasterioError,), beside=beside) as part:
         if driver == "NumPy":
             whole = np.lib.format.open_memmap(part, mode="w+", dtype=dtype, shape=shape)
             for rows, values in strips:
@@ -62,18 +61,7 @@ def write_raster(
             whole.flush()
         else:
             _write(part, driver, strips, shape, dtype, _place(georeference, first, stride), names)
-        written = [path]
-        if driver == "ENVI":
-            os.replace(part.with_suffix(".hdr"), path.with_suffix(".hdr"))
-            written.append(path.with_suffix(".hdr"))
-        os.replace(part, path)
-    except (OSError, RasterioError) as error:
-        raise InputError(f"{path}: can't be written ({error}); choose another folder") from None
-    finally:
-        for left in (part, part.with_suffix(".hdr"), Path(f"{part}.aux.xml")):
-            if left.is_file():
-                left.unlink()
-    return written
+    return [path, *(path.with_suffix(suffix) for suffix in beside)]
 
 
 def _write(

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from sslhsi.errors import InputError
+from sslhsi.files import write_atomic
 from sslhsi.scenes.catalog import get_entry
 from sslhsi.scenes.catalog_entry import CatalogFile
 from sslhsi.scenes.resumable import download, file_checksum
@@ -90,9 +91,7 @@ def _fetch_file(file: CatalogFile, place: Path, progress: bool) -> Path:
         _log.warning(
             "no checksum is published for %s: recorded that of this download (%s)", target, record[file.name]
         )
-        temporary = place / (_RECORD + ".tmp")
-        temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", "utf-8")
-        os.replace(temporary, place / _RECORD)
+        write_atomic(place / _RECORD, json.dumps(record, indent=2, sort_keys=True) + "\n")
     return target
 
 

@@ -28,6 +28,7 @@ from rich.progress import (
 )
 
 from sslhsi.errors import InputError
+from sslhsi.files import cannot_write
 
 _CHUNK = 1 << 16
 _RETRIABLE = {408, 425, 429, 500, 502, 503, 504}
@@ -236,10 +237,7 @@ def _disk_errors(part: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             part.unlink(missing_ok=True)
             part.with_name(part.name + ".json").unlink(missing_ok=True)
-            raise InputError(
-                f"no space left for {part.parent / part.stem}: free some, or choose another folder"
-            ) from error
-        raise InputError(f"can't write {part.parent / part.stem}: {error.strerror or error}") from error
+        raise cannot_write(part.parent / part.stem, error) from error
 
 
 def _split_checksum(checksum: str | None) -> tuple[str, str] | None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sslhsi.errors import InputError
+from sslhsi.files import sha256
 from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes.envi import header_beside, is_envi_data
 from sslhsi.scenes.read import read_labels, read_scene
@@ -132,8 +133,7 @@ def source_hash(source: SceneSource, seed: int) -> str:
     for name in (source.path, source.labels, source.wavelengths):
         if isinstance(name, str) and Path(name).is_file():
             for file in companions(Path(name)):
-                with file.open("rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+                digest.update(bytes.fromhex(sha256(file)))
         elif name is not None:
             digest.update(str(name).encode())
     return digest.hexdigest()

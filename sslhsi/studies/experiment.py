@@ -12,13 +12,13 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict, Field
 
 from sslhsi.errors import InputError
+from sslhsi.files import write_atomic
 from sslhsi.recipe import SceneSource
 from sslhsi.recipe_file import Section, read_settings
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import expand, open_source
 from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.row_file import RowFile
-from sslhsi.training.run_dir import write_text
 
 # experiment: module with ``Settings`` and ``run``
 KINDS = {
@@ -100,7 +100,7 @@ def run_experiment(
     with Table(settings.folder, columns, key) as table:
         if table.rows and recipe.is_file():
             _check_same(settings.folder, recipe, mine)
-        write_text(recipe, OmegaConf.to_yaml(OmegaConf.create(mine)))
+        write_atomic(recipe, OmegaConf.to_yaml(OmegaConf.create(mine)))
         module.run(settings, table, show)
         return table.rows, table.history
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sslhsi.errors import InputError
+from sslhsi.files import atomic
 
 Weights = dict[str, Tensor]
 
@@ -48,12 +48,6 @@ def kept(
     given, known = train()
     # Copies: networks may share tensors, or lay them out as only they read them.
     weights = {name: value.detach().cpu().clone().contiguous() for name, value in given.items()}
-    part = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic(path, "choose another output", (SafetensorError,)) as part:
         save_file(weights, part, metadata={"format": "pt", "about": json.dumps(known)})
-        os.replace(part, path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
-        raise InputError(f"{path}: can't be written ({error}); free some space or choose another output") from None
     return weights, known

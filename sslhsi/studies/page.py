@@ -11,13 +11,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from sslhsi.files import write_atomic
 from sslhsi.report import tables
 from sslhsi.report.comparison import CAVEATS
 from sslhsi.report.render import render
 from sslhsi.report.scores import KINDS, METRICS
 from sslhsi.report.tables import Cell, Row, cell_of, number
 from sslhsi.studies.experiment import Experiment
-from sslhsi.training.run_dir import write_text
 
 TITLES = {
     "freezing": "Freezing policies",
@@ -81,7 +81,7 @@ def write_experiment_page(
         "revisions": sorted({str(row["git"])[:12] for row in rows if row.get("git")}),
         "recipe": _portable(OmegaConf.to_yaml(OmegaConf.create(settings.model_dump(mode="json")))),
     }
-    write_text(target, render("experiment.html", content))
+    write_atomic(target, render("experiment.html", content))
     return target
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
 import os
 import re
@@ -18,6 +17,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from sslhsi.errors import InputError
+from sslhsi.files import atomic_folder, sha256
+from sslhsi.training.run_dir import AGAIN
 
 STEP = re.compile(r"step_(\d{6,})")
 
@@ -42,28 +43,17 @@ def save_checkpoint(
         InputError: The disk is full or the folder can't be written; older checkpoints are untouched.
     """
     final = run / f"step_{step:06d}"
-    part = run / f".{final.name}.part"
-    try:
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir(parents=True)
-        save_file({k: v.contiguous().cpu() for k, v in model.items()}, part / "model.safetensors")
-        torch.save(optimiser, part / "optimiser.pt")
-        hashes = {p.name: file_hash(p) for p in sorted(part.iterdir())}
+    with atomic_folder(final, AGAIN, (RuntimeError, SafetensorError), sync=True) as part:
+        try:
+            save_file({k: v.contiguous().cpu() for k, v in model.items()}, part / "model.safetensors")
+            torch.save(optimiser, part / "optimiser.pt")
+        except (RuntimeError, SafetensorError) as error:
+            # PyTorch's writer does not say why it failed.
+            if _free(run) < sum(t.nbytes for t in _tensors([model, optimiser])):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
+            raise
+        hashes = {p.name: sha256(p) for p in sorted(part.iterdir())}
         (part / "checkpoint.json").write_text(json.dumps({"step": step, "sha256": hashes, **facts}, indent=1))
-        for path in part.iterdir():
-            _sync(path)
-        _sync(part)
-        if final.exists():
-            shutil.rmtree(final)
-        os.replace(part, final)
-        _sync(run)
-    except (OSError, RuntimeError, SafetensorError) as error:
-        shutil.rmtree(part, ignore_errors=True)
-        # PyTorch's writer does not say why it failed.
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space" in str(error)
-        full = full or _free(run) < sum(t.nbytes for t in _tensors([model, optimiser]))
-        reason = "the disk is full; free some space" if full else f"can't be written ({error}); check the folder"
-        raise InputError(f"{final}: {reason}, then start again: the run goes on from its last checkpoint") from None
     # A later one is damaged, or the run would have gone on from it; it must not crowd out those that are whole.
     known = checkpoints(run)
     newest = known.index(final) + 1
@@ -91,7 +81,7 @@ def load_checkpoint(
         try:
             record = json.loads((folder / "checkpoint.json").read_text())
             for name, value in record["sha256"].items():
-                if file_hash(folder / name) != value:
+                if sha256(folder / name) != value:
                     raise ValueError(f"{name} is not what was written")
             model = load_file(folder / "model.safetensors")
             optimiser = torch.load(folder / "optimiser.pt", weights_only=True, map_location="cpu")
@@ -117,11 +107,6 @@ def checkpoints(run: Path) -> list[Path]:
     return sorted((p for p in run.iterdir() if STEP.fullmatch(p.name)), key=lambda p: int(p.name[5:]))
 
 
-def file_hash(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _free(folder: Path) -> float:
     """Bytes that can still be written."""
     try:
@@ -136,11 +121,3 @@ def _tensors(value: Any) -> Iterator[Tensor]:
     elif isinstance(value, (dict, list, tuple)):
         for part in value.values() if isinstance(value, dict) else value:
             yield from _tensors(part)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -11,7 +11,7 @@ from torch import Tensor
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.errors import InputError
-from sslhsi.training.run_dir import write_rows
+from sslhsi.files import write_rows
 
 
 class LossWatch:

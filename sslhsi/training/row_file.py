@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import fcntl
+import errno
 import io
 import os
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any
 
 from sslhsi.errors import InputError
+from sslhsi.files import cannot_write, lock, writing
 
 
 class RowFile:
@@ -34,11 +35,9 @@ class RowFile:
         self._file = -1
         if self.path is None:
             return
-        try:
+        with writing(self.path, "give another file"):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise InputError(f"{self.path}: can't be written ({error.strerror}); give another file") from None
         try:
             self._lock()
             self._read()
@@ -76,14 +75,12 @@ class RowFile:
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Where the file system has no locks it is better to run than to refuse.
+            lock(self._file)
         except BlockingIOError:
             raise InputError(
                 f"{self.path}: another process is writing to it; wait for it or give another file"
             ) from None
-        except OSError:
-            # A file system without locks: better to run than to refuse.
-            pass
 
     def _read(self) -> None:
         """Take in what is there, after cutting off a line without its end; write the heading of a new file."""
@@ -110,16 +107,15 @@ class RowFile:
         self.rows = [dict(zip(self.columns, line, strict=True)) for line in lines[1:]]
 
     def _append(self, line: str) -> None:
+        assert self.path is not None
         data = (line + "\r\n").encode()
         before = os.fstat(self._file).st_size
         try:
-            written = os.write(self._file, data)
-            reason = "the disk is full"
+            if os.write(self._file, data) < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            written, reason = 0, error.strerror or "input/output error"
-        if written < len(data):
             os.ftruncate(self._file, before)
-            raise InputError(f"{self.path}: can't be written ({reason}); free some space, then run this again")
+            raise cannot_write(self.path, error, "check the folder, then run this again") from None
 
 
 def _quoted(value: str) -> str:

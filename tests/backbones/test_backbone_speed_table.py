@@ -33,7 +33,7 @@ def test_quick_run_writes_table_and_page(tmp_path, capsys):
     page = (tmp_path / "cpu.md").read_text()
     assert torch.__version__ in page
     assert "ssrn" in page
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_where_nothing_can_be_compiled_the_page_says_why(tmp_path, capsys, monkeypatch):

@@ -21,4 +21,4 @@ def test_quick_run_writes_table_and_page(tmp_path, capsys, monkeypatch):
     # What is timed on both sides are the same features.
     assert float(row["difference"]) < 1e-5
     assert "ccnn" in (tmp_path / "cpu.md").read_text()
-    assert not list(tmp_path.glob("*.tmp"))
+    assert not list(tmp_path.glob(".*"))

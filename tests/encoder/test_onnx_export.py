@@ -14,8 +14,8 @@ from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
-from sslhsi.encoder.save import save_backbone
 from sslhsi.encoder.onnx_export import export_onnx
+from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.scenes.scene import Scene
 

@@ -7,7 +7,7 @@ import pytest
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.rows import COLUMNS, KEY, ResultRow, read_result_rows
-from sslhsi.training.run_dir import write_rows
+from sslhsi.files import write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ResultRow(scene="moor", kind="real", protocol="DASE", split="given", per_class=5, seed=0, window=15,

@@ -6,7 +6,7 @@ from html_page import Page
 from made_rows import result_rows
 
 from sslhsi.cli import main
-from sslhsi.training.run_dir import write_rows
+from sslhsi.files import write_rows
 
 LINEAR = {("pretrained", "linear"): 70.0, ("raw spectra", "linear"): 60.0}
 

@@ -241,14 +241,14 @@ def test_a_full_disk(site, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(resumable.os, "replace", full)
-    with pytest.raises(InputError, match="no space left"):
+    with pytest.raises(InputError, match="the disk is full"):
         get(site, tmp_path)
     assert names(tmp_path) == []
 
 
 def test_a_folder_that_is_a_file(site, tmp_path):
     (tmp_path / "taken").write_text("")
-    with pytest.raises(InputError, match="can't write"):
+    with pytest.raises(InputError, match="can't be written"):
         get(site, tmp_path / "taken")
 
 

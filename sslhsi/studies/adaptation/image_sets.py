@@ -13,6 +13,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from sslhsi.errors import InputError
+from sslhsi.files import sha256
 from sslhsi.recipe import Count, Positive
 from sslhsi.recipe_file import Section
 from sslhsi.scenes.identity import data_hash
@@ -124,7 +125,7 @@ def open_images(source: ImageSet, seed: int = 0) -> Images:
         tuple(names),
         labels,
         classes,
-        np.array([_digest(file) for file in files]),
+        np.array([sha256(file)[:24] for file in files]),
         lambda number: read_image(files[number], source.bands, source.white),
         None if source.train is None or source.test is None else _given(source.train, source.test, names),
     )
@@ -147,11 +148,6 @@ def _simulated(source: ImageSet, seed: int) -> Images:
         np.array([hashlib.sha256(picture.tobytes()).hexdigest()[:24] for picture in pictures]),
         pictures.__getitem__,
     )
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()[:24]
 
 
 def _is_image(file: Path) -> bool:

@@ -37,12 +37,12 @@ from pydantic import Field
 
 from sslhsi.encoder.load import load_backbone
 from sslhsi.evaluation.targets import Network
+from sslhsi.files import write_rows
 from sslhsi.recipe import Corpus, Count
 from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance
 from sslhsi.studies.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
 from sslhsi.studies.experiment import Experiment, Table
 from sslhsi.training.progress import progress
-from sslhsi.training.run_dir import write_rows
 
 SPECTRA, FEATURES = "spectra", "features"
 COLUMNS = (
