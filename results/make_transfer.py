@@ -86,8 +86,8 @@ def make(part: str) -> Path:
     if unseen:
         more.append(f"self_supervised={without(unseen)}")
     more += [f"{key}={without(scene)}" for key, scene in STARTS.get(part, {}).items()]
-    settings, module = load_experiment(RECIPES / f"{recipe}.yaml", [*overrides, *more])
-    rows, history = run_experiment(settings, module)
+    settings = load_experiment(RECIPES / f"{recipe}.yaml", [*overrides, *more])
+    rows, history = run_experiment(settings)
     HERE.mkdir(exist_ok=True)
     shutil.copyfile(settings.folder / "rows.csv", HERE / f"{part}.csv")
     return write_experiment_page(settings, rows, history, HERE / f"{part}.html")

@@ -120,5 +120,5 @@ def test_a_missing_or_binary_file(tmp_path):
 def test_every_recipe_in_the_repository_is_valid(path, monkeypatch, tmp_path):
     monkeypatch.setenv("SSLHSI_DATA", str(tmp_path))
     pretraining = path.stem.startswith("simclr")
-    recipe = load_recipe(path) if pretraining else load_experiment(path)[0]
+    recipe = load_recipe(path) if pretraining else load_experiment(path)
     assert recipe.name == path.stem

@@ -13,7 +13,8 @@ import pytest
 
 from sslhsi.evaluation.calibration import PUBLISHED_SVM
 from sslhsi.scenes.catalog import get_entry
-from sslhsi.studies.experiment import COLUMNS, load_experiment
+from sslhsi.studies.experiment import load_experiment
+from sslhsi.studies.table import COLUMNS
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "results"))
@@ -108,7 +109,7 @@ def test_every_command_is_one_that_this_repository_has(line, monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", "scenes")
     words = shlex.split(line)
     if words[:2] == ["sslhsi", "experiment"]:
-        settings, _ = load_experiment(ROOT / words[2], words[3:])
+        settings = load_experiment(ROOT / words[2], words[3:])
         assert settings.seeds > 0
     elif words[:2] == ["python", "results/make_transfer.py"]:
         assert words[2] in PARTS
@@ -122,7 +123,7 @@ def test_every_command_is_one_that_this_repository_has(line, monkeypatch):
 def test_every_measured_part_is_a_recipe(part, monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", "scenes")
     recipe, _, overrides = PARTS[part]
-    settings, _ = load_experiment(ROOT / "recipes" / f"{recipe}.yaml", overrides)
+    settings = load_experiment(ROOT / "recipes" / f"{recipe}.yaml", overrides)
     assert settings.seeds > 0
 
 
@@ -132,7 +133,7 @@ def test_commands_that_write_into_one_folder_are_one_recipe(monkeypatch):
     folders = {}
     for words in map(shlex.split, LINES):
         if words[:2] == ["sslhsi", "experiment"]:
-            settings, _ = load_experiment(ROOT / words[2], words[3:])
+            settings = load_experiment(ROOT / words[2], words[3:])
             mine = settings.model_dump(exclude={"seeds", "output"})
             assert folders.setdefault(settings.folder, mine) == mine, settings.folder
     assert Path("runs/freezing") in folders

@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 
+from sslhsi.studies.registry import STUDIES
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "experiment",
-        help="run an experiment of labelled transfer: freezing, fusion, multitask, distance, adaptation",
+        help=f"run an experiment of labelled transfer: {', '.join(STUDIES)}",
         epilog="examples:\n"
         "  sslhsi experiment recipes/freezing.yaml\n"
         "  sslhsi experiment recipes/multitask_indian_pines.yaml seeds=1 output=runs/mine\n"
@@ -29,8 +31,8 @@ def run_experiment(options: argparse.Namespace) -> int:
     from sslhsi.studies.experiment import load_experiment, run_experiment
     from sslhsi.studies.page import write_experiment_page
 
-    settings, module = load_experiment(options.recipe, options.overrides)
-    rows, history = run_experiment(settings, module)
+    settings = load_experiment(options.recipe, options.overrides)
+    rows, history = run_experiment(settings)
     page = write_experiment_page(settings, rows, history)
     if options.json:
         print(json.dumps({"folder": str(settings.folder), "page": str(page), "rows": rows}, indent=1))

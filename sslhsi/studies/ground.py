@@ -27,8 +27,6 @@ from sslhsi.splits.split import Split, split
 from sslhsi.studies.sections import Bands, Network
 
 SCRATCH = "from scratch"
-# The row that says how well a network learned its source, on pixels of the source that it didn't train on.
-PRETRAINING = "pretraining"
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from sslhsi.errors import InputError
 from sslhsi.finetune.settings import FineTuning
-from sslhsi.studies.experiment import Table
 from sslhsi.studies.ground import Ground, about, epochs_of, judge, macs_of, row_of, split_name
 from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
+from sslhsi.studies.table import Table
 from sslhsi.training.progress import progress
 
 Made = tuple[dict[str, Any], list[dict[str, Any]]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,15 +16,9 @@ from sslhsi.report.comparison import CAVEATS
 from sslhsi.report.render import render
 from sslhsi.report.scores import KINDS, METRICS
 from sslhsi.report.tables import Cell, Row, cell_of, number
-from sslhsi.studies.experiment import Experiment
+from sslhsi.studies.registry import get_study
+from sslhsi.studies.study import Experiment
 
-TITLES = {
-    "freezing": "Freezing policies",
-    "fusion": "Data-fusion transfer",
-    "multitask": "Multitask learning",
-    "distance": "Distances between domains",
-    "adaptation": "Domain-adaptive pretraining",
-}
 # With those of samples that bear several labels.
 SCORES = METRICS | {"f1_micro": "micro F1", "map": "mean average precision"}
 # More rows than this are left to rows.csv.
@@ -66,13 +59,13 @@ def write_experiment_page(
         The page's path.
     """
     target = target or settings.folder / "report.html"
-    drawn = importlib.import_module(f"sslhsi.studies.{settings.experiment}.charts")
+    study = get_study(settings.experiment)
     scored = [row for row in rows if any(number(row.get(metric)) is not None for metric in SCORES)]
     places = [row for row in scored if "target" in row]
     content = {
-        "title": f"{TITLES.get(settings.experiment, settings.experiment)}: {settings.name}",
+        "title": f"{study.title}: {settings.name}",
         "kinds": [_kind(kind, [row for row in places if row["kind"] == kind]) for kind in _kinds(places)],
-        "drawn": drawn.charts(rows, history) if rows else [],
+        "drawn": study.charts(rows, history) if rows else [],
         "notes": _notes(rows),
         "plain_rows": plain_table(rows) if 0 < len(rows) <= MOST_ROWS and not places else None,
         "count": len(rows),

@@ -9,7 +9,8 @@ from typing import Any
 
 from sslhsi.finetune.settings import FineTuning
 from sslhsi.splits.split import Split
-from sslhsi.studies.ground import PRETRAINING, Ground, about, epochs_of, judge
+from sslhsi.studies.ground import Ground, about, epochs_of, judge
+from sslhsi.studies.grouping import PRETRAINING
 from sslhsi.studies.jobs import Job, Made
 from sslhsi.studies.kept_weights import Weights, kept, key_of
 

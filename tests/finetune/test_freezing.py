@@ -4,23 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hybridsn_counts import PUBLISHED
 from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
 from sslhsi.finetune.freezing import freeze, training_mode
-
-# Fine-tuning HybridSN from Indian Pines to Urban: 15 components, window 25, 4 classes.
-PUBLISHED = {
-    "original": 4_844_148,
-    "Network_1": 17_028,
-    "Network_2": 516,
-    "Network_3": 33_412,
-    "Network_4": 4_768_644,
-    "Network_5": 4_824_004,
-    "Network_6": 55_876,
-    "Network_7": 4_837_860,
-}
 
 
 def trainable(model: nn.Module) -> int:

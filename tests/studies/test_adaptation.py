@@ -40,8 +40,8 @@ IMAGES = [
 
 
 def run(recipe, overrides):
-    settings, module = load_experiment(RECIPES / recipe, overrides)
-    return (*run_experiment(settings, module, show=False), settings)
+    settings = load_experiment(RECIPES / recipe, overrides)
+    return (*run_experiment(settings, show=False), settings)
 
 
 def start_of(row):

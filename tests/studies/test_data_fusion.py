@@ -13,10 +13,11 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
 from sslhsi.finetune import finetune, loop
 from sslhsi.splits.protocols import INDIAN_PINES_1765
-from sslhsi.studies.experiment import load_experiment, open_scenes, run_experiment
+from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.fusion.charts import charts
 from sslhsi.studies.fusion.study import phases
 from sslhsi.studies.ground import Ground
+from sslhsi.studies.study import open_scenes
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 FUSION = RECIPES / "fusion.yaml"
@@ -40,8 +41,8 @@ def reduced(tmp_path, monkeypatch):
 
 
 def run(overrides, recipe=FUSION):
-    settings, module = load_experiment(recipe, overrides)
-    return (*run_experiment(settings, module, show=False), settings)
+    settings = load_experiment(recipe, overrides)
+    return (*run_experiment(settings, show=False), settings)
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def same(first, second):
 
 def test_the_recipe_holds_the_papers_numbers(monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", "/data")
-    settings, _ = load_experiment(FUSION)
+    settings = load_experiment(FUSION)
     assert (settings.network.name, settings.window, str(settings.bands)) == ("ainet", 27, "own bands")
     assert settings.protocols == ["per_class_15", "per_class_30"]
     assert [source.test_per_class for source in settings.sources] == [200, 100]
@@ -185,7 +186,7 @@ def test_scaling_a_cube_to_one_changes_nothing_for_ainet():
     ("hybridsn_indian_pines", "hybridsn", (25, 30), 3075),
 ])  # fmt: skip
 def test_the_papers_tables_of_indian_pines(data, recipe, network, shape, trained):
-    settings, _ = load_experiment(RECIPES / f"{recipe}.yaml")
+    settings = load_experiment(RECIPES / f"{recipe}.yaml")
     (scene,) = open_scenes(settings.targets)
     ground = Ground(scene, settings.network, settings.bands, settings.window)
     assert (settings.network.name, settings.window, ground.channels) == (network, *shape)

@@ -139,12 +139,12 @@ def cubes(tmp_path_factory):
 
 def run(cubes, output, *overrides, names=("field", "meadow", "roofs")):
     scenes = ", ".join(f"{{path: '{cubes / name}.npy'}}" for name in names)
-    settings, module = load_experiment(
+    settings = load_experiment(
         RECIPE,
         [f"output={output}", f"corpus.scenes=[{scenes}]", "seeds=2", "samples=300", "axes=[2,0]", "folds=3",
          "corpus.bands={grid: 12, components: 6, align: index}", *overrides],
     )  # fmt: skip
-    rows, history = run_experiment(settings, module, show=False)
+    rows, history = run_experiment(settings, show=False)
     return settings, rows, history
 
 
@@ -237,7 +237,7 @@ def test_the_recipes_line_for_the_simulated_corpus_is_a_recipe(monkeypatch):
     comment = re.search(r"#   (sslhsi experiment \S+ output=.*?)\nexperiment:", Path(RECIPE).read_text(), re.DOTALL)
     assert comment
     words = shlex.split(re.sub(r"\\?\n#", " ", comment[1]))
-    settings, _ = load_experiment(words[2], words[3:])
+    settings = load_experiment(words[2], words[3:])
     assert sorted(s.simulated for s in settings.corpus.scenes) == sorted(DOMAINS)
 
 
@@ -260,7 +260,7 @@ def test_bad_input_is_one_clear_sentence(override, message, tmp_path, cubes, mon
     two = "corpus.scenes=[{simulated: paper, size: [40, 40]}, {simulated: sugar, size: [40, 40]}]"
 
     def launch():
-        run_experiment(*load_experiment(RECIPE, [f"output={tmp_path / 'a'}", two, override]), show=False)
+        run_experiment(load_experiment(RECIPE, [f"output={tmp_path / 'a'}", two, override]), show=False)
 
     with pytest.raises(InputError, match=re.escape(message)) as error:
         launch()

@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import sys
-import types
 from typing import Literal
 
+import counting_study
 import pytest
 
 from sslhsi.errors import InputError
-from sslhsi.studies import experiment
-from sslhsi.studies.experiment import Experiment, Table, load_experiment, run_experiment
+from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.page import cost_table, plain_table, score_tables, write_experiment_page
-
-
-class Settings(Experiment):
-    experiment: Literal["counting"]
-    last: int = 3
-
-
-def count(settings, table, show):
-    for seed in range(settings.seeds):
-        job = {"experiment": "counting", "method": f"m{seed % 2}", "target": "here", "kind": "real", "seed": seed}
-        if table.has(job):
-            continue
-        count.measured.append(seed)
-        history = [{"epoch": n, "phase": "target", "loss": 1 / n} for n in range(1, settings.last + 1)]
-        table.add({**job, "oa": 50 + seed, "trainable": 10, "macs": 5e9}, history)
+from sslhsi.studies.registry import STUDIES, get_study
+from sslhsi.studies.table import Table
 
 
 @pytest.fixture
 def counting(monkeypatch):
-    count.measured = []
-    module = types.ModuleType("counting")
-    module.Settings, module.run = Settings, count
-    charts = types.ModuleType("counting_charts")
-    charts.charts = lambda rows, history: []
-    monkeypatch.setitem(sys.modules, "counting", module)
-    monkeypatch.setitem(sys.modules, "sslhsi.report.counting_charts", charts)
-    monkeypatch.setitem(experiment.KINDS, "counting", "counting")
-    return module
+    """A study that counts, registered as any other: its module by name."""
+    monkeypatch.setitem(STUDIES, "counting", "counting_study")
+    counting_study.measured.clear()
+    return counting_study.measured
 
 
 def write(tmp_path, text="experiment: counting\nname: c\nseeds: 2\n"):
@@ -47,38 +27,47 @@ def write(tmp_path, text="experiment: counting\nname: c\nseeds: 2\n"):
     return load_experiment(tmp_path / "c.yaml", [f"output={tmp_path / 'out'}"])
 
 
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_study_is_whole(name):
+    study = get_study(name)
+    assert study.name == name
+    assert {*study.key, "note", "git", "machine"} <= set(study.columns)
+    assert study.charts([], []) == []
+    assert study.settings.model_fields["experiment"].annotation == Literal[name]
+
+
 def test_rows_are_measured_once_and_more_seeds_add_to_them(tmp_path, counting):
-    settings, module = write(tmp_path)
-    rows, history = run_experiment(settings, module)
+    settings = write(tmp_path)
+    rows, history = run_experiment(settings)
     assert [row["oa"] for row in rows] == ["50", "51"]
     assert len(history) == 6
-    again, same = run_experiment(settings, module)
+    again, same = run_experiment(settings)
     assert (again, same) == (rows, history)
-    more, _ = run_experiment(settings.model_copy(update={"seeds": 3}), module)
+    more, _ = run_experiment(settings.model_copy(update={"seeds": 3}))
     assert [row["oa"] for row in more] == ["50", "51", "52"]
-    assert count.measured == [0, 1, 2]
+    assert counting == [0, 1, 2]
 
 
 def test_a_training_that_was_cut_short_is_done_again_and_its_old_losses_are_dropped(tmp_path, counting):
-    settings, module = write(tmp_path)
-    run_experiment(settings, module)
+    settings = write(tmp_path)
+    run_experiment(settings)
     # Killed between the last losses and the row.
     lines = (tmp_path / "out" / "rows.csv").read_bytes().splitlines(keepends=True)
     (tmp_path / "out" / "rows.csv").write_bytes(b"".join(lines[:-1]))
     with Table(tmp_path / "out") as table:
         assert {row["seed"] for row in table.history} == {"0"}
-    rows, history = run_experiment(settings, module)
+    rows, history = run_experiment(settings)
     assert len(rows) == 2
     assert [(row["seed"], row["epoch"]) for row in history] == [(s, e) for s in "01" for e in "123"]
-    assert count.measured == [0, 1, 1]
+    assert counting == [0, 1, 1]
 
 
 def test_a_folder_of_another_recipe_is_refused(tmp_path, counting):
-    settings, module = write(tmp_path)
-    run_experiment(settings, module)
-    other, _ = write(tmp_path, "experiment: counting\nname: c\nlast: 4\n")
+    settings = write(tmp_path)
+    run_experiment(settings)
+    other = write(tmp_path, "experiment: counting\nname: c\nlast: 4\n")
     with pytest.raises(InputError, match="whose last differs; give another output"):
-        run_experiment(other, module)
+        run_experiment(other)
 
 
 @pytest.mark.parametrize(
@@ -114,8 +103,8 @@ def test_tables_hold_means_over_seeds():
 
 
 def test_the_page_keeps_kinds_apart(tmp_path, counting):
-    settings, module = write(tmp_path)
-    rows, history = run_experiment(settings, module)
+    settings = write(tmp_path)
+    rows, history = run_experiment(settings)
     rows = [rows[0], {**rows[1], "kind": "stand-in", "target": "<there>", "note": "", "method": "m0"}]
     page = write_experiment_page(settings, rows, history).read_text()
     assert page.index("Real scenes") < page.index("50.0") < page.index("Stand-ins") < page.index("51.0")
@@ -125,8 +114,8 @@ def test_the_page_keeps_kinds_apart(tmp_path, counting):
 
 def test_the_page_names_no_folder_of_this_machine(tmp_path, counting, monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", str(tmp_path / "scenes"))
-    settings, module = write(tmp_path)
-    rows, history = run_experiment(settings, module)
+    settings = write(tmp_path)
+    rows, history = run_experiment(settings)
     settings = settings.model_copy(update={"output": str(tmp_path / "scenes" / "out")})
     page = write_experiment_page(settings, rows, history, tmp_path / "page.html").read_text()
     assert "output: ${oc.env:SSLHSI_DATA}/out" in page

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hybridsn_counts import PUBLISHED
 from small_scenes import write_scene
-from test_freezing import PUBLISHED
 from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
@@ -18,10 +18,11 @@ from sslhsi.finetune import finetune
 from sslhsi.finetune.classifier import Classifier
 from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.freezing import freeze, make_head
-from sslhsi.studies.experiment import load_experiment, open_scenes, run_experiment
+from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.freezing.charts import charts
 from sslhsi.studies.ground import Ground
 from sslhsi.studies.sections import Network
+from sslhsi.studies.study import open_scenes
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "freezing.yaml"
 SMALL = ["seeds=1", "window=9", "bands.components=13", "pretraining.epochs=2", "training.epochs=2"]
@@ -38,8 +39,8 @@ def reduced(tmp_path, monkeypatch):
 
 
 def run(overrides):
-    settings, module = load_experiment(RECIPE, overrides)
-    return (*run_experiment(settings, module, show=False), settings)
+    settings = load_experiment(RECIPE, overrides)
+    return (*run_experiment(settings, show=False), settings)
 
 
 @pytest.fixture
@@ -61,7 +62,7 @@ def trainings(monkeypatch):
 
 def test_the_recipe_holds_the_papers_numbers(monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", "/data")
-    settings, _ = load_experiment(RECIPE)
+    settings = load_experiment(RECIPE)
     assert (settings.window, settings.bands.components, settings.bands.whiten) == (25, 15, 1.0)
     assert settings.policies == ["from scratch", *PUBLISHED]
     tuning = settings.training.tuning()
@@ -182,7 +183,7 @@ def test_macs_of_a_step(policy):
 
 
 def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
-    settings, _ = load_experiment(RECIPE, [*reduced, *SMALL])
+    settings = load_experiment(RECIPE, [*reduced, *SMALL])
     (scene,) = open_scenes([settings.source])
     ground = Ground(scene, Network(name="pixelnet"), settings.bands, 5)
     options = {"width": 8, "mixed": 8, "radii": [0, 1]}

@@ -181,8 +181,8 @@ def avirislike(folder, name, *, classes, bands, sensor="AVIRIS", low=400, high=2
 
 
 def run(overrides):
-    settings, module = load_experiment(RECIPE, overrides)
-    return run_experiment(settings, module, show=False)
+    settings = load_experiment(RECIPE, overrides)
+    return run_experiment(settings, show=False)
 
 
 def test_the_experiment(reduced, tmp_path, monkeypatch):

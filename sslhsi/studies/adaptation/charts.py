@@ -11,7 +11,7 @@ from sslhsi.report.bars import grouped_bars
 from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.plots import INK, domain_style, new_figure
 from sslhsi.report.tables import Row, number
-from sslhsi.studies.fusion.charts import PLACE, methods, title_of
+from sslhsi.studies.grouping import PLACE, methods, title_of
 
 # What is drawn together: rows of one target, of one kind, on one kind of split.
 _PLACE = tuple(column for column in PLACE if column != "per_class")

@@ -17,9 +17,9 @@ from sslhsi.studies.adaptation.image_bench import Bench, Set
 from sslhsi.studies.adaptation.image_split import ImageSplit, split_images
 from sslhsi.studies.adaptation.settings import ImageStudy, Settings
 from sslhsi.studies.adaptation.starts import JUDGES, PROBE, Start, starts
-from sslhsi.studies.experiment import Table
 from sslhsi.studies.ground import cost_columns, epochs_of
 from sslhsi.studies.jobs import Job, Made, run_jobs
+from sslhsi.studies.table import Table
 
 
 def run(settings: Settings, study: ImageStudy, table: Table, show: bool) -> None:

@@ -34,10 +34,11 @@ from sslhsi.splits.split import split
 from sslhsi.studies.adaptation.contrast import contrast
 from sslhsi.studies.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
 from sslhsi.studies.adaptation.starts import JUDGES, PROBE, Start, starts
-from sslhsi.studies.experiment import Table, open_scenes
 from sslhsi.studies.ground import cost_columns, epochs_of, macs_of
 from sslhsi.studies.jobs import Job, Made, run_jobs
 from sslhsi.studies.kept_weights import kept, key_of
+from sslhsi.studies.study import open_scenes
+from sslhsi.studies.table import Table
 from sslhsi.views import two_views
 
 # Parts of a round whose mean loss goes into the history: a scene has fewer windows than most rounds have samples.

@@ -12,8 +12,8 @@ from sslhsi.recipe import Count, Positive, SceneSource, Strength, Views
 from sslhsi.recipe_file import Section
 from sslhsi.studies.adaptation.contrast import Round
 from sslhsi.studies.adaptation.image_sets import ImageSet
-from sslhsi.studies.experiment import Experiment
 from sslhsi.studies.sections import Network, Rate, Schemes
+from sslhsi.studies.study import Experiment
 
 By = Literal["contrast", "labels"]
 PerClass = Annotated[list[Positive], Field(min_length=1)]

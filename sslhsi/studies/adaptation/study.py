@@ -17,10 +17,8 @@ from __future__ import annotations
 from sslhsi.studies.adaptation.images import run as run_images
 from sslhsi.studies.adaptation.scenes import run as run_scenes
 from sslhsi.studies.adaptation.settings import Settings
-from sslhsi.studies.experiment import COLUMNS as COMMON
-from sslhsi.studies.experiment import KEY, Table
-
-__all__ = ["COLUMNS", "KEY", "Settings", "run"]
+from sslhsi.studies.table import COLUMNS as COMMON
+from sslhsi.studies.table import Table
 
 _AT = COMMON.index("f1_macro") + 1
 COLUMNS = (*COMMON[:_AT], "f1_micro", "map", *COMMON[_AT:-3], "pretraining_saw_pixels", "round_seconds", *COMMON[-3:])

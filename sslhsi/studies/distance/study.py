@@ -41,7 +41,8 @@ from sslhsi.files import write_rows
 from sslhsi.recipe import Corpus, Count
 from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance
 from sslhsi.studies.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
-from sslhsi.studies.experiment import Experiment, Table
+from sslhsi.studies.study import Experiment
+from sslhsi.studies.table import Table
 from sslhsi.training.progress import progress
 
 SPECTRA, FEATURES = "spectra", "features"

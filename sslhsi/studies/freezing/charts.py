@@ -11,8 +11,8 @@ from sslhsi.report.bars import bars
 from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.plots import INK, domain_style, new_figure, short
 from sslhsi.report.tables import Row, number
-from sslhsi.studies.experiment import KEY
-from sslhsi.studies.fusion.charts import methods, places, title_of
+from sslhsi.studies.grouping import methods, places, title_of
+from sslhsi.studies.table import KEY
 
 # Loss and training accuracy of a policy over the epochs, as the study's figure 3.
 LINES = {"loss": "training loss (cross-entropy)", "accuracy": "training accuracy (%)"}

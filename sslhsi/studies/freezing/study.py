@@ -22,11 +22,12 @@ from pydantic import Field, model_validator
 from sslhsi.finetune.freezing import HYBRIDSN, check_policy, freeze
 from sslhsi.recipe import Positive, SceneSource
 from sslhsi.recipe_file import Section
-from sslhsi.studies.experiment import Experiment, Table, open_scenes
 from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
 from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
 from sslhsi.studies.pretraining import Pretraining
 from sslhsi.studies.sections import Bands, Network, Protocol, Schedule, Schemes, check_once, input_text
+from sslhsi.studies.study import Experiment, open_scenes
+from sslhsi.studies.table import Table
 
 
 class Policy(Section):

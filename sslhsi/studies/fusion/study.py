@@ -31,11 +31,12 @@ from sslhsi.finetune.settings import FineTuning
 from sslhsi.recipe import Positive, SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.splits.split import Split
-from sslhsi.studies.experiment import Experiment, Table, open_scenes
 from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
 from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
 from sslhsi.studies.pretraining import Pretraining
 from sslhsi.studies.sections import Bands, Network, Protocol, Rate, Schedule, Schemes, check_once, input_text
+from sslhsi.studies.study import Experiment, open_scenes
+from sslhsi.studies.table import Table
 
 # The sources of each method, by number, in order.
 CHAINS: dict[str, tuple[int, ...]] = {SCRATCH: (), "T1": (0,), "T2": (1,), "T3": (0, 1), "T4": (1, 0)}

@@ -12,7 +12,6 @@ from sslhsi.errors import InputError
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.sources import expand
 from sslhsi.splits.split import Split, split
-from sslhsi.studies.experiment import open_scenes
 from sslhsi.studies.multitask.bands import (
     by_wavelength,
     camera_of,
@@ -23,6 +22,7 @@ from sslhsi.studies.multitask.bands import (
 )
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.settings import BY_RULE, METHODS, Settings
+from sslhsi.studies.study import open_scenes
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sslhsi.recipe import Positive, SceneSource
-from sslhsi.studies.experiment import Experiment
 from sslhsi.studies.multitask.training import Schedule
 from sslhsi.studies.sections import Schemes
+from sslhsi.studies.study import Experiment
 
 METHODS = {
     "single": "single task",

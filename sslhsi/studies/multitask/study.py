@@ -22,16 +22,14 @@ import torch
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.studies.experiment import Table
 from sslhsi.studies.ground import epochs_of, macs_of, row_of
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.plan import Plan, Training
 from sslhsi.studies.multitask.settings import Settings
 from sslhsi.studies.multitask.training import make_task, train_jointly
 from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
+from sslhsi.studies.table import Table
 from sslhsi.training.progress import Advance, progress
-
-__all__ = ["Settings", "run"]
 
 
 def run(settings: Settings, table: Table, show: bool = True) -> None:
