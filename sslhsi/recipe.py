@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from omegaconf import OmegaConf
 from pydantic import Field, model_validator
 
+from sslhsi.read_options import ReadOptions
 from sslhsi.recipe_file import Section, read_settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -17,7 +18,7 @@ Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
-class SceneSource(Section):
+class SceneSource(ReadOptions):
     """Where one scene comes from: a file, the embedded simulated corpus, or a stand-in on a real label map."""
 
     path: str | None = None
@@ -27,18 +28,7 @@ class SceneSource(Section):
     )
     index: Count = Field(default=0, description="which scene of the simulated domain")
     size: tuple[Positive, Positive] = Field(default=(160, 160), description="height, width of a simulated scene")
-    name: str | None = None
-    domain: str | None = None
-    sensor: str = ""
-    site: str | None = Field(default=None, description="files that show the same ground bear the same site")
-    cube: str | None = Field(default=None, description="variable that holds the cube")
-    labels: str | None = Field(default=None, description="file or variable that holds the ground truth")
-    labels_key: str | None = None
-    abundances: str | None = None
-    purity: Share | None = None
-    wavelengths: str | list[float] | None = None
-    nodata: float | None = None
-    drop_bands: Literal["bad"] | list[int] | None = None
+    site: str | None = Field(default=None, description="files that show the same place bear the same site")
     background: Literal["none", "nodata", "otsu", "given"] = "nodata"
     holdout: bool = Field(default=False, description="the whole scene is kept out of pretraining")
 

@@ -55,7 +55,7 @@ def read_settings(path: str | Path, model: type[Settings], overrides: Sequence[s
             # Parsed as YAML, so that numbers, lists and null mean here what they mean in the file.
             OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=False)
         data = OmegaConf.to_container(config, resolve=True)
-        return _validate(data, str(path), model)
+        return validated(data, str(path), model)
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, IndexError) as error:
         if isinstance(error, InputError):
             raise
@@ -82,7 +82,12 @@ def _check_entries(config: Any, key: str, override: str) -> None:
         config = config[int(part)] if OmegaConf.is_list(config) else config.get(part)
 
 
-def _validate(data: Any, where: str, model: type[Settings]) -> Settings:
+def validated(data: Any, where: str, model: type[Settings]) -> Settings:
+    """Settings from plain values (what YAML knows); ``where`` names their origin in messages.
+
+    Raises:
+        InputError: A key is unknown (the nearest known one is named), or a value has the wrong type or range.
+    """
     try:
         # Through JSON, so that strict typing still takes a YAML list for a tuple.
         return model.model_validate_json(json.dumps(data))

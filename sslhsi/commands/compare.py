@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 
 if TYPE_CHECKING:
@@ -36,15 +37,15 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--scene", metavar="[NAME=]FILE", help="a cube to draw pictures of; NAME is what the rows call it"
     )
-    parser.add_argument("--labels", metavar="GT", help="file or variable of its ground truth")
     parser.add_argument("--backbone", metavar="BACKBONE", help="a run, its backbone/ folder or a hub id, for --scene")
+    add_read_options(parser)
     parser.set_defaults(run=compare)
 
 
 def compare(options: argparse.Namespace) -> int:
     """Gather the rows, draw the scene if one is given, write the page."""
-    if not options.scene and (options.labels or options.backbone):
-        raise InputError("--labels and --backbone belong to a scene: name it with --scene")
+    if not options.scene and (read_options(options) or options.backbone):
+        raise InputError("--backbone, --labels and how to read a scene belong to a scene: name it with --scene")
     rows = gather([Path(source) for source in options.sources])
     from sslhsi.report.comparison import write_comparison
 
@@ -113,7 +114,7 @@ def _pictures(
     name, equals, path = options.scene.partition("=")
     if not equals or Path(options.scene).exists():
         name, path = "", options.scene
-    scene = read_scene(path, labels=options.labels, name=name or None)
+    scene = read_scene(path, **read_options(options, name=name or None))
     known = list(dict.fromkeys(str(row["scene"]) for row in rows if row.get("scene")))
     if scene.name not in known:
         raise InputError(

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import write_atomic
 
@@ -30,11 +31,10 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="example: sslhsi data inspect my_cubes/*.hdr --out looks",
     )
     inspect.add_argument("paths", nargs="+", metavar="PATH", help="a cube in any supported format")
-    inspect.add_argument("--cube", help="variable that holds the cube")
-    inspect.add_argument("--labels", help="file or variable that holds the ground truth")
     inspect.add_argument("--out", default=".", help="folder for the quick-look PNGs (default: here)")
     inspect.add_argument("--no-png", action="store_true", help="print only")
     inspect.add_argument("--json", action="store_true", help="print JSON")
+    add_read_options(inspect)
     inspect.set_defaults(run=inspect_data)
 
     listing = actions.add_parser(
@@ -62,6 +62,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     simulate.add_argument("--difficulty", type=float, default=1.0, help="overlap of the classes (default: 1)")
     simulate.add_argument("--seed", type=int, default=0)
     simulate.add_argument("--out", required=True, help=".npz file; its name will begin with stand-in")
+    add_read_options(simulate, ("labels_key", "purity", "shape"))
     simulate.set_defaults(run=simulate_data)
 
 
@@ -74,28 +75,29 @@ def inspect_data(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("sslhsi").setLevel(logging.INFO)
-    found: list[dict[str, Any]] = []
+    keywords = read_options(options)
+    descriptions: list[dict[str, Any]] = []
     failed = 0
     for path in options.paths:
         try:
-            scene = read_scene(path, cube=options.cube, labels=options.labels)
-            facts = describe(scene)
+            scene = read_scene(path, **keywords)
+            description = describe(scene)
             if not options.no_png:
                 picture = Path(options.out) / f"{scene.name}.png"
                 quicklook(scene, picture)
-                facts["quicklook"] = str(picture)
+                description["quicklook"] = str(picture)
         except InputError as error:
             # One bad file among many must not hide what the others hold.
             failed = 2
             print(f"error: {error}", file=sys.stderr)
             continue
-        found.append(facts)
+        descriptions.append(description)
         if not options.json:
             print(path)
-            for key, value in facts.items():
+            for key, value in description.items():
                 print(f"  {key:<16} {_plain(value)}")
     if options.json:
-        print(json.dumps(found, indent=1, default=str))
+        print(json.dumps(descriptions, indent=1, default=str))
     return failed
 
 
@@ -147,7 +149,7 @@ def simulate_data(options: argparse.Namespace) -> int:
         # Whatever reads the file names the scene after it; a stand-in must not pass for the real one.
         target = target.with_name(f"stand-in-{target.name}")
     name = Path(options.labels).stem
-    labels = read_labels(options.labels)
+    labels = read_labels(options.labels, **read_options(options))
     scene = stand_in(labels, name=name, bands=options.bands, seed=options.seed, difficulty=options.difficulty)
     known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
     write_atomic(target, lambda part: np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known))

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 
 if TYPE_CHECKING:
@@ -78,12 +79,6 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
         "--also", nargs="+", metavar="BACKBONE", default=[],
         help="the same pretraining from other seeds: splits take them in turn, as they take untrained networks",
     )  # fmt: skip
-    parser.add_argument("--labels", nargs="+", metavar="GT", help="file or variable of the ground truth, per scene")
-    parser.add_argument("--cube", help="variable that holds the cube")
-    parser.add_argument("--abundances", metavar="NAME", help="abundances to take the largest of, in place of labels")
-    parser.add_argument("--wavelengths", metavar="NAME", help="file or variable of the wavelengths")
-    parser.add_argument("--mask", metavar="FILE", help="foreground, for scenes with background")
-    parser.add_argument("--drop-bad-bands", action="store_true", help="leave out bands that hold no signal")
     parser.add_argument(
         "--scheme", nargs="+", choices=("random", "blocks"), default=["random", "blocks"], help="default: both"
     )
@@ -110,6 +105,7 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
     else:
         parser.add_argument("--out", metavar="CSV", help="append the rows to a table, and skip what it holds")
     parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    add_read_options(parser, per_scene=("labels",))
     parser.set_defaults(run=evaluate, probe_names=about["probes"], series=series)
 
 
@@ -183,15 +179,7 @@ def _targets(options: argparse.Namespace) -> list[Target]:
 def _scene(options: argparse.Namespace, path: str, labels: str | None) -> Scene:
     from sslhsi.scenes.read import read_scene
 
-    return read_scene(
-        path,
-        cube=options.cube,
-        labels=labels,
-        abundances=options.abundances,
-        wavelengths=options.wavelengths,
-        mask=options.mask,
-        drop_bands="bad" if options.drop_bad_bands else None,
-    )
+    return read_scene(path, **read_options(options, labels=labels))
 
 
 def _tuning(settings: list[str]) -> FineTuning:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 
+from sslhsi.commands.read_arguments import add_read_options, read_options
+from sslhsi.errors import InputError
+
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the command to the command line."""
@@ -22,6 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("target", metavar="OUT.onnx")
     parser.add_argument("--scene", metavar="CUBE", help="fold in the projection of this cube's camera")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_read_options(parser)
     parser.set_defaults(run=export_backbone)
 
 
@@ -31,10 +35,16 @@ def export_backbone(options: argparse.Namespace) -> int:
     from sslhsi.scenes.read import read_scene
 
     encoder = load_backbone(options.backbone)
-    found = export_onnx(encoder, options.target, read_scene(options.scene) if options.scene else None)
+    keywords = read_options(options)
+    if keywords and not options.scene:
+        raise InputError("how to read a scene belongs to a scene: name it with --scene")
+    scene = read_scene(options.scene, **keywords) if options.scene else None
+    written = export_onnx(encoder, options.target, scene)
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(written, indent=1))
         return 0
-    sides = [f"{found[side]['name']} ({', '.join(map(str, found[side]['shape']))})" for side in ("input", "output")]
-    print(f"{found['target']}: {' -> '.join(sides)}, {found['difference']:.1e} off PyTorch")
+    sides = [
+        f"{written[side]['name']} ({', '.join(map(str, written[side]['shape']))})" for side in ("input", "output")
+    ]
+    print(f"{written['target']}: {' -> '.join(sides)}, {written['difference']:.1e} off PyTorch")
     return 0

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import writing
 
@@ -42,7 +43,6 @@ def add(commands: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("backbone", metavar="BACKBONE", help="a backbone's folder, a run, or a hub id")
     parser.add_argument("scene", metavar="SCENE", help="in any supported format")
-    parser.add_argument("--labels", metavar="GT", help="file or variable that holds the ground truth")
     parser.add_argument("--per-class", type=int, metavar="N", help="train on N pixels per class (default: all)")
     parser.add_argument(
         "--classifier", choices=("linear", "knn", "svm", "none"), help="none: features only (default: linear)"
@@ -51,11 +51,9 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--format", default="png,npy", help=f"of {', '.join(FORMATS)} (default: png,npy)")
     parser.add_argument("--features", action="store_true", help="write the features beside the classes")
     parser.add_argument("--foreground", action="store_true", help="leave pixels without data unclassified")
-    parser.add_argument("--cube", metavar="NAME", help="variable that holds the cube")
-    parser.add_argument("--wavelengths", metavar="WL", help="file, variable, or list in nm (400,410,...)")
-    parser.add_argument("--classes", metavar="NAMES", help="names of classes 1, 2, ..., with commas between")
     parser.add_argument("--seed", type=int, default=0, help="of the training pixels (default: 0)")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    add_read_options(parser)
     parser.set_defaults(run=map_scene)
 
 
@@ -65,10 +63,11 @@ def map_scene(options: argparse.Namespace) -> int:
 
     from sslhsi.encoder.load import load_backbone
     from sslhsi.evaluation.scene_map import classified, fit_classifier, held_out_scores, training_split
+    from sslhsi.scenes.read import read_scene
     from sslhsi.training.progress import progress
 
     formats = _formats(options.format)
-    scene = _read(options)
+    scene = read_scene(options.scene, **read_options(options))
     classifier = options.classifier or ("none" if scene.labels is None else "linear")
     classify = classifier != "none"
     if options.per_class is not None and not classify:
@@ -126,19 +125,6 @@ def _formats(text: str) -> list[str]:
     if not asked:
         raise InputError(f"--format is empty: use {', '.join(FORMATS)}, with commas between")
     return list(dict.fromkeys(asked))
-
-
-def _read(options: argparse.Namespace) -> Scene:
-    from sslhsi.scenes.read import read_scene
-
-    wavelengths: Any = options.wavelengths
-    if wavelengths and "," in wavelengths and not Path(wavelengths).exists():
-        try:
-            wavelengths = [float(word) for word in wavelengths.split(",")]
-        except ValueError:
-            raise InputError(f"--wavelengths {wavelengths}: give a file, or numbers with commas between") from None
-    names = tuple(name.strip() for name in options.classes.split(",")) if options.classes else ()
-    return read_scene(options.scene, cube=options.cube, labels=options.labels, wavelengths=wavelengths, classes=names)
 
 
 def _prefix(out: str | None, name: str) -> Path:

@@ -1,19 +1,20 @@
-"""From what a file tells to a scene: pixels masked, bands chosen, values scaled."""
+"""From what a file holds to a scene: pixels masked, bands chosen, values scaled."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.bad_bands import band_statistics, row_blocks
 from sslhsi.scenes.raw import Raw, check_memory
 from sslhsi.scenes.scene import Scene
 
 log = logging.getLogger(__name__)
+DropBands = Literal["bad"] | list[int] | None
 
 
 def _listed(bands: np.ndarray) -> str:
@@ -22,50 +23,37 @@ def _listed(bands: np.ndarray) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
-def _kept_bands(raw: Raw, drop_bands: Any) -> np.ndarray:
+def _kept_bands(raw: Raw, drop_bands: DropBands) -> np.ndarray:
     """(B,) booleans after the caller's list, or the file's own bad bands."""
     bands = raw.cube.shape[2]
     keep = np.ones(bands, dtype=bool)
     if drop_bands is None or isinstance(drop_bands, str):
-        if drop_bands not in (None, "bad"):
-            raise InputError(f'drop_bands must be "bad" or a list of 0-based bands, not {drop_bands!r}')
         if raw.bad is not None:
             keep = ~raw.bad
+    elif max(drop_bands, default=0) >= bands:
+        raise InputError(f"{raw.source}: drop_bands must be numbers from 0 to {bands - 1}, not {drop_bands}")
     else:
-        listed = np.asarray(list(drop_bands))
-        if listed.size and (listed.dtype.kind not in "iu" or listed.min() < 0 or listed.max() >= bands):
-            raise InputError(f"drop_bands must be numbers from 0 to {bands - 1}, not {list(drop_bands)}")
-        keep[listed.astype(int)] = False
+        keep[drop_bands] = False
     if not keep.any():
         raise InputError(f"{raw.source}: no band is left of {bands}; pass drop_bands=() to keep all")
     return keep
 
 
-def finish(
-    raw: Raw,
-    *,
-    mask: np.ndarray | None,
-    drop_bands: Any,
-    nodata: float | None,
-    name: str,
-    domain: str,
-    sensor: str,
-    classes: Sequence[str],
-) -> Scene:
-    """Mask pixels, choose bands and scale what a reader found; the cube is passed over in blocks of rows.
+def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
+    """Mask pixels, choose bands and scale what a reader opened; the cube is passed over in blocks of rows.
 
     Integer cubes without a no-data value are not passed over at all.
 
     Args:
-        raw: What the file tells.
+        raw: What the file holds.
+        options: What the caller says: drop_bands, nodata, name, domain, sensor.
         mask: (H, W) booleans from the caller, or None.
-        drop_bands: See ``read_scene``.
-        nodata: Value of pixels without data, or None.
-        name, domain, sensor, classes: See ``Scene``.
 
     Raises:
         InputError: No band or no pixel is left, or a band holds no finite value.
     """
+    drop_bands = options.drop_bands
+    nodata = options.nodata if options.nodata is not None else raw.nodata
     bands = raw.cube.shape[2]
     keep = _kept_bands(raw, drop_bands)
     if raw.cube.dtype.kind == "f" or nodata is not None or drop_bands == "bad":
@@ -81,20 +69,22 @@ def finish(
     if wavelengths is not None and len(wavelengths) == bands:
         wavelengths = wavelengths[keep]
     return Scene(
-        name=name,
+        name=options.name if options.name is not None else raw.source.stem,
         cube=_selected(raw, keep),
         wavelengths=wavelengths,
         labels=raw.labels,
-        classes=classes or raw.classes,
+        classes=tuple(raw.classes),
         mask=mask,
-        domain=domain,
-        sensor=sensor,
+        domain=options.domain or "",
+        sensor=options.sensor,
         georeference=raw.georeference,
         source=raw.source,
     )
 
 
-def _examine(raw: Raw, keep: np.ndarray, drop_bands: Any, nodata: float | None) -> tuple[np.ndarray, np.ndarray]:
+def _examine(
+    raw: Raw, keep: np.ndarray, drop_bands: DropBands, nodata: float | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Bands to keep and (H, W) booleans of pixels with data."""
     statistics = band_statistics(raw.cube, bands=keep, nodata=nodata)
     numbers = np.flatnonzero(keep)

@@ -56,8 +56,8 @@ def small_abundances(variable: Variable) -> bool:
     return abundance_axis(np.asarray(variable.load())) is not None
 
 
-def shapes_told(array: np.ndarray) -> list[tuple[int, int]]:
-    """The (H, W) that a label map or an abundance cube speaks for; none for flattened ones."""
+def image_shapes(array: np.ndarray) -> list[tuple[int, int]]:
+    """The image's (H, W) as a label map or an abundance cube shows it; none for flattened ones."""
     if array.ndim == 2 and abundance_axis(array) is None and min(array.shape) > 1:
         return [(array.shape[0], array.shape[1])]
     if array.ndim == 3:

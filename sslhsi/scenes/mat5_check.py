@@ -152,27 +152,35 @@ def _array(stream: _Stream, order: str, names: set[str] | None, depth: int) -> N
     if kind in _NUMBERS or kind == _CHAR:
         for part in range(parts):
             padded = _values(stream, order, _TEXT if kind == _CHAR else _NUMERIC, math.prod(shape), kind != _CHAR)
-            if part < parts - 1 or depth > 0:  # nothing follows the last part of an array of its own
+            if part < parts - 1 or depth > 0:  # nothing follows the last part of an array that stands by itself
                 stream.skip(padded)
     elif kind in (_CELL, _STRUCT):
-        fields = 1
-        if kind == _STRUCT:
-            (length,) = struct.unpack(order + "i", _data(stream, order, (5,), 4))
-            listed = _data(stream, order, (1,), 1 << 20)
-            if length < 1:
-                raise _Damaged(f"field names of length {length}")
-            fields = len(listed) // length
-        for _ in range(fields * math.prod(shape)):
-            inner, count, _ = _tag(stream, order)
-            if inner != _MATRIX:
-                raise _Damaged(f"element type {inner} where an array belongs")
-            if count:
-                try:
-                    _array(stream, order, None, depth + 1)
-                except _Foreign:
-                    raise _Foreign(name) from None
+        fields = _fields(stream, order) if kind == _STRUCT else 1
+        try:
+            _elements(stream, order, fields * math.prod(shape), depth)
+        except _Foreign:
+            raise _Foreign(name) from None
     else:
         raise _Foreign(name)
+
+
+def _fields(stream: _Stream, order: str) -> int:
+    """How many fields a struct has, past their names."""
+    (length,) = struct.unpack(order + "i", _data(stream, order, (5,), 4))
+    listed = _data(stream, order, (1,), 1 << 20)
+    if length < 1:
+        raise _Damaged(f"field names of length {length}")
+    return len(listed) // length
+
+
+def _elements(stream: _Stream, order: str, count: int, depth: int) -> None:
+    """The arrays inside a cell or a struct."""
+    for _ in range(count):
+        kind, size, _ = _tag(stream, order)
+        if kind != _MATRIX:
+            raise _Damaged(f"element type {kind} where an array belongs")
+        if size:
+            _array(stream, order, None, depth + 1)
 
 
 def _values(stream: _Stream, order: str, kinds: dict[int, int], elements: int, exact: bool) -> int:

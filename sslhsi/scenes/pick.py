@@ -1,18 +1,21 @@
-"""Which variable of a file is the cube, which the labels, which the wavelengths: found by shape."""
+"""Which variable of a file is the cube, which the labels, which the wavelengths: chosen by shape."""
 
 from __future__ import annotations
 
 import logging
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.flat import decide_order, unfold
-from sslhsi.scenes.labels import named, shapes_told, small_abundances, to_labels, whole
-from sslhsi.scenes.raw import Raw, Variable, check_memory
+from sslhsi.scenes.labels import image_shapes, named, small_abundances, to_labels, whole
+from sslhsi.scenes.raw import Given, Raw, Variable, check_memory
 from sslhsi.scenes.wavelengths import is_wavenumber, pick_wavelengths, to_nanometres
 
 log = logging.getLogger(__name__)
@@ -20,6 +23,7 @@ log = logging.getLogger(__name__)
 _ROWS = {"lines", "line", "rows", "row", "nrow", "nrows", "nr", "nl", "height", "h"}
 _COLUMNS = {"cols", "col", "columns", "samples", "ncol", "ncols", "nc", "width", "w"}
 Shape = tuple[int, int]
+Flat = tuple[Shape, bool]  # of a matrix: (H, W), and whether bands are its first axis
 
 
 def _scalar(variables: Sequence[Variable], names: set[str]) -> int | None:
@@ -31,17 +35,17 @@ def _scalar(variables: Sequence[Variable], names: set[str]) -> int | None:
     return None
 
 
-def _many_banded(found: list[Variable], bands: dict[str, int]) -> list[Variable]:
+def _many_banded(candidates: list[Variable], bands: dict[str, int]) -> list[Variable]:
     """Leave out abundances, previews and elevation layers when a real cube is among the candidates."""
-    if len(found) < 2:
-        return found
-    most = max(bands[v.name] for v in found)
-    rest = [v for v in found if bands[v.name] > 10 or 3 * bands[v.name] > most]
+    if len(candidates) < 2:
+        return candidates
+    most = max(bands[v.name] for v in candidates)
+    rest = [v for v in candidates if bands[v.name] > 10 or 3 * bands[v.name] > most]
     real = [v for v in rest if not small_abundances(v)]
     return real or rest
 
 
-def _bands_first(variable: Variable, hints: Sequence[Shape]) -> tuple[Shape, bool] | None:
+def _bands_first(variable: Variable, hints: Sequence[Shape]) -> Flat | None:
     """(H, W) and whether the bands come first, when a matrix has H * W rows or columns."""
     for shape in hints:
         pixels = math.prod(shape)
@@ -50,7 +54,7 @@ def _bands_first(variable: Variable, hints: Sequence[Shape]) -> tuple[Shape, boo
     return None
 
 
-def _square(variable: Variable) -> tuple[Shape, bool] | None:
+def _square(variable: Variable) -> Flat | None:
     """The same for a matrix whose longer side is a perfect square and which is no label map."""
     if len(variable.shape) != 2 or min(variable.shape) < 2:
         return None
@@ -63,7 +67,7 @@ def _square(variable: Variable) -> tuple[Shape, bool] | None:
 
 def find_cube(
     variables: Sequence[Variable], path: Path, cube: str | None, hints: list[Shape], shape: Shape | None
-) -> tuple[Variable, tuple[Shape, bool] | None]:
+) -> tuple[Variable, Flat | None]:
     """The variable that holds the cube.
 
     A 3-D real array, or a matrix of (bands, pixels) whose image shape is known from ``shape``, from
@@ -72,8 +76,8 @@ def find_cube(
     Args:
         variables: All arrays of the file.
         path: The file, for messages.
-        cube: Name of the variable, or None to find it.
-        hints: Image shapes that labels given by the caller speak for.
+        cube: Name of the variable, or None to look for it.
+        hints: Image shapes that labels given by the caller have.
         shape: (H, W) given by the caller.
 
     Returns:
@@ -88,29 +92,13 @@ def find_cube(
         rows, columns = _scalar(variables, _ROWS), _scalar(variables, _COLUMNS)
         hints = ([(rows, columns)] if rows and columns else []) + hints
     if cube is not None:
-        found = named(variables, cube, path)
-        if not found.real:
-            raise InputError(f"{path}: {found} doesn't hold real numbers")
-        if len(found.shape) == 3 and found.size:
-            return found, None
-        if len(found.shape) == 2 and (flat := _bands_first(found, hints) or _square(found)):
-            return found, flat
-        raise InputError(
-            f"{path}: {found} is no (height, width, bands) cube; if it is (bands, pixels), pass shape=(rows, columns)"
-        )
+        return _as_cube(named(variables, cube, path), path, hints)
     solid = [v for v in variables if v.real and len(v.shape) == 3 and v.size]
     if not solid and any(v.dtype.kind == "c" and len(v.shape) == 3 for v in variables):
         raise InputError(f"{path}: the cube holds complex numbers; take their magnitude first")
-    for variable in variables:
-        if shape is None and variable.real and 2 <= len(variable.shape) <= 3 and _speaks_for_shape(variable):
-            hints = hints + [hint for hint in shapes_told(np.asarray(variable.load())) if hint not in hints]
-    flats = {
-        v.name: flat
-        for v in variables
-        if v.real and len(v.shape) == 2 and (flat := _bands_first(v, hints)) is not None
-    }
-    if not solid and not flats:
-        flats = {v.name: flat for v in variables if v.real and (flat := _square(v))}
+    if shape is None:
+        hints = hints + _shapes_of_maps(variables, hints)
+    flats = _matrices(variables, hints, squares=not solid)
     candidates = solid + [v for v in variables if v.name in flats]
     bands = {v.name: v.shape[2] for v in solid}
     bands |= {v.name: v.shape[0 if flats[v.name][1] else 1] for v in candidates if v.name in flats}
@@ -128,7 +116,41 @@ def find_cube(
     )
 
 
-def _speaks_for_shape(variable: Variable) -> bool:
+def _as_cube(variable: Variable, path: Path, hints: list[Shape]) -> tuple[Variable, Flat | None]:
+    """A variable that the caller calls the cube, which must then be one."""
+    if not variable.real:
+        raise InputError(f"{path}: {variable} doesn't hold real numbers")
+    if len(variable.shape) == 3 and variable.size:
+        return variable, None
+    if len(variable.shape) == 2 and (flat := _bands_first(variable, hints) or _square(variable)):
+        return variable, flat
+    raise InputError(
+        f"{path}: {variable} is no (height, width, bands) cube; if it is (bands, pixels), pass shape=(rows, columns)"
+    )
+
+
+def _shapes_of_maps(variables: Sequence[Variable], known: list[Shape]) -> list[Shape]:
+    """Image shapes that label maps and abundance images of the file have, beyond the known ones."""
+    shapes: list[Shape] = []
+    for variable in variables:
+        if variable.real and 2 <= len(variable.shape) <= 3 and _has_image_shape(variable):
+            shapes += [s for s in image_shapes(np.asarray(variable.load())) if s not in known and s not in shapes]
+    return shapes
+
+
+def _matrices(variables: Sequence[Variable], hints: list[Shape], *, squares: bool) -> dict[str, Flat]:
+    """Matrices that may be cubes, by name; ``squares``: where no shape fits, those of square images."""
+    flats = {
+        v.name: flat
+        for v in variables
+        if v.real and len(v.shape) == 2 and (flat := _bands_first(v, hints)) is not None
+    }
+    if squares and not flats:
+        flats = {v.name: flat for v in variables if v.real and (flat := _square(v))}
+    return flats
+
+
+def _has_image_shape(variable: Variable) -> bool:
     """True for abundance images and for label maps, whose height and width are those of the cube."""
     if len(variable.shape) == 3:
         return small_abundances(variable)
@@ -149,107 +171,93 @@ def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape
     return "bhw" if bhw > hwb else "hwb"
 
 
-def pick(
-    variables: list[Variable],
-    path: Path,
-    *,
-    cube: str | None = None,
-    labels: np.ndarray | str | bool | None = None,
-    wavelengths: str | None = None,
-    bands: int | None = None,
-    abundances: np.ndarray | str | None = None,
-    purity: float | None = None,
-    layout: str | None = None,
-    shape: Shape | None = None,
-    order: str | None = None,
-) -> Raw:
+def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Given) -> Raw:
     """Put an image together from the variables of one file.
 
     Args:
         variables: All arrays of the file.
         path: The file.
-        cube: Name of the cube, None = find it.
-        labels: Array, name of a variable, False for none, None = find it.
-        wavelengths: Name of a variable, None = find it.
-        bands: Number of wavelengths that the caller brings along, a hint for the layout.
-        abundances: Array or name of a variable to take labels from.
-        purity: See ``to_labels``.
-        layout: Axes of a 3-D cube, a permutation of "hwb".
-        shape: (H, W) of a cube stored as (bands, pixels).
-        order: "C" or "F", how flattened pixels run; None = decide.
+        options: What the caller says: cube, purity, layout, shape, order.
+        given: What the caller brings along; text names variables of this file.
 
     Raises:
         InputError: Something is missing, ambiguous or doesn't fit; the message lists the candidates.
     """
-    if isinstance(labels, str):
-        labels = np.asarray(named(variables, labels, path).load())
-    if isinstance(abundances, str):
-        abundances = np.asarray(named(variables, abundances, path).load())
-    hints = [hint for given in (labels, abundances) if isinstance(given, np.ndarray) for hint in shapes_told(given)]
-    variable, flat = find_cube(variables, path, cube, hints, shape)
+    arrays: dict[str, Any] = {
+        key: np.asarray(named(variables, value, path).load())
+        for key in ("labels", "abundances")
+        if isinstance(value := getattr(given, key), str)
+    }
+    given = replace(given, **arrays)
+    maps = [m for m in (given.labels, given.abundances) if isinstance(m, np.ndarray)]
+    hints = [shape for each in maps for shape in image_shapes(each)]
+    variable, flat = find_cube(variables, path, options.cube, hints, options.shape)
     check_memory(path, variable.shape, variable.dtype.itemsize)
     array = variable.load()
     rest = [v for v in variables if v.name != variable.name]
     default = "F" if path.suffix.lower() == ".mat" else "C"
+    bands = len(given.wavelengths) if isinstance(given.wavelengths, np.ndarray) else None
     if flat is None:
-        order = order or default
-        axes = layout or _layout(variable, variables, hints, bands)
-        if layout is None and axes != "hwb":
+        order = options.order or default
+        axes = options.layout or _layout(variable, variables, hints, bands)
+        if options.layout is None and axes != "hwb":
             log.info("%s: %s read as (bands, height, width)", path, variable)
         image = array.transpose([axes.index(axis) for axis in "hwb"])
-        if shape is not None and image.shape[:2] != tuple(shape):
-            raise InputError(f"{path}: shape={tuple(shape)} was given, the cube is {image.shape}")
-        found = _labels(rest, path, image.shape[:2], labels, abundances, purity, order)
+        if options.shape is not None and image.shape[:2] != options.shape:
+            raise InputError(f"{path}: shape={options.shape} was given, the cube is {image.shape}")
     else:
-        (height, width), bands_first = flat
+        shape, bands_first = flat
         matrix = array if bands_first else array.T
-        if order is None:
-            # Flattened labels would follow whichever order is assumed and so are no evidence for it.
-            solid = [v for v in rest if v.shape[:2] == (height, width) or v.shape[1:] == (height, width)]
-            solid_labels = labels if not isinstance(labels, np.ndarray) or shapes_told(labels) else False
-            solid_abundances = abundances if abundances is None or shapes_told(abundances) else None
-            evidence = _labels(solid, path, (height, width), solid_labels, solid_abundances, None, default)
-            order = decide_order(matrix, (height, width), evidence, default, str(path))
-        image = unfold(matrix, (height, width), order)
-        found = _labels(rest, path, (height, width), labels, abundances, purity, order)
-    centres = _wavelengths(rest, path, image.shape[2], wavelengths, search=bands is None)
-    return Raw(image, path, wavelengths=centres, labels=found, nodata=_nodata(variable))
+        order = options.order or _smoother_order(matrix, shape, rest, path, given, default)
+        image = unfold(matrix, shape, order)
+    name = given.wavelengths if isinstance(given.wavelengths, str) else None
+    centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
+    labels = _labels(rest, path, image.shape[:2], given, purity=options.purity, order=order)
+    return Raw(image, path, wavelengths=centres, labels=labels, nodata=_nodata(variable))
+
+
+def _smoother_order(
+    matrix: np.ndarray, shape: Shape, rest: Sequence[Variable], path: Path, given: Given, default: str
+) -> str:
+    """How the pixels of a (bands, pixels) matrix run, "C" or "F"."""
+    # Flattened labels would follow whichever order is assumed and so are no evidence for it.
+    solid = [v for v in rest if shape in (v.shape[:2], v.shape[1:])]
+    if isinstance(given.labels, np.ndarray) and not image_shapes(given.labels):
+        given = replace(given, labels=False)
+    if isinstance(given.abundances, np.ndarray) and not image_shapes(given.abundances):
+        given = replace(given, abundances=None)
+    evidence = _labels(solid, path, shape, given, purity=None, order=default)
+    return decide_order(matrix, shape, evidence, default, str(path))
 
 
 def _labels(
-    variables: Sequence[Variable],
-    path: Path,
-    shape: Shape,
-    labels: np.ndarray | bool | str | None,
-    abundances: np.ndarray | None,
-    purity: float | None,
-    order: str,
+    variables: Sequence[Variable], path: Path, shape: Shape, given: Given, *, purity: float | None, order: str
 ) -> np.ndarray | None:
     where = str(path)
-    if isinstance(labels, np.ndarray):
-        return to_labels(labels, shape, where=where, order=order, purity=purity)
-    if abundances is not None:
-        return to_labels(abundances, shape, where=where, order=order, purity=purity, abundances=True)
-    if labels is False:
+    if isinstance(given.labels, np.ndarray):
+        return to_labels(given.labels, shape, where=where, order=order, purity=purity)
+    if isinstance(given.abundances, np.ndarray):
+        return to_labels(given.abundances, shape, where=where, order=order, purity=purity, abundances=True)
+    if given.labels is False:
         return None
     pixels = math.prod(shape)
     fitting = [
         v for v in variables if v.real and (v.shape == shape or (v.size == pixels and max(v.shape) == pixels > 1))
     ]
-    found = [v for v in fitting if whole(np.asarray(v.load()))]
-    if not found:
+    candidates = [v for v in fitting if whole(np.asarray(v.load()))]
+    if not candidates:
         images = [v for v in variables if shape in (v.shape[:2], v.shape[1:]) or pixels in v.shape]
-        found = [v for v in images if small_abundances(v)]
-    if len(found) > 1:
-        listed = ", ".join(map(str, found))
+        candidates = [v for v in images if small_abundances(v)]
+    if len(candidates) > 1:
+        listed = ", ".join(map(str, candidates))
         raise InputError(
             f"{path}: several variables may be the labels ({listed}); name one with labels=, "
-            "or pass labels=False for none"
+            'or pass labels="none" for none'
         )
-    if not found:
+    if not candidates:
         return None
-    log.info("%s: labels are %s", path, found[0])
-    return to_labels(np.asarray(found[0].load()), shape, where=where, order=order, purity=purity)
+    log.info("%s: labels are %s", path, candidates[0])
+    return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, purity=purity)
 
 
 def _wavelengths(

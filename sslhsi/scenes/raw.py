@@ -44,6 +44,25 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Given:
+    """What the caller of ``read_scene`` brings along, with files already opened.
+
+    Args:
+        labels: Label map or abundances, name of a variable, False for none, None = look for them.
+        abundances: Array or name of a variable to take labels from.
+        wavelengths: (B,) nanometres, or name of a variable.
+        mask: Array, or path of a file.
+        classes: Names of labels 1, 2, ...
+    """
+
+    labels: np.ndarray | str | bool | None = None
+    abundances: np.ndarray | str | None = None
+    wavelengths: np.ndarray | str | None = None
+    mask: Any = None
+    classes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Variable:
     """One named array of a file that may hold many; nothing is read before ``load()``.
 

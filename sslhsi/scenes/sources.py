@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
+from sslhsi.read_options import ARRAYS
 from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes.envi import header_beside, is_envi_data
 from sslhsi.scenes.read import read_labels, read_scene
@@ -53,26 +54,26 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
         InputError: A file is missing, a pattern matches nothing, a simulated domain is unknown, or two
             scenes bear one name.
     """
-    found: list[SceneSource] = []
+    expanded: list[SceneSource] = []
     for source in sources:
         if source.simulated is not None:
             if source.simulated not in DOMAINS:
                 raise InputError(f"simulated: {source.simulated!r} is none of {', '.join(DOMAINS)}")
-            found.append(source.model_copy(update={"name": source.name or f"{source.simulated}-{source.index}"}))
+            expanded.append(source.model_copy(update={"name": source.name or f"{source.simulated}-{source.index}"}))
             continue
         if source.stand_in is not None:
             name = PREFIX + (source.name or source.stand_in).removeprefix(PREFIX)
-            found.append(source.model_copy(update={"name": name}))
+            expanded.append(source.model_copy(update={"name": name}))
             continue
         assert source.path is not None
         files = _files(source.path)
         for file in files:
             name = source.name if source.name and len(files) == 1 else file.name.split(".")[0]
-            found.append(source.model_copy(update={"path": str(file), "name": name}))
-    names = [s.name for s in found]
+            expanded.append(source.model_copy(update={"path": str(file), "name": name}))
+    names = [s.name for s in expanded]
     if double := sorted({str(n) for n in names if names.count(n) > 1}):
         raise InputError(f"two scenes are named {double[0]!r}; give each a name of its own")
-    return found
+    return expanded
 
 
 def _files(pattern: str) -> list[Path]:
@@ -101,23 +102,11 @@ def open_source(source: SceneSource, seed: int) -> Scene:
         return scene.with_(name=source.name or scene.name, domain=source.domain or scene.domain)
     if source.stand_in is not None:
         assert source.labels is not None
-        made = stand_in_of(source.stand_in, read_labels(source.labels, key=source.labels_key), seed)
+        labels = read_labels(source.labels, labels_key=source.labels_key, purity=source.purity, shape=source.shape)
+        made = stand_in_of(source.stand_in, labels, seed)
         return made.with_(name=source.name or made.name, domain=source.domain or made.domain)
     assert source.path is not None
-    return read_scene(
-        source.path,
-        cube=source.cube,
-        labels=source.labels,
-        labels_key=source.labels_key,
-        abundances=source.abundances,
-        purity=source.purity,
-        wavelengths=source.wavelengths,
-        nodata=source.nodata,
-        drop_bands=source.drop_bands,
-        name=source.name,
-        domain=source.domain or "",
-        sensor=source.sensor,
-    )
+    return read_scene(source.path, **source.given())
 
 
 def source_hash(source: SceneSource, seed: int) -> str:
@@ -130,7 +119,7 @@ def source_hash(source: SceneSource, seed: int) -> str:
         # The simulator's own code stands for its version.
         for file in sorted((Path(__file__).parent / "simulated").glob("*.py")):
             digest.update(file.read_bytes())
-    for name in (source.path, source.labels, source.wavelengths):
+    for name in (source.path, *(getattr(source, key) for key in ARRAYS)):
         if isinstance(name, str) and Path(name).is_file():
             for file in companions(Path(name)):
                 digest.update(bytes.fromhex(sha256(file)))

@@ -204,7 +204,8 @@ OPTIONS = {
     "labels of a missing file": ({"labels": "nothing.mat"}, "no such file"),
     "labels of an unknown name": ({"labels": "truth"}, "no variable 'truth' among x"),
     "abundances of another shape": ({"abundances": np.ones((5, 6, 3)) / 3}, "abundances"),
-    "purity": ({"purity": 2}, "between 0 and 1"),
+    "purity": ({"purity": 2}, "purity: .* less than or equal to 1, not 2"),
+    "an unknown option": ({"lables": "gt"}, "unknown key 'lables'; did you mean 'labels'"),
     "too few wavelengths": ({"wavelengths": [400.0, 500, 600]}, "3 wavelengths for 11 bands"),
     "wavelengths in words": ({"wavelengths": ["red"] * 11}, "numbers"),
     "wavelengths with NaN": ({"wavelengths": [np.nan] * 11}, "finite"),
@@ -212,7 +213,7 @@ OPTIONS = {
     "wavelengths of an unknown name": ({"wavelengths": "lambda"}, "no variable 'lambda'"),
     "cube of an unknown name": ({"cube": "image"}, "no variable 'image' among x"),
     "drop_bands out of range": ({"drop_bands": [11]}, "0 to 10"),
-    "drop_bands negative": ({"drop_bands": [-1]}, "0 to 10"),
+    "drop_bands negative": ({"drop_bands": [-1]}, r"drop_bands: .*not \[-1\]"),
     "drop_bands of all": ({"drop_bands": range(11)}, "no band is left"),
     "drop_bands in words": ({"drop_bands": "water"}, "drop_bands"),
     "mask of another shape": ({"mask": np.ones((7, 5), bool)}, "mask="),
@@ -246,7 +247,7 @@ def test_label_files_without_one_label_map(tmp_path):
         read_labels(tmp_path / "none.mat")
     with pytest.raises(InputError, match=r"x \(5, 7\).*y \(5, 7\).*labels_key="):
         read_labels(tmp_path / "two.mat")
-    assert (read_labels(tmp_path / "two.mat", key="y") == CUBE[:, :, 1]).all()
+    assert (read_labels(tmp_path / "two.mat", labels_key="y") == CUBE[:, :, 1]).all()
 
 
 @pytest.mark.parametrize("compressed", [False, True])

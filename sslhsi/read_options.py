@@ -1,0 +1,109 @@
+"""What can be said about how a scene's file is read: the same in Python, in recipes and on the command line."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from sslhsi.recipe_file import Section, validated
+
+Side = Annotated[int, Field(gt=0)]
+
+#: Options that ``read_scene`` also takes as arrays.
+ARRAYS = ("labels", "abundances", "wavelengths", "mask")
+#: Options that describe a scene; they say nothing about how its file is read.
+DESCRIPTIONS = ("name", "domain", "sensor")
+
+
+class ReadOptions(Section):
+    """How a scene's file is read. Whatever is given overrules what the file says.
+
+    Examples:
+        >>> ReadOptions(layout="bhw", nodata=-9999.0).given()
+        {'nodata': -9999.0, 'layout': 'bhw'}
+    """
+
+    name: str | None = Field(default=None, description="of the scene; the file's name when not given")
+    domain: str | None = Field(
+        default=None, description="kind of material or place under one camera; the scene's name when not given"
+    )
+    sensor: str = Field(default="", description="the camera, for tables")
+    cube: str | None = Field(default=None, description="variable that holds the cube")
+    labels: str | None = Field(
+        default=None, description="file or variable that holds the label map or abundances; none: read without"
+    )
+    labels_key: str | None = Field(default=None, description="variable of the labels' or abundances' file")
+    abundances: str | None = Field(
+        default=None, description="file or variable of abundances whose largest share becomes the label"
+    )
+    purity: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None, description="pixels whose largest abundance is below this (0 to 1) stay unlabelled"
+    )
+    wavelengths: str | list[float] | None = Field(
+        default=None, description="band centres: a file, a variable or numbers; nm, or um when all are below 100"
+    )
+    mask: str | None = Field(default=None, description="file of a map whose non-zero pixels are foreground")
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | None = Field(
+        default=None, description="value of pixels without data, in place of what the file says"
+    )
+    drop_bands: Literal["bad"] | list[int] | None = Field(
+        default=None, description="bad: bands that hold no signal; or 0-based numbers of bands; empty: none at all"
+    )
+    classes: tuple[str, ...] = Field(default=(), description="names of labels 1, 2, ...")
+    layout: Literal["hwb", "hbw", "whb", "wbh", "bhw", "bwh"] | None = Field(
+        default=None, description="axes of a 3-D array as its software shows them: h height, w width, b bands"
+    )
+    shape: tuple[Side, Side] | None = Field(default=None, description="height, width of a cube of (bands, pixels)")
+    order: Literal["C", "F"] | None = Field(
+        default=None, description="how flattened pixels run: C along the rows, F down the columns"
+    )
+
+    @field_validator("drop_bands", mode="before")
+    @classmethod
+    def _bands(cls, value: Any) -> Any:
+        numbers = isinstance(value, list | tuple) and all(isinstance(n, int) and n >= 0 for n in value)
+        if value not in (None, "bad") and not numbers:
+            raise ValueError(f'must be "bad" or a list of 0-based bands, not {value!r}')
+        return value
+
+    def given(self) -> dict[str, Any]:
+        """The options that were given, as keywords of ``read_scene``."""
+        defaults = {key: field.default for key, field in ReadOptions.model_fields.items()}
+        return {key: getattr(self, key) for key in defaults if getattr(self, key) != defaults[key]}
+
+
+def checked(options: Mapping[str, Any], where: str) -> tuple[ReadOptions, dict[str, Any]]:
+    """Check keywords of ``read_scene``.
+
+    Args:
+        options: The keywords; those in ``ARRAYS`` may be arrays, and ``labels=False`` is ``labels="none"``.
+        where: File, for messages.
+
+    Returns:
+        The options without arrays, and the arrays by name.
+
+    Raises:
+        InputError: An option is unknown (the nearest known one is named), or its value is of the wrong kind.
+    """
+    named = {key: "none" if key == "labels" and value is False else value for key, value in options.items()}
+    arrays = {
+        key: value
+        for key in ARRAYS
+        if (value := named.get(key)) is not None and not isinstance(value, str | os.PathLike)
+    }
+    return validated({key: _plain(v) for key, v in named.items() if key not in arrays}, where, ReadOptions), arrays
+
+
+def _plain(value: Any) -> Any:
+    """Paths as text, NumPy's numbers as Python's, sequences as lists."""
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, list | tuple | range | set):
+        return [_plain(entry) for entry in value]
+    return value if value is None or isinstance(value, str | int | float) else repr(value)
