@@ -17,11 +17,13 @@ LAUNCH = $(if $(filter-out 0,$(GPUS)),,ACCELERATE_USE_CPU=true) $(BIN)/accelerat
 RECIPE ?= recipes/simclr_multidomain.yaml
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pretrain test look lint format bench results reproduce docs wheel-check fuzz slurm-test clean
+.PHONY: help setup pretrain test test-fast min-deps look lint format bench results reproduce docs wheel-check fuzz slurm-test clean
 
 help:
 	@echo "make pretrain   set everything up and run the main job (RECIPE=..., ARGS='key=value ...')"
 	@echo "make test       set everything up and pass the tests"
+	@echo "make test-fast  the tests that take no time: no training, no network of processes"
+	@echo "make min-deps   install every dependency at its declared minimum, apart, and use the package there"
 	@echo "make look       both report pages in headless Chromium, phone and desktop: pictures in runs/look"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff tidy the code"
@@ -47,6 +49,12 @@ pretrain: $(READY)
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(READY)
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+min-deps:
+	$(PYTHON) tests/min_deps.py $(ARGS)
 
 look: $(READY)
 	@$(BIN)/python tests/report/browser.py

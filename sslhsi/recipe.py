@@ -72,8 +72,10 @@ class Patches(Section):
 
 
 class Views(Section):
-    """Augmentations; noise and offset are multiples of each component's spread (of its noise, where bands are
-    denoised), each sample at a noise level of its own between 0 and ``noise``."""
+    """Augmentations, each sample at a noise level of its own between 0 and ``noise``.
+
+    Noise and offset are multiples of each component's spread (of its noise, where bands are denoised).
+    """
 
     crop: tuple[Share, Share] = (0.4, 1.0)
     keep_centre: bool = False

@@ -1,8 +1,10 @@
-"""Shared fixtures: cameras and scenes small enough to make on the spot."""
+"""Shared fixtures, and what the markers mean: ``data`` needs the real scenes, ``gpu`` a GPU, ``slow`` time."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,42 @@ import torch
 from sslhsi.scenes.scene import Scene
 
 torch.set_num_threads(min(2, torch.get_num_threads()))
+
+SCENES_GIVEN = bool(os.environ.get("SSLHSI_DATA"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that asks for ``data`` is marked so; what can't run here is skipped for one reason each."""
+    no_scenes = pytest.mark.skip(reason="SSLHSI_DATA does not name the folder of the real scenes")
+    no_gpu = pytest.mark.skip(reason="there is no CUDA device")
+    for item in items:
+        if "data" in getattr(item, "fixturenames", ()):
+            item.add_marker("data")
+        if item.get_closest_marker("data") and not SCENES_GIVEN:
+            item.add_marker(no_scenes)
+        if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+            item.add_marker(no_gpu)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Where there are real scenes, a test of theirs that is skipped has failed."""
+    report = yield
+    if report.skipped and SCENES_GIVEN and item.get_closest_marker("data") and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} is skipped although SSLHSI_DATA is set: {report.longrepr[-1]}"
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were skipped, and why."""
+    reports = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[-1]).removeprefix("Skipped: ") for report in reports)
+    if reasons:
+        terminalreporter.section("what was skipped")
+    for reason, count in reasons.most_common():
+        terminalreporter.write_line(f"{count:5d}  {reason}")
+
 
 CAMERAS = {160: (405.0, 995.0), 256: (400.0, 1000.0), 288: (390.0, 1010.0)}
 
@@ -31,8 +69,7 @@ def cameras() -> list[Scene]:
 
 @pytest.fixture(scope="session")
 def data() -> Path:
-    """Folder of the real scenes; tests that need it are skipped where it is not at hand."""
-    folder = os.environ.get("SSLHSI_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("SSLHSI_DATA does not name the folder of the real scenes")
-    return Path(folder)
+    """Folder of the real scenes; tests that ask for it are marked ``data``."""
+    folder = Path(os.environ["SSLHSI_DATA"])
+    assert folder.is_dir(), f"SSLHSI_DATA={folder} is no folder"
+    return folder

@@ -13,8 +13,8 @@ PACKAGE = Path(__file__).parents[1] / "sslhsi"
 # A module imports only from those before it in this list (and from its own folder).
 ORDER = [
     "errors", "files", "ranks", "recipe_file", "read_options", "recipe", "scenes", "bands", "corpus", "views",
-    "backbones", "methods", "training", "encoder", "splits", "probes", "finetune", "evaluation", "report", "publish", "studies",
-    "pretrain", "commands", "cli",
+    "backbones", "methods", "training", "encoder", "splits", "probes", "finetune", "evaluation", "report",
+    "publish", "studies", "pretrain", "commands", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 

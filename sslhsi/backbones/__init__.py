@@ -1,0 +1,1 @@
+"""Networks, one per file: windows of components, or of bands, in; feature vectors out."""

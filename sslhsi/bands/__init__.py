@@ -1,0 +1,1 @@
+"""The spectral axis: resampling, moments and the projection into a common space."""

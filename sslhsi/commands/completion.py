@@ -24,6 +24,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def print_completion(options: argparse.Namespace) -> int:
+    """Print what a shell completes commands and options by."""
     import shtab
 
     for action in _actions(options.parser):

@@ -67,6 +67,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def inspect_data(options: argparse.Namespace) -> int:
+    """Print what is known about each scene and draw it."""
     from sslhsi.report.quicklook import quicklook
     from sslhsi.scenes.inspect_scene import describe
     from sslhsi.scenes.read import read_scene
@@ -114,6 +115,7 @@ def _plain(value: Any) -> str:
 
 
 def list_data(options: argparse.Namespace) -> int:
+    """Print the catalogue of public scenes."""
     from sslhsi.scenes.catalog import list_catalog
     from sslhsi.scenes.simulated.scenes import DOMAINS
 
@@ -129,6 +131,7 @@ def list_data(options: argparse.Namespace) -> int:
 
 
 def get_data(options: argparse.Namespace) -> int:
+    """Download a scene of the catalogue."""
     from sslhsi.scenes.download import fetch
 
     for path in fetch(options.name, options.to):
@@ -137,6 +140,7 @@ def get_data(options: argparse.Namespace) -> int:
 
 
 def simulate_data(options: argparse.Namespace) -> int:
+    """Write a stand-in cube on a real label map."""
     import numpy as np
 
     from sslhsi.scenes.read import read_labels

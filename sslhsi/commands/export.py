@@ -30,6 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def export_backbone(options: argparse.Namespace) -> int:
+    """Write a backbone as ONNX and say what goes in and comes out."""
     from sslhsi.encoder.load import load_backbone
     from sslhsi.encoder.onnx_export import export_onnx
     from sslhsi.scenes.read import read_scene

@@ -37,6 +37,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def prepare_corpus(options: argparse.Namespace) -> int:
+    """Prepare a recipe's corpus, or find it prepared, and say where it lies."""
     from sslhsi.corpus.prepare import prepare
     from sslhsi.recipe import load_recipe
 
@@ -59,6 +60,7 @@ def prepare_corpus(options: argparse.Namespace) -> int:
 
 
 def run_pretrain(options: argparse.Namespace) -> int:
+    """Run the main job in this process."""
     from sslhsi.pretrain import main as pretrain
 
     return pretrain([options.recipe, *options.overrides])

@@ -30,6 +30,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def publish_run(options: argparse.Namespace) -> int:
+    """Publish a finished run and say what was written."""
     from sslhsi.publish import publish
 
     found = publish(

@@ -1,0 +1,1 @@
+"""A backbone at work: loaded, applied to whole scenes, saved, exported."""

@@ -1,0 +1,1 @@
+"""Labelled scenes, what is compared on them, and the rows that are measured."""

@@ -1,0 +1,1 @@
+"""Self-supervised methods: what a batch of views is compared by."""

@@ -158,7 +158,7 @@ def _has_image_shape(variable: Variable) -> bool:
 
 
 def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape], bands: int | None) -> str:
-    """ "hwb", unless the wavelengths or the labels fit only "bhw"."""
+    """Either "hwb", or "bhw" where the wavelengths or the labels fit only that."""
     a, b, c = variable.shape
     others = [v for v in variables if v.name != variable.name and v.real]
     maps = hints + [(v.shape[0], v.shape[1]) for v in others if len(v.shape) == 2 and min(v.shape) > 1]

@@ -1,0 +1,1 @@
+"""Which pixels train and which test: random, spatially disjoint, published; NumPy alone."""

@@ -1,8 +1,5 @@
 """The catalogue against itself and against real ground-truth files."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import scipy.io
@@ -62,12 +59,9 @@ def test_labelled_pixels_add_up(name, labelled):
         ("salinas_a", "salinas-a/SalinasA_gt.mat"),
     ],
 )
-def test_against_the_real_ground_truth(name, file):
-    root = os.environ.get("SSLHSI_DATA")
-    if not root or not (Path(root) / file).exists():
-        pytest.skip("needs SSLHSI_DATA")
+def test_against_the_real_ground_truth(name, file, data):
     entry = ENTRIES[name]
-    labels = scipy.io.loadmat(Path(root) / file)[entry.labels.variable]
+    labels = scipy.io.loadmat(data / file)[entry.labels.variable]
     assert labels.shape == (entry.height, entry.width)
     counts = np.bincount(labels.ravel())
     found = {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}

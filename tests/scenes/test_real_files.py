@@ -12,7 +12,7 @@ from sslhsi.scenes.inspect_scene import describe
 from sslhsi.scenes.read import read_labels, read_scene
 
 FOLDER = Path(os.environ.get("SSLHSI_DATA", "missing"))
-pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason="SSLHSI_DATA is not set")
+pytestmark = pytest.mark.data
 
 
 @cache

@@ -1,8 +1,6 @@
 """Stand-ins: named as such, reproducible, and hard in the way asked for."""
 
-import os
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,11 +106,8 @@ def test_wavelengths_set_the_bands(fields):
     assert dark < 0.2 * scene.cube[..., np.abs(wavelengths - 1100).argmin()].mean()
 
 
-def test_a_real_map(fields):
-    root = os.environ.get("SSLHSI_DATA")
-    if not root:
-        pytest.skip("needs SSLHSI_DATA")
-    labels = scipy.io.loadmat(Path(root) / "gt-only" / "Indian_pines_gt.mat")["indian_pines_gt"]
+def test_a_real_map(fields, data):
+    labels = scipy.io.loadmat(data / "gt-only" / "Indian_pines_gt.mat")["indian_pines_gt"]
     scene = stand_in(labels, name="Indian Pines", bands=200)
     train, test = random_split(labels, 15)
     assert 0.4 < accuracy(scene, train, test) < 0.95

@@ -1,0 +1,1 @@
+"""Scenes that are made, not measured, with a known truth."""

@@ -202,8 +202,10 @@ def stripes(period: float, width: float, phase: float) -> Shape:
 def fragment(
     radius: float, rng: np.random.Generator, *, roughness: float = 0.16, corners: int = 0, rise: float = 0.9
 ) -> Shape:
-    """An irregular piece: a circle roughened by harmonics, or a broken polygon when ``corners`` > 2; its edge
-    rises by ``rise`` pixels a pixel."""
+    """An irregular piece: a circle roughened by harmonics, or a broken polygon when ``corners`` > 2.
+
+    Its edge rises by ``rise`` pixels a pixel.
+    """
     orders = np.arange(2, 7)
     amplitude = roughness * rng.normal(size=orders.size) / orders**0.7
     phase = rng.uniform(0, 2 * np.pi, orders.size)
