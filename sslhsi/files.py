@@ -18,6 +18,8 @@ from typing import IO, Any
 from sslhsi.errors import InputError
 
 ANOTHER_FOLDER = "choose another folder"
+# Stands in whatever this program makes and may therefore make anew.
+MARK = b"sslhsi"
 
 
 def cannot_write(path: str | os.PathLike[str], error: BaseException, way_out: str = ANOTHER_FOLDER) -> InputError:
@@ -166,6 +168,38 @@ def write_atomic(
         else:
             part.write_bytes(content.encode() if isinstance(content, str) else content)
     return Path(path)
+
+
+def check_replaceable(path: str | os.PathLike[str], way_out: str = "choose another --out") -> None:
+    """Refuse to write over a file that this program did not make.
+
+    What it makes says so: the word ``sslhsi`` stands in the metadata of pictures, rasters, headers and pages. Raw
+    data beside an ENVI header is known by its header.
+
+    Args:
+        path: What is about to be written.
+        way_out: What the user can do, as the end of the sentence.
+
+    Raises:
+        InputError: There is a file of that name without the mark.
+    """
+    path = Path(path)
+    if not path.exists():
+        return
+    header = path.with_suffix(".hdr")
+    marked = header if path.suffix == ".img" and header.is_file() else path
+    if not _bears_mark(marked):
+        raise InputError(f"{path}: is there already and was not made by sslhsi; move it away or {way_out}")
+
+
+def _bears_mark(path: Path, reach: int = 1 << 16) -> bool:
+    try:
+        with path.open("rb") as file:
+            start = file.read(reach)
+            file.seek(max(0, path.stat().st_size - reach))
+            return MARK in start or MARK in file.read()
+    except OSError:
+        return False
 
 
 def write_rows(path: str | os.PathLike[str], rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> Path:

@@ -29,11 +29,11 @@ def add_action(actions: argparse._SubParsersAction) -> None:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("raw", nargs="+", metavar="RAW", help="raw captures, or folders of them with their references")
+    parser.add_argument("raw", nargs="+", metavar="RAW", help="raw captures, or folders with their references")
     parser.add_argument("--white", help="white reference, any number of lines (default: the one beside the capture)")
     parser.add_argument("--dark", help="dark reference (default: the one beside the capture); none: the dark is 0")
     parser.add_argument("--out", default="calibrated", help="folder of the results (default: calibrated)")
-    parser.add_argument("--format", choices=("envi", "geotiff"), default="envi", help="of the results (default: envi)")
+    parser.add_argument("--format", choices=("envi", "geotiff"), default="envi", help="default: envi")
     parser.add_argument("--panel", type=float, default=1.0, help="reflectance of the white panel (default: 1)")
     parser.add_argument(
         "--time", type=float, nargs="+", metavar="T", default=[],
@@ -56,7 +56,7 @@ def calibrate(options: argparse.Namespace) -> int:
     records, failed = [], 0
     captures = [capture for path in options.raw for capture in _captures(Path(path).expanduser())]
     if len({capture.stem for capture in captures}) < len(captures):
-        raise InputError("two captures bear one name; calibrate their folders one by one, each with an --out of its own")
+        raise InputError("two captures bear one name; give each folder a call and an --out of its own")
     for capture in captures:
         try:
             records.append(_calibrate_one(capture, options))
@@ -119,17 +119,14 @@ def _calibrate_one(capture: Path, options: argparse.Namespace) -> dict[str, Any]
         written = write_cube(
             target, strips, scene.cube.shape, wavelengths=scene.wavelengths, georeference=scene.georeference
         )
-    masked = "filled from neighbouring bands" if options.dead == "fill" else "masked"
-    notes = [
-        *plan.notes,
-        *([f"{counts.dead:,} of {counts.values:,} values of dead elements {masked}"] if counts.dead else []),
-        *(
-            [f"{counts.saturated:,} saturated values masked, in {counts.saturated_pixels:,} pixels"]
-            if counts.saturated
-            else []
-        ),
-    ]
-    record = {**plan.record, "dead": options.dead, **vars(counts), "notes": notes, "written": list(map(str, written))}
+    notes = [*plan.notes, *counts.notes("filled from neighbouring bands" if options.dead == "fill" else "masked")]
+    record = {
+        **plan.record,
+        "dead": options.dead,
+        **vars(counts),
+        "notes": notes,
+        "written": [str(path) for path in written],
+    }
     _write_record(target, record)
     for line in notes:
         print(f"{capture.name}: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""``sslhsi data inspect | list | get | simulate``."""
+"""``sslhsi data inspect | list | get | calibrate | simulate``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from sslhsi.commands.calibrate import add_action as add_calibrate
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import write_atomic
@@ -51,6 +52,8 @@ def add(commands: argparse._SubParsersAction) -> None:
     get.add_argument("name", help="as sslhsi data list prints it")
     get.add_argument("--to", default="scenes", help="folder (default: scenes)")
     get.set_defaults(run=get_data)
+
+    add_calibrate(actions)
 
     simulate = actions.add_parser(
         "simulate",

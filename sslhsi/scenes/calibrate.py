@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -58,9 +57,18 @@ class Counts:
     """How many values were masked (or, of dead elements, filled) while an image was calibrated."""
 
     values: int = 0
-    dead: int = 0
-    saturated: int = 0
+    dead_values: int = 0
+    saturated_values: int = 0
     saturated_pixels: int = 0
+
+    def notes(self, dead: str) -> list[str]:
+        """The counts in words; ``dead`` says what became of dead elements."""
+        notes = []
+        if self.dead_values:
+            notes.append(f"{self.dead_values:,} of {self.values:,} values of dead elements {dead}")
+        if self.saturated_values:
+            notes.append(f"{self.saturated_values:,} saturated values masked, in {self.saturated_pixels:,} pixels")
+        return notes
 
 
 def plan_calibration(
@@ -158,10 +166,10 @@ def calibrated_rows(
         saturated = block >= plan.saturation
         values = ((block - plan.dark) * plan.gain).astype(np.float32)
         counts.values += values.size
-        counts.dead += int(np.isnan(values).sum())
+        counts.dead_values += int(np.isnan(values).sum())
         if fill_dead:
             _fill_bands(values, np.isnan(plan.gain))
-        counts.saturated += int(saturated.sum())
+        counts.saturated_values += int(saturated.sum())
         counts.saturated_pixels += int(saturated.any(axis=2).sum())
         values[saturated] = np.nan
         yield rows, values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import tempfile
 import zipfile
 from pathlib import Path
@@ -71,6 +72,27 @@ def open_envi(path: Path) -> Raw:
     with reading(data, "ENVI data"):
         flat = np.memmap(data, header.dtype, "r", header.offset, header.on_disk)
     return header.image(flat, data, _georeference(data) if "map info" in header.fields else None)
+
+
+# What headers call the time that the shutter was open: Specim, Headwall, Resonon, HySpex.
+_TIMES = ("tint", "integration time", "exposure time", "exposure", "shutter", "integrationtime", "tint (ms)")
+
+
+def integration_time(path: Path) -> float | None:
+    """The integration time that an ENVI header tells, in the header's own unit; None for other files or silence.
+
+    Args:
+        path: The header or the data file beside it.
+    """
+    header = path if path.suffix.lower() == ".hdr" else header_beside(path)
+    if header is None or not header.is_file():
+        return None
+    with reading(header, "an ENVI header"):
+        fields = _Header(header.read_bytes(), header).fields
+    for key in _TIMES:
+        if match := re.match(r"\s*{?\s*([0-9.eE+-]+)", str(fields.get(key, ""))):
+            return float(match[1])
+    return None
 
 
 def _open_zip(path: Path) -> Raw:

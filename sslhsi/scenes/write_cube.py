@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 from spectral.io import envi
 
-from sslhsi.errors import InputError
+from sslhsi.files import atomic, check_replaceable
 
 MARK = "written by sslhsi"
 
@@ -43,43 +42,23 @@ def write_cube(
     Raises:
         InputError: A file of that name was not written by sslhsi, or the disk can't take it.
     """
-    names = [path, path.with_suffix(".hdr")] if path.suffix == ".img" else [path]
+    beside = [".hdr"] if path.suffix == ".img" else []
+    names = [path, *(path.with_suffix(suffix) for suffix in beside)]
     for name in names:
         check_replaceable(name)
-    parts = [name.with_name(f".part-{name.name}") for name in names]
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write = _write_envi if path.suffix == ".img" else _write_geotiff
-        write(parts, strips, shape, wavelengths, georeference or {})
-        for part, name in zip(parts, names, strict=True):
-            os.replace(part, name)
-    except (OSError, RasterioError, envi.EnviException) as error:
-        raise InputError(f"{path}: can't be written ({error}); free some space or choose another folder") from None
-    finally:
-        for part in parts:
-            part.unlink(missing_ok=True)
+    write = _write_envi if beside else _write_geotiff
+    with atomic(path, also=(RasterioError, envi.EnviException), beside=beside) as part:
+        write(part, strips, shape, wavelengths, georeference or {})
     return names
 
 
-def check_replaceable(path: Path) -> None:
-    """Refuse to write over a file that was not made here: data beside a header of ours, or a file with our mark.
-
-    Raises:
-        InputError: There is such a file.
-    """
-    marked = path.with_suffix(".hdr") if path.suffix == ".img" else path
-    if path.exists() and (not marked.is_file() or MARK.encode() not in marked.read_bytes()[:4096]):
-        raise InputError(f"{path}: is there already and was not written by sslhsi; choose another --out")
-
-
 def _write_envi(
-    parts: list[Path],
+    part: Path,
     strips: Iterable[tuple[slice, np.ndarray]],
     shape: tuple[int, ...],
     wavelengths: np.ndarray | None,
     georeference: dict[str, Any],
 ) -> None:
-    data, header = parts
     fields: dict[str, Any] = {
         "description": MARK, "samples": shape[1], "lines": shape[0], "bands": shape[2], "header offset": 0,
         "file type": "ENVI Standard", "data type": 4, "interleave": "bil", "byte order": 0,
@@ -93,16 +72,16 @@ def _write_envi(
             "Arbitrary", 1, 1, transform.c, transform.f, transform.a, -transform.e,
         ]  # fmt: skip
         if georeference.get("crs") is not None:
-            fields["coordinate system string"] = "{" + georeference["crs"].to_wkt("WKT1_ESRI") + "}"
-    out = np.memmap(data, "<f4", "w+", shape=(shape[0], shape[2], shape[1]))
+            fields["coordinate system string"] = "{" + georeference["crs"].to_wkt(version="WKT1_ESRI") + "}"
+    out = np.memmap(part, "<f4", "w+", shape=(shape[0], shape[2], shape[1]))
     for rows, values in strips:
         out[rows] = np.moveaxis(values, 2, 1)
     out.flush()
-    envi.write_envi_header(str(header), fields)
+    envi.write_envi_header(str(part.with_suffix(".hdr")), fields)
 
 
 def _write_geotiff(
-    parts: list[Path],
+    part: Path,
     strips: Iterable[tuple[slice, np.ndarray]],
     shape: tuple[int, ...],
     wavelengths: np.ndarray | None,
@@ -115,7 +94,7 @@ def _write_geotiff(
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(parts[0], "w", **profile, **place) as file:
+        with rasterio.open(part, "w", **profile, **place) as file:
             file.update_tags(TIFFTAG_SOFTWARE=MARK)
             for number, value in enumerate(() if wavelengths is None else wavelengths, start=1):
                 file.set_band_description(number, f"{value:.4f} nm")
