@@ -50,7 +50,7 @@ class Patches(Dataset):
             )
             for s, r, c in corpus.windows(job.corpus.patches)
         ]
-        unit = torch.from_numpy(corpus.unit)[:, None, None]
+        unit = torch.from_numpy(corpus.component_spread)[:, None, None]
         self.transform = MultiViewTransform([transform(job.views, size, unit)] * 2)
 
     def __len__(self) -> int:

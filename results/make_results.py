@@ -60,7 +60,7 @@ PLAIN = ("backbone.options.random=0", "objective.temperature=0.1")
 VARIANTS: dict[str, tuple[str, ...]] = {
     "pixel": (),
     "field": (
-        "corpus.bands.denoise=1.0", "corpus.bands.quiet=1.0", "backbone.options.radii=[1,6]",
+        "corpus.bands.noise_whitening=1.0", "corpus.bands.quietest_share=1.0", "backbone.options.radii=[1,6]",
         "views.offset=0.2", "views.alike_share=1.0", "training.lr=0.002", *PLAIN,
     ),
 }  # fmt: skip

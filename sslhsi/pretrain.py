@@ -155,7 +155,7 @@ def train(
     mixed = partial(torch.autocast, device.type, torch.bfloat16, enabled=facts["precision"] == "bf16")
     watch = LossWatch(device)
     objective = create_objective(recipe.objective)
-    unit = torch.from_numpy(corpus.unit).to(device)
+    unit = torch.from_numpy(corpus.component_spread).to(device)
     main = accelerator.is_main_process
     metrics = Metrics(recipe.run_dir, start) if main else None
     knn = float("nan")
@@ -175,7 +175,7 @@ def train(
                 recipe.views,
                 window=recipe.corpus.patches.window,
                 unit=unit,
-                black=torch.from_numpy(corpus.black(batch)).to(device),
+                black=torch.from_numpy(corpus.zero_spectrum(batch)).to(device),
                 seed=recipe.seed,
                 step=step,
                 rank=rank,

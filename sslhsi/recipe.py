@@ -55,8 +55,10 @@ class Bands(Section):
     components: Positive | None = 30
     align: Literal["wavelength", "index"] = "wavelength"
     whiten: Share = Field(default=0.0, description="power of the whitening: 0 plain PCA, 1 unit variances")
-    denoise: Share = Field(default=0.0, description="power of a noise whitening, scene by scene")
-    quiet: Annotated[float, Field(gt=0, le=1)] = 1.0
+    noise_whitening: Share = Field(default=0.0, description="power of a noise whitening, scene by scene")
+    quietest_share: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=1.0, description="share of the neighbouring pairs, the quietest, that count as noise"
+    )
     standardize: Literal["none", "scene"] = "none"
     scope: Literal["all", "foreground", "train"] = "foreground"
 
@@ -74,7 +76,7 @@ class Patches(Section):
 class Views(Section):
     """Augmentations, each sample at a noise level of its own between 0 and ``noise``.
 
-    Noise and offset are multiples of each component's spread (of its noise, where bands are denoised).
+    Noise and offset are multiples of each component's spread (of its noise, where that is whitened).
     """
 
     crop: tuple[Share, Share] = (0.4, 1.0)

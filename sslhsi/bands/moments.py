@@ -43,8 +43,8 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0
     bands = cube.shape[2]
 
     def pixels(rows: slice) -> np.ndarray:
-        found = np.asarray(cube[rows]).reshape(-1, bands)
-        return found if mask is None else found[mask[rows].ravel()]
+        spectra = np.asarray(cube[rows]).reshape(-1, bands)
+        return spectra if mask is None else spectra[mask[rows].ravel()]
 
     first = next((some for rows in blocks(cube) if len(some := pixels(rows))), None)
     if first is None:
@@ -70,8 +70,8 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0
     gram = np.sum([part[2] for part in parts], axis=0)
     offset = total / count
     covariance = gram / count - np.outer(offset, offset)
-    found = Moments(count, shift + offset, covariance)
-    return replace(found, noise=_noise(cube, mask, found.spread, noise)) if noise else found
+    measured = Moments(count, shift + offset, covariance)
+    return replace(measured, noise=_noise(cube, mask, measured.spread, noise)) if noise else measured
 
 
 def _noise(cube: np.ndarray, mask: np.ndarray | None, spread: np.ndarray, share: float) -> np.ndarray:
@@ -83,21 +83,21 @@ def _noise(cube: np.ndarray, mask: np.ndarray | None, spread: np.ndarray, share:
         # One row of the next block, so that no pair across the boundary is lost.
         part = np.asarray(cube[rows.start : rows.stop + 1], dtype=np.float64)
         inside = np.ones(part.shape[:2], bool) if mask is None else mask[rows.start : rows.stop + 1]
-        own = rows.stop - rows.start
+        count = rows.stop - rows.start
         yield (part[1:] - part[:-1])[inside[1:] & inside[:-1]]
-        yield (part[:own, 1:] - part[:own, :-1])[inside[:own, 1:] & inside[:own, :-1]]
+        yield (part[:count, 1:] - part[:count, :-1])[inside[:count, 1:] & inside[:count, :-1]]
 
     # The loudest that counts, from rows all over the scene.
     some = np.unique(np.linspace(0, max(0, cube.shape[0] - 2), 256).astype(int))
     loudness = [np.square(d * weight).sum(axis=1) for row in some for d in pairs(slice(row, row + 1))]
     loud = np.concatenate(loudness)
-    quiet = np.quantile(loud, share) if share < 1 and loud.size else np.inf
+    limit = np.quantile(loud, share) if share < 1 and loud.size else np.inf
 
     def sums(part: Sequence[slice]) -> tuple[int, np.ndarray]:
         count, gram = 0, np.zeros((bands, bands))
         for rows in part:
             for differences in pairs(rows):
-                differences = differences[np.square(differences * weight).sum(axis=1) <= quiet]
+                differences = differences[np.square(differences * weight).sum(axis=1) <= limit]
                 count += len(differences)
                 gram += differences.T @ differences
         return count, gram

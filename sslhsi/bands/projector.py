@@ -1,24 +1,39 @@
-"""From any camera's bands to one spectral space, as a single matrix per camera."""
+"""Principal components on a common spectral grid, as a single matrix per camera."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import numpy as np
-import torch
-from safetensors.numpy import load_file, save_file
 
 from sslhsi.bands.moments import Moments, moments, pool
+from sslhsi.bands.projection import Projection, load_projection, register_projection
 from sslhsi.bands.resample import band_positions, common_grid, resampling_matrix
-from sslhsi.bands.stripes import over_stripes
 from sslhsi.errors import InputError
 from sslhsi.scenes.scene import Scene
 
+_SETTINGS = ("grid", "components", "align", "whiten", "noise_whitening", "quietest_share", "standardize", "scope")
+# What projector.json of 0.1 calls them.
+_FORMERLY = {"denoise": "noise_whitening", "quiet": "quietest_share"}
+_ARRAYS = ("axis", "mean", "basis", "variances", "ratio")
 
-class SpectralProjector:
+
+class Camera(Protocol):
+    """What the grid needs to know of a scene."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def bands(self) -> int: ...
+    @property
+    def wavelengths(self) -> np.ndarray | None: ...
+
+
+@register_projection("pca")
+class SpectralProjector(Projection):
     """Resampling, standardisation, centring and PCA, fused into one affine map per scene.
 
     Interpolation onto the grid is a matrix W (G, B), standardisation a diagonal, PCA a matrix P (G, K):
@@ -30,9 +45,9 @@ class SpectralProjector:
         components: K; None keeps the resampled bands themselves (then K = grid, nothing is centred).
         align: ``wavelength`` (nm; the range that all cameras share) or ``index`` (relative band number).
         whiten: Power of the whitening: False or 0 none, True or 1 unit variances, between them a part.
-        denoise: Power of a noise whitening, scene by scene: 1 brings the noise of the components (what
+        noise_whitening: Power of a noise whitening, scene by scene: 1 brings the noise of the components (what
             neighbouring pixels don't share) to unit covariance in every scene, without turning the axes.
-        quiet: Share of the neighbouring pairs, the quietest, that count as noise; 1 takes all, edges too.
+        quietest_share: Share of the neighbouring pairs, the quietest, that count as noise; 1 takes all, edges too.
         standardize: ``scene`` brings every band of every scene to mean 0 and variance 1 by itself first.
         scope: Pixels to fit on: ``all``, ``foreground`` (the scene's mask), or ``train`` (foreground
             pixels that are not held out; see ``fit``).
@@ -52,8 +67,8 @@ class SpectralProjector:
         components: int | None = 30,
         align: Literal["wavelength", "index"] = "wavelength",
         whiten: bool | float = False,
-        denoise: float = 0.0,
-        quiet: float = 1.0,
+        noise_whitening: float = 0.0,
+        quietest_share: float = 1.0,
         standardize: Literal["none", "scene"] = "none",
         scope: Literal["all", "foreground", "train"] = "foreground",
     ) -> None:
@@ -65,13 +80,15 @@ class SpectralProjector:
             raise InputError(f"components={components}: use 1 to {grid} (the grid), or None for bands")
         if not 0 <= float(whiten) <= 1:
             raise InputError(f"whiten={whiten}: use a power between 0 and 1")
-        if not 0 <= denoise <= 1:
-            raise InputError(f"denoise={denoise}: use a power between 0 and 1")
-        if denoise and (components is None or whiten):
-            raise InputError("denoise works on components that are not whitened; give components, and whiten=0")
-        if not 0 < quiet <= 1:
-            raise InputError(f"quiet={quiet}: use a share above 0 and up to 1")
-        self.denoise, self.quiet = float(denoise), float(quiet)
+        if not 0 <= noise_whitening <= 1:
+            raise InputError(f"noise_whitening={noise_whitening}: use a power between 0 and 1")
+        if noise_whitening and (components is None or whiten):
+            raise InputError(
+                "noise_whitening works on components that are not whitened; give components, and whiten=0"
+            )
+        if not 0 < quietest_share <= 1:
+            raise InputError(f"quietest_share={quietest_share}: use a share above 0 and up to 1")
+        self.noise_whitening, self.quietest_share = float(noise_whitening), float(quietest_share)
         self.grid, self.components, self.align = grid, components, align
         self.whiten, self.standardize, self.scope = float(whiten), standardize, scope
         self.axis: np.ndarray | None = None
@@ -87,6 +104,18 @@ class SpectralProjector:
         return self.components or self.grid
 
     @property
+    def learned(self) -> bool:
+        """False without components: the resampled bands themselves."""
+        return self.components is not None
+
+    @property
+    def wavelength_range(self) -> tuple[float, float] | None:
+        """Ends of the grid in nm; None when aligned by index."""
+        if self.align == "index" or self.axis is None:
+            return None
+        return float(self.axis[0]), float(self.axis[-1])
+
+    @property
     def gains(self) -> np.ndarray:
         """(K,) factors of the whitening."""
         if self.components is None:
@@ -97,13 +126,13 @@ class SpectralProjector:
     @property
     def per_scene(self) -> bool:
         """Whether the map of a scene depends on the scene's own moments."""
-        return self.standardize == "scene" or self.denoise > 0
+        return self.standardize == "scene" or self.noise_whitening > 0
 
     @property
     def scale(self) -> float:
         """One number that brings components to order one for a network (and for float16)."""
         # Noise whitening ends in units of the noise.
-        return 1.0 if self.denoise else float(np.sqrt(np.max(self.variances * self.gains**2)))
+        return 1.0 if self.noise_whitening else float(np.sqrt(np.max(self.variances * self.gains**2)))
 
     def fit(self, scenes: Sequence[Scene], train: Sequence[np.ndarray | None] | None = None) -> Self:
         """Fit grid and PCA on scenes of any cameras.
@@ -126,7 +155,7 @@ class SpectralProjector:
             mask = train if mask is None else mask & train
         return mask
 
-    def fit_moments(self, scenes: Sequence[Scene], parts: Sequence[Moments]) -> Self:
+    def fit_moments(self, scenes: Sequence[Camera], parts: Sequence[Moments]) -> Self:
         """Fit on moments already taken, one per scene (summed over processes, say)."""
         if not scenes:
             raise InputError("there is no scene to fit the projection on")
@@ -172,14 +201,14 @@ class SpectralProjector:
         return matrix, -(raw.mean @ matrix)
 
     def affine(
-        self, wavelengths: np.ndarray | None, bands: int, raw: Moments | None = None, where: str = "the cube"
+        self, wavelengths: np.ndarray | None, bands: int, moments: Moments | None = None, where: str = "the cube"
     ) -> tuple[np.ndarray, np.ndarray]:
         """The fused map of one camera: ``components = spectrum @ matrix + offset``.
 
         Args:
             wavelengths: (B,) nm, or None when aligned by index.
             bands: B.
-            raw: The scene's moments, needed where ``per_scene`` says so (with ``noise`` to denoise).
+            moments: The scene's, needed where ``per_scene`` says so (with ``noise`` to whiten noise).
             where: Name of the scene, for messages.
 
         Returns:
@@ -188,127 +217,58 @@ class SpectralProjector:
         if self.axis is None:
             raise InputError("the projector is not fitted; call fit or load first")
         positions = band_positions(wavelengths, bands, self.align, where)
-        matrix, offset = self._to_grid(positions, raw, where)
+        matrix, offset = self._to_grid(positions, moments, where)
         if self.components is None:
             return matrix, offset
         matrix, offset = matrix @ self.basis * self.gains, (offset - self.mean) @ self.basis * self.gains
-        if self.denoise:
-            assert raw is not None
-            assert raw.noise is not None
-            turned = noise_whitening(matrix.T @ raw.noise @ matrix, self.denoise)
+        if self.noise_whitening:
+            assert moments is not None
+            assert moments.noise is not None
+            turned = noise_whitening_matrix(matrix.T @ moments.noise @ matrix, self.noise_whitening)
             matrix, offset = matrix @ turned, offset @ turned
         return matrix, offset
 
-    def transform(
-        self,
-        cube: np.ndarray,
-        wavelengths: np.ndarray | None = None,
-        mask: np.ndarray | None = None,
-        raw: Moments | None = None,
-        out: np.ndarray | None = None,
-        scaled: bool = False,
-    ) -> np.ndarray:
-        """Project a cube, block by block.
-
-        Args:
-            cube: (H, W, B), any real dtype.
-            wavelengths: (B,) nm, or None when aligned by index.
-            mask: (H, W) pixels whose statistics standardise or denoise the scene; all when None.
-            raw: Those statistics, where they are at hand already.
-            out: (H, W, K) array to fill, possibly memory-mapped; a float32 array when None.
-            scaled: Divide by ``scale``, as networks get it.
-
-        Returns:
-            (H, W, K).
-        """
-        check_cube(cube, mask)
-        if self.per_scene and raw is None:
-            raw = self.scene_moments(cube, mask)
-        if raw is not None and not raw.count:
-            raise InputError("the mask leaves no pixel to standardise the cube with")
-        matrix, offset = self.affine(wavelengths, cube.shape[2], raw)
-        factor = 1.0 / self.scale if scaled else 1.0
-        # Project about the mean spectrum: float32 products then lose nothing to a large offset.
-        shift = raw.mean if raw else np.asarray(cube[:1], dtype=np.float64).mean(axis=(0, 1))
-        # A pixel that is not finite must spoil no other.
-        shift = np.where(np.isfinite(shift), shift, 0.0).astype(np.float32)
-        constant = ((shift @ matrix + offset) * factor).astype(np.float32)
-        weights = (matrix * factor).astype(np.float32)
-        if out is None:
-            out = np.empty((*cube.shape[:2], self.channels), dtype=np.float32)
-        filled = out
-
-        def project(part: Sequence[slice]) -> None:
-            size = (max(rows.stop - rows.start for rows in part), cube.shape[1])
-            room, scores = np.empty((*size, cube.shape[2]), np.float32), np.empty((*size, len(constant)), np.float32)
-            for rows in part:
-                n = rows.stop - rows.start
-                centred = np.subtract(cube[rows], shift, out=room[:n], dtype=np.float32)
-                np.matmul(centred, weights, out=scores[:n])
-                np.add(scores[:n], constant, out=scores[:n])
-                # NumPy converts to float16 one number at a time.
-                filled[rows] = (
-                    torch.from_numpy(scores[:n]).half().numpy() if filled.dtype == np.float16 else scores[:n]
-                )
-
-        over_stripes(cube, project)
-        return out
-
-    def scene_moments(self, cube: np.ndarray, mask: np.ndarray | None = None) -> Moments:
-        """All that the map of a scene needs to know of it."""
-        found = moments(cube, None if mask is None else mask.astype(bool), noise=self.quiet if self.denoise else 0.0)
-        if found.count and not np.isfinite(found.covariance).all():
-            raise InputError("the cube holds values that are not finite; give a mask that leaves those pixels out")
-        if found.noise is not None and not found.noise.any():
-            raise InputError("neighbouring pixels of the cube do not differ, so that there is no noise to whiten")
-        return found
-
     def state(self) -> dict[str, Any]:
         """Settings and provenance, as plain JSON values."""
-        keys = ("grid", "components", "align", "whiten", "denoise", "quiet", "standardize", "scope", "pixels")
-        return {key: getattr(self, key) for key in keys} | {"scale": self.scale}
+        return {key: getattr(self, key) for key in (*_SETTINGS, "pixels")} | {"scale": self.scale}
 
-    def save(self, folder: str | Path) -> None:
-        """Write projector.json and projector.safetensors."""
+    def arrays(self) -> dict[str, np.ndarray]:
+        """``axis``, ``mean``, ``basis``, ``variances`` and ``ratio``."""
         if self.axis is None:
             raise InputError("the projector is not fitted; there is nothing to save")
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        arrays = {k: np.ascontiguousarray(getattr(self, k)) for k in ("axis", "mean", "basis", "variances", "ratio")}
-        save_file(arrays, folder / "projector.safetensors")
-        (folder / "projector.json").write_text(json.dumps(self.state(), indent=2) + "\n")
+        return {key: getattr(self, key) for key in _ARRAYS}
+
+    def content(self) -> bytes:
+        """As 0.1 hashed it, so that results name the same backbone as before."""
+        former = {new: old for old, new in _FORMERLY.items()}
+        state = {former.get(key, key): value for key, value in self.state().items()}
+        parts = [np.asarray(self.arrays()[key], dtype=np.float32).tobytes() for key in ("axis", "mean", "basis")]
+        return b"".join([json.dumps(state, sort_keys=True, default=str).encode(), *parts])
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Self:
+        """From what ``state`` and ``arrays`` gave, or a projector.json of 0.1."""
+        settings = {_FORMERLY.get(key, key): value for key, value in state.items() if key not in ("scale", "pixels")}
+        projector = cls(**settings)
+        projector.pixels = state["pixels"]
+        for key in _ARRAYS:
+            setattr(projector, key, arrays[key])
+        return projector
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read what ``save`` wrote."""
-        folder = Path(folder)
-        try:
-            state = json.loads((folder / "projector.json").read_text())
-            arrays = load_file(folder / "projector.safetensors")
-            state.pop("scale")
-            pixels = state.pop("pixels")
-            projector = cls(**state)
-            for key, value in arrays.items():
-                setattr(projector, key, value)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(f"{folder}: not a saved projector ({error}); give a folder that holds one") from None
-        projector.pixels = pixels
-        return projector
+        """Read what ``save`` wrote.
+
+        Raises:
+            InputError: The folder holds no projection, or one of another kind.
+        """
+        projection = load_projection(folder)
+        if not isinstance(projection, cls):
+            raise InputError(f"{folder}: holds a projection of kind {projection.kind!r}; use load_projection")
+        return projection
 
 
-def check_cube(cube: np.ndarray, mask: np.ndarray | None = None) -> None:
-    """Refuse what is no (H, W, B) cube of real numbers, or a mask that doesn't lie on it."""
-    if cube.ndim != 3 or 0 in cube.shape:
-        raise InputError(f"a cube must be (height, width, bands), not {cube.shape}")
-    if cube.dtype.kind not in "biuf":
-        raise InputError(f"a cube must hold real numbers, not {cube.dtype}")
-    if mask is not None and mask.shape != cube.shape[:2]:
-        raise InputError(f"the mask is {mask.shape}, the cube is {cube.shape[:2]}")
-
-
-def noise_whitening(covariance: np.ndarray, power: float) -> np.ndarray:
+def noise_whitening_matrix(covariance: np.ndarray, power: float) -> np.ndarray:
     """Symmetric (K, K) matrix that brings a noise covariance to its (1 - power)-th power, at mean variance 1.
 
     Symmetric (ZCA), so that a component stays the one it was and scenes remain comparable.

@@ -42,7 +42,7 @@ def over_stripes(cube: np.ndarray, work: Callable[[Sequence[slice]], Result]) ->
         return [work(part) for part in parts]
     with blas.limit(limits=1), ThreadPoolExecutor(min(threads, len(parts))) as pool:
         # A context for each, so that the caller's numpy.errstate holds in the threads, too.
-        return [found.result() for found in [pool.submit(copy_context().run, work, part) for part in parts]]
+        return [task.result() for task in [pool.submit(copy_context().run, work, part) for part in parts]]
 
 
 @cache

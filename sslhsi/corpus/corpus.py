@@ -1,4 +1,8 @@
-"""A prepared corpus: scenes in one spectral space, memory-mapped, with a manifest; patches are windows into it."""
+"""A prepared corpus: scenes in one spectral space, memory-mapped, with a manifest; patches are windows into it.
+
+It is self-contained: besides what pretraining reads it keeps, of labelled scenes, all that judging needs, so that the
+raw files may be elsewhere by then.
+"""
 
 from __future__ import annotations
 
@@ -9,31 +13,113 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projection import Projection, load_projection
 from sslhsi.corpus.windows import window_positions
 from sslhsi.errors import InputError
 from sslhsi.recipe import Patches
 
-FORMAT = 2
+FORMAT = 3
+
+
+class SceneRecord(BaseModel):
+    """What the manifest says of a scene.
+
+    Args:
+        file: Its arrays are FILE.components.npy, FILE.mask.npy and so on.
+        name, domain, sensor: As in :class:`~sslhsi.scenes.scene.Scene`.
+        kind: ``real``, ``8-bit real``, ``simulated`` or ``stand-in``.
+        site: Scenes that show the same place bear the same; None where the recipe names none.
+        source: The file, or what was simulated.
+        hash: Of all that the scene was made from: settings, files, the simulator's code.
+        data: Hash of cube and labels, as rows of results name it; empty without labels.
+        shape: Of the cube: height, width, bands.
+        wavelengths: (B,) nm, or None.
+        classes: Class names; ``classes[i]`` is the name of label ``i + 1``.
+        foreground, held: Shares of the pixels that are foreground, and that are held out of pretraining.
+        zero_spectrum: (K,) components of a spectrum of zeros.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    file: str
+    name: str
+    domain: str
+    sensor: str
+    kind: str
+    site: str | None
+    source: str
+    hash: str
+    data: str
+    shape: tuple[int, int, int]
+    wavelengths: list[float] | None
+    labelled: bool
+    classes: list[str]
+    foreground: float
+    held: float
+    zero_spectrum: list[float]
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the whole scene is held out of pretraining."""
+        return self.held == 1
+
+
+class Manifest(BaseModel):
+    """manifest.json.
+
+    Args:
+        format: Of the folder.
+        key: Hash of all that the corpus depends on.
+        projector: ``Projection.state()``.
+        component_spread: (K,) what augmentations are multiples of: each component's spread over the corpus, or
+            that of its noise where noise has been whitened to one.
+        scenes: One record each, in the recipe's order.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    format: int
+    key: str
+    projector: dict[str, Any]
+    component_spread: list[float]
+    scenes: list[SceneRecord]
 
 
 @dataclass(frozen=True)
 class PreparedScene:
     """One scene of a corpus; arrays are memory-mapped.
 
-    ``components`` (H, W, K) float16 in network units, ``mask`` and ``held`` (H, W) booleans, ``labels``
-    (H, W) integers or None, ``black`` (K,) components of a spectrum of zeros, ``entry`` its manifest entry.
+    Args:
+        record: What the manifest says of it.
+        components: (H, W, K) float16, in network units.
+        mask: (H, W) booleans, True = foreground.
+        held: (H, W) booleans, True = held out of pretraining.
+        labels: (H, W) integers, 0 = unlabelled, or None.
+        spectra: (n, B) raw spectra of the labelled pixels in the cube's own dtype, row by row as
+            ``np.argwhere(labels > 0)`` lists them; None without labels.
     """
 
-    name: str
-    domain: str
+    record: SceneRecord
     components: np.ndarray
     mask: np.ndarray
     held: np.ndarray
     labels: np.ndarray | None
-    black: np.ndarray
-    entry: dict[str, Any]
+    spectra: np.ndarray | None
+
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def domain(self) -> str:
+        return self.record.domain
+
+    @property
+    def wavelengths(self) -> np.ndarray | None:
+        """(B,) nm, or None."""
+        return None if self.record.wavelengths is None else np.array(self.record.wavelengths, dtype=np.float64)
 
 
 class Corpus:
@@ -46,49 +132,55 @@ class Corpus:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         try:
-            self.manifest: dict[str, Any] = json.loads((self.folder / "manifest.json").read_text())
-        except (OSError, ValueError):
+            text = (self.folder / "manifest.json").read_text()
+            prepared_as = json.loads(text).get("format")
+        except (OSError, ValueError, AttributeError):
             raise InputError(f"{self.folder}: no prepared corpus here; run sslhsi prepare RECIPE") from None
-        if self.manifest.get("format") != FORMAT:
-            raise InputError(f"{self.folder}: prepared by another version; delete the folder and prepare again")
-        self.key: str = self.manifest["key"]
-        self.scenes = [self._open(entry) for entry in self.manifest["scenes"]]
+        if prepared_as != FORMAT:
+            raise InputError(f"{self.folder}: prepared by another version; run sslhsi prepare RECIPE again")
+        try:
+            self.manifest = Manifest.model_validate_json(text)
+        except ValidationError as error:
+            where = ".".join(map(str, error.errors()[0]["loc"]))
+            raise InputError(
+                f"{self.folder}/manifest.json: {where} is damaged; delete {self.folder} and prepare again"
+            ) from None
+        self.key = self.manifest.key
+        self.scenes = [self._open(record) for record in self.manifest.scenes]
         self.domains: list[str] = sorted({s.domain for s in self.scenes})
-        self.unit = np.asarray(self.manifest["unit"], dtype=np.float32)
+        self.component_spread = np.asarray(self.manifest.component_spread, dtype=np.float32)
 
-    def _open(self, entry: dict[str, Any]) -> PreparedScene:
+    def _open(self, record: SceneRecord) -> PreparedScene:
         def load(part: str) -> np.ndarray:
-            path = self.folder / f"{entry['file']}.{part}.npy"
+            path = self.folder / f"{record.file}.{part}.npy"
             try:
                 return np.load(path, mmap_mode="r", allow_pickle=False)
             except (OSError, ValueError) as error:
                 raise InputError(f"{path}: damaged ({error}); delete {self.folder} and prepare again") from None
 
         return PreparedScene(
-            entry["name"],
-            entry["domain"],
+            record,
             load("components"),
             load("mask"),
             load("held"),
-            load("labels") if entry["labelled"] else None,
-            np.asarray(entry["black"], dtype=np.float32),
-            entry,
+            load("labels") if record.labelled else None,
+            load("spectra") if record.labelled else None,
         )
 
     @cached_property
-    def projector(self) -> SpectralProjector:
-        return SpectralProjector.load(self.folder)
+    def projector(self) -> Projection:
+        return load_projection(self.folder)
 
     @property
     def channels(self) -> int:
         """K."""
-        return len(self.unit)
+        return len(self.component_spread)
 
     def windows(self, patches: Patches, held: bool = False, stride: int | None = None) -> np.ndarray:
-        """All windows that touch no held-out pixel; with ``held``, those that lie in held-out ground alone.
+        """All windows that touch no held-out pixel; with ``held``, those that lie in held-out pixels alone.
 
         Corners lie on a grid of the stride, which starts at the scene's first pixel or, with ``held``, at
-        that of the held-out ground.
+        that of the held-out part.
 
         Returns:
             (n, 3) int32: scene number, row and column of the top-left corner.
@@ -96,7 +188,7 @@ class Corpus:
         Raises:
             InputError: A domain offers no window for pretraining (at the recipe's own stride).
         """
-        found = []
+        parts = []
         for number, scene in enumerate(self.scenes):
             corners = window_positions(
                 np.asarray(scene.mask),
@@ -107,8 +199,8 @@ class Corpus:
                 border=patches.border,
                 from_first=held,
             )
-            found.append(np.column_stack([np.full(len(corners), number, np.int32), corners]))
-        windows = np.concatenate(found).astype(np.int32)
+            parts.append(np.column_stack([np.full(len(corners), number, np.int32), corners]))
+        windows = np.concatenate(parts).astype(np.int32)
         if not held and stride is None:
             offered = {self.scenes[s].domain for s in np.unique(windows[:, 0])}
             wanted = {s.domain for s in self.scenes if not s.held.all()}
@@ -125,9 +217,9 @@ class Corpus:
         """(H, W, K) components of each scene."""
         return [s.components for s in self.scenes]
 
-    def black(self, windows: np.ndarray) -> np.ndarray:
+    def zero_spectrum(self, windows: np.ndarray) -> np.ndarray:
         """(n, K) components of a spectrum of zeros in each window's scene."""
-        return np.stack([s.black for s in self.scenes])[windows[:, 0]]
+        return np.array([s.record.zero_spectrum for s in self.scenes], dtype=np.float32)[windows[:, 0]]
 
     def domain_numbers(self, windows: np.ndarray) -> np.ndarray:
         """(n,) number of each window's domain in ``domains``."""

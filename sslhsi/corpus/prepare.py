@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
 from sslhsi.bands.moments import Moments, moments
+from sslhsi.bands.projection import Projection
 from sslhsi.bands.projector import SpectralProjector
-from sslhsi.corpus.corpus import FORMAT, Corpus
+from sslhsi.corpus.corpus import FORMAT, Corpus, Manifest, SceneRecord
 from sslhsi.corpus.holdout import holdout_map, shared_sites
 from sslhsi.corpus.masks import background_mask
-from sslhsi.corpus.unfinished import claim_folder, load_read, load_written, save_read, save_written, tidy
+from sslhsi.corpus.unfinished import (
+    Measured,
+    claim_folder,
+    load_measured,
+    load_record,
+    save_measured,
+    save_record,
+    tidy,
+)
 from sslhsi.errors import InputError
-from sslhsi.files import cannot_write
-from sslhsi.ranks import Gather
+from sslhsi.files import cannot_write, write_atomic, writing
+from sslhsi.ranks import Gather, all_ranks
 from sslhsi.recipe import Recipe, SceneSource
+from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 
@@ -31,13 +41,20 @@ from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 HOLD_BYTES = 2 << 30
 
 Progress = Callable[[str, int, int], None]
+T = TypeVar("T")
 
 
 def corpus_key(recipe: Recipe, hashes: Sequence[str]) -> str:
-    """Hash of all that a prepared corpus depends on; ``hashes`` are the sources' own."""
+    """Hash of all that a prepared corpus depends on; ``hashes`` are the sources' own.
+
+    The words are those of 0.1, so that its runs are taken up and its results name the same corpus.
+    """
+    bands = recipe.corpus.bands.model_dump_json()
+    for new, old in (("noise_whitening", "denoise"), ("quietest_share", "quiet")):
+        bands = bands.replace(f'"{new}":', f'"{old}":')
     parts = [
-        f"format {FORMAT}",
-        recipe.corpus.bands.model_dump_json(),
+        "format 2",
+        bands,
         # The seed only says which end of a scene is held out: without that, all seeds share a corpus.
         f"holdout {recipe.corpus.patches.holdout} seed {recipe.seed if recipe.corpus.patches.holdout else 0}",
         *hashes,
@@ -57,7 +74,8 @@ def prepare(
 
     With several processes each streams its own scenes: their moments are gathered, the projection is
     fitted alike on all, and each writes its scenes. A folder appears under its final name only when it is
-    whole; a preparation that was killed goes on after the last scene that it finished.
+    whole; a preparation that was killed goes on after the last scene that it finished. What another version of
+    this package prepared is left where it is and prepared anew.
 
     Args:
         recipe: The recipe.
@@ -70,141 +88,175 @@ def prepare(
         InputError: A scene can't be used, or the disk is full.
     """
     gather = gather or (lambda value: [value])
-    problem: InputError | None = None
-    own: dict[int, str] = {}
     cache = Path(recipe.corpus.cache)
-    try:
+    own: dict[int, str] = {}
+    with all_ranks(gather):
         sources = corpus_sources(recipe.corpus)
         mine = range(rank, len(sources), world)
         with ThreadPoolExecutor(4) as pool:
             own = dict(zip(mine, pool.map(lambda i: source_hash(sources[i], recipe.seed), mine), strict=True))
-    except InputError as error:
-        problem = error
-    _raise_together(problem, gather)
-    hashes = {i: found for share in gather(own) for i, found in share.items()}
-    key = corpus_key(recipe, [hashes[i] for i in range(len(sources))])
-    final = cache / key
+    hashes = _merged(gather(own))
+    key = corpus_key(recipe, hashes)
+    final = cache / f"{key}-{FORMAT}"
     if gather((final / "manifest.json").is_file())[0]:
         return Corpus(final)
-    part, lock = cache, None
-    try:
+    folder, lock = cache, None
+    with all_ranks(gather), writing(cache):
         if rank == 0:
-            part, lock = claim_folder(cache, key)
-    except OSError as error:
-        problem = cannot_write(cache, error)
-    _raise_together(problem, gather)
-    part = Path(gather(str(part))[0])
+            folder, lock = claim_folder(cache, final.name)
+    folder = Path(gather(str(folder))[0])
     with lock or nullcontext():
         try:
-            _fill(recipe, sources, hashes, key, part, rank, world, gather, progress)
+            _fill(_Job(recipe, sources, hashes, folder, rank, world, gather, progress), key)
             if rank == 0:
-                try:
-                    tidy(part)
-                    os.replace(part, final)
-                except OSError as error:
-                    # Another run that prepared the same corpus got there first.
-                    if not (final / "manifest.json").is_file():
-                        raise cannot_write(final, error) from None
-                    shutil.rmtree(part, ignore_errors=True)
+                _publish(folder, final)
             gather(None)
         except InputError:
             # Bad input or a full disk; whatever else stops the run leaves what is done for the next one.
             if rank == 0:
-                shutil.rmtree(part, ignore_errors=True)
+                shutil.rmtree(folder, ignore_errors=True)
             raise
     return Corpus(final)
 
 
-def _fill(
-    recipe: Recipe,
-    sources: list[SceneSource],
-    hashes: Mapping[int, str],
-    key: str,
-    part: Path,
-    rank: int,
-    world: int,
-    gather: Gather,
-    progress: Progress | None,
-) -> None:
-    bands, shared = recipe.corpus.bands, shared_sites(sources)
-    mine = [i for i in range(len(sources)) if i % world == rank]
-    projector = SpectralProjector(**bands.model_dump())
-    problem: InputError | None = None
+@dataclass(frozen=True)
+class _Job:
+    """What all steps of a preparation need; ``folder`` is the unfinished one."""
+
+    recipe: Recipe
+    sources: Sequence[SceneSource]
+    hashes: Sequence[str]
+    folder: Path
+    rank: int
+    world: int
+    gather: Gather
+    progress: Progress | None
+
+    @property
+    def mine(self) -> range:
+        """Numbers of this process's scenes."""
+        return range(self.rank, len(self.sources), self.world)
+
+    def say(self, what: str, done: int) -> None:
+        """Tell how far this process is, each scene being read and written."""
+        if self.progress is not None:
+            self.progress(what, done, 2 * len(self.mine))
+
+
+def _fill(job: _Job, key: str) -> None:
+    """Measure every scene, fit the projection, write every scene and the manifest."""
+    projector = SpectralProjector(**job.recipe.corpus.bands.model_dump())
     # Cubes that had to be loaded whole, kept for the second pass as far as they fit.
     loaded: dict[int, Scene] = {}
-    held_bytes = 0
-    taken: dict[int, tuple[Scene, Moments, Moments]] = {}
+    mine: dict[int, Measured] = {}
+    with all_ranks(job.gather), writing(job.folder):
+        for done, number in enumerate(job.mine):
+            mine[number] = _measured(job, projector, number, loaded, done + 1)
+    measured = _merged(job.gather(mine))
+    with all_ranks(job.gather):
+        projector.fit_moments(measured, [scene.fit for scene in measured])
+    records: dict[int, SceneRecord] = {}
+    with all_ranks(job.gather), writing(job.folder):
+        for done, number in enumerate(job.mine, len(job.mine)):
+            records[number] = _written(job, projector, number, measured[number], loaded, done + 1)
+    ordered = _merged(job.gather(records))
+    with all_ranks(job.gather), writing(job.folder):
+        if job.rank == 0:
+            manifest = Manifest(
+                format=FORMAT,
+                key=key,
+                projector=projector.state(),
+                component_spread=_spread(projector, measured),
+                scenes=ordered,
+            )
+            projector.save(job.folder)
+            write_atomic(job.folder / "manifest.json", manifest.model_dump_json(indent=1) + "\n")
+
+
+def _measured(job: _Job, projector: SpectralProjector, number: int, loaded: dict[int, Scene], done: int) -> Measured:
+    """Read one scene: its mask and held-out pixels go to the folder, what the projection needs comes back."""
+    if (known := load_measured(job.folder, number)) is not None:
+        job.say(f"{known.name} had been read", done)
+        return known
+    source, seed = job.sources[number], job.recipe.seed
+    scene = open_source(source, seed)
+    scene = scene.with_(mask=_mask(scene, source))
+    shape = (scene.height, scene.width)
+    on_shared_site = source.site in shared_sites(job.sources)
+    held = holdout_map(source, shape, job.recipe.corpus.patches.holdout, on_shared_site, seed)
+    own = projector.scene_moments(scene.cube, scene.mask)
+    check_bands(scene, own)
+    train = projector.fit_mask(scene, ~held)
+    fit = own if train is scene.mask else moments(scene.cube, train)
+    measured = Measured(scene.name, scene.domain, scene.bands, scene.wavelengths, own, fit)
+    save_measured(job.folder, number, measured, scene.foreground, held)
+    cubes = [kept.cube for kept in (*loaded.values(), scene)]
+    if sum(cube.nbytes for cube in cubes if not isinstance(cube, np.memmap)) <= HOLD_BYTES:
+        loaded[number] = scene
+    job.say(f"read {scene.name}", done)
+    return measured
+
+
+def _written(
+    job: _Job, projector: Projection, number: int, measured: Measured, loaded: dict[int, Scene], done: int
+) -> SceneRecord:
+    """Project one scene into the folder."""
+    if (known := load_record(job.folder, number)) is not None:
+        job.say(f"{known.name} had been written", done)
+        return known
+    file, source = f"{number:04d}", job.sources[number]
+    scene = loaded.pop(number) if number in loaded else open_source(source, job.recipe.seed)
+    mask, held = (np.load(job.folder / f"{file}.{part}.npy") for part in ("mask", "held"))
+    shape = (scene.height, scene.width, projector.channels)
+    components = np.lib.format.open_memmap(job.folder / f"{file}.components.npy", "w+", np.float16, shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        projector.transform(scene.cube, scene.wavelengths, moments=measured.own, out=components, scaled=True)
+    neutralise(components, mask)
+    components.flush()
+    if scene.labels is not None:
+        np.save(job.folder / f"{file}.labels.npy", scene.labels.astype(np.int32))
+        # What probes of raw spectra look at; the cube itself need not be there any more.
+        np.save(job.folder / f"{file}.spectra.npy", np.asarray(scene.cube)[tuple(np.argwhere(scene.labels > 0).T)])
+    _, offset = projector.affine(scene.wavelengths, scene.bands, measured.own, scene.name)
+    record = SceneRecord(
+        file=file,
+        name=scene.name,
+        domain=scene.domain,
+        sensor=scene.sensor,
+        kind=kind_of(scene),
+        site=source.site,
+        source=source.origin,
+        hash=job.hashes[number],
+        data="" if scene.labels is None else data_hash(scene.cube, scene.labels),
+        shape=scene.cube.shape,
+        wavelengths=None if scene.wavelengths is None else scene.wavelengths.tolist(),
+        labelled=scene.labels is not None,
+        classes=list(scene.classes),
+        foreground=float(mask.mean()),
+        held=float(held.mean()),
+        zero_spectrum=(offset / projector.scale).tolist(),
+    )
+    save_record(job.folder, number, record)
+    job.say(f"wrote {scene.name}", done)
+    return record
+
+
+def _publish(folder: Path, final: Path) -> None:
+    """Give a whole corpus its name."""
     try:
-        for n, i in enumerate(mine):
-            source = sources[i]
-            known = load_read(part, i)
-            if known is None:
-                scene = open_source(source, recipe.seed)
-                scene = scene.with_(mask=_mask(scene, source))
-                shape = scene.cube.shape[:2]
-                held = holdout_map(source, shape, recipe.corpus.patches.holdout, source.site in shared, recipe.seed)
-                own = projector.scene_moments(scene.cube, scene.mask)
-                check_bands(scene, own)
-                train = projector.fit_mask(scene, ~held)
-                fit = own if train is scene.mask else moments(scene.cube, train)
-                save_read(part, i, scene, scene.mask, held, own, fit)
-                known = load_read(part, i)
-                assert known is not None
-                held_bytes += 0 if isinstance(scene.cube, np.memmap) else scene.cube.nbytes
-                if held_bytes <= HOLD_BYTES:
-                    loaded[i] = scene
-            taken[i] = known
-            if progress:
-                progress(f"read {known[0].name}", n + 1, 2 * len(mine))
-    except InputError as error:
-        problem = error
+        tidy(folder)
+        os.replace(folder, final)
     except OSError as error:
-        problem = cannot_write(part, error)
-    _raise_together(problem, gather)
-    everything = {k: v for share in gather(taken) for k, v in share.items()}
-    ordered = [everything[i] for i in range(len(sources))]
-    try:
-        projector.fit_moments([o[0] for o in ordered], [o[2] for o in ordered])
-    except InputError as error:
-        problem = error
-    _raise_together(problem, gather)
-    entries: dict[int, dict[str, Any]] = {}
-    try:
-        for n, i in enumerate(mine):
-            done = load_written(part, i)
-            if done is None:
-                mask = np.load(part / f"{i:04d}.mask.npy")
-                scene = loaded.pop(i) if i in loaded else open_source(sources[i], recipe.seed)
-                scene = scene.with_(mask=None if mask.all() else mask)
-                done = _write(
-                    scene, np.load(part / f"{i:04d}.held.npy"), sources[i], projector, everything[i][1], part, i
-                )
-                done["hash"] = hashes[i]
-                save_written(part, i, done)
-            entries[i] = done
-            if progress:
-                progress(f"wrote {entries[i]['name']}", len(mine) + n + 1, 2 * len(mine))
-    except InputError as error:
-        problem = error
-    except OSError as error:
-        problem = cannot_write(part, error)
-    _raise_together(problem, gather)
-    all_entries = {k: v for share in gather(entries) for k, v in share.items()}
-    if rank == 0:
-        manifest = {
-            "format": FORMAT,
-            "key": key,
-            "projector": projector.state(),
-            # What augmentations are measured in: the noise, where that has been brought to one.
-            "unit": [1.0] * projector.channels if projector.denoise else _spread(projector, ordered).tolist(),
-            "scenes": [all_entries[i] for i in range(len(sources))],
-        }
-        try:
-            projector.save(part)
-            (part / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n")
-        except OSError as error:
-            problem = cannot_write(part, error)
-    _raise_together(problem, gather)
+        # Another run that prepared the same corpus got there first.
+        if not (final / "manifest.json").is_file():
+            raise cannot_write(final, error) from None
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _merged(shares: Sequence[Mapping[int, T]]) -> list[T]:
+    """Values by number out of every process's share, in order."""
+    everything = {number: value for share in shares for number, value in share.items()}
+    return [everything[number] for number in sorted(everything)]
 
 
 def _mask(scene: Scene, source: SceneSource) -> np.ndarray | None:
@@ -241,53 +293,18 @@ def _ranges(numbers: np.ndarray) -> str:
     return ", ".join(f"{r[0]}" if len(r) == 1 else f"{r[0]}-{r[-1]}" for r in runs)
 
 
-def _write(
-    scene: Scene,
-    held: np.ndarray,
-    source: SceneSource,
-    projector: SpectralProjector,
-    own: Moments,
-    folder: Path,
-    number: int,
-) -> dict[str, Any]:
-    file = f"{number:04d}"
-    mask = np.ones(scene.cube.shape[:2], dtype=bool) if scene.mask is None else scene.mask
-    shape = (*scene.cube.shape[:2], projector.channels)
-    components = np.lib.format.open_memmap(folder / f"{file}.components.npy", "w+", np.float16, shape)
-    with np.errstate(over="ignore", invalid="ignore"):
-        projector.transform(scene.cube, scene.wavelengths, raw=own, out=components, scaled=True)
-    neutralise(components, mask)
-    components.flush()
-    if scene.labels is not None:
-        np.save(folder / f"{file}.labels.npy", scene.labels.astype(np.int32))
-    _, offset = projector.affine(scene.wavelengths, scene.bands, own, scene.name)
-    return {
-        "file": file,
-        "name": scene.name,
-        "domain": scene.domain,
-        "sensor": scene.sensor,
-        "site": source.site,
-        "source": source.origin,
-        "shape": list(scene.cube.shape),
-        "wavelengths": None if scene.wavelengths is None else [scene.wavelengths.min(), scene.wavelengths.max()],
-        "foreground": float(mask.mean()),
-        "held": float(held.mean()),
-        "labelled": scene.labels is not None,
-        "classes": list(scene.classes),
-        "stand_in": scene.stand_in,
-        "black": (offset / projector.scale).tolist(),
-    }
-
-
-def _spread(projector: SpectralProjector, scenes: Sequence[tuple[Scene, Moments, Moments]]) -> np.ndarray:
+def _spread(projector: Projection, scenes: Sequence[Measured]) -> list[float]:
     """(K,) root mean squares of all foreground components, from the moments of the spectra that they come from."""
+    if projector.noise_whitening:
+        # Noise has been brought to one.
+        return [1.0] * projector.channels
     count, squares = 0, np.zeros(projector.channels)
-    for scene, own, _ in scenes:
-        matrix, offset = projector.affine(scene.wavelengths, scene.bands, own, scene.name)
-        mean, variance = own.mean @ matrix + offset, ((own.covariance @ matrix) * matrix).sum(axis=0)
-        squares += own.count * (variance + mean**2)
-        count += own.count
-    return np.sqrt(squares / count) / projector.scale
+    for scene in scenes:
+        matrix, offset = projector.affine(scene.wavelengths, scene.bands, scene.own, scene.name)
+        mean, variance = scene.own.mean @ matrix + offset, ((scene.own.covariance @ matrix) * matrix).sum(axis=0)
+        squares += scene.own.count * (variance + mean**2)
+        count += scene.own.count
+    return (np.sqrt(squares / count) / projector.scale).tolist()
 
 
 def neutralise(components: np.ndarray, mask: np.ndarray) -> None:
@@ -302,10 +319,3 @@ def neutralise(components: np.ndarray, mask: np.ndarray) -> None:
     with np.errstate(invalid="ignore"):
         wild = ~mask & ~(np.abs(components) <= bound).all(axis=2)
     components[wild] = 0
-
-
-def _raise_together(problem: InputError | None, gather: Gather) -> None:
-    """Raise on every rank what any rank ran into, so that none waits for one that has stopped."""
-    messages = [m for m in gather(str(problem) if problem else None) if m]
-    if messages:
-        raise InputError(messages[0]) from None

@@ -1,6 +1,6 @@
 """A corpus that is not whole yet: what has been read and written of it, scene by scene, so that none is done twice.
 
-The folder is named after the corpus's key, a hash of all that the corpus depends on: whatever is found in it
+The folder is named after the corpus's key, a hash of all that the corpus depends on: whatever lies in it
 belongs to it.
 """
 
@@ -8,16 +8,35 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from sslhsi.bands.moments import Moments
-from sslhsi.files import atomic, exclusive
-from sslhsi.scenes.scene import Scene
+from sslhsi.corpus.corpus import SceneRecord
+from sslhsi.files import atomic, exclusive, write_atomic
 
-READ, WRITTEN = "read.npz", "written.npz"
+MEASURED, RECORD = "measured.npz", "record.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the projection needs of a scene, fit to be sent to other processes.
+
+    Args:
+        name, domain, bands, wavelengths: As in :class:`~sslhsi.scenes.scene.Scene`.
+        own: Moments of the scene's foreground, for its own map.
+        fit: Moments of the pixels that the common map is fitted on.
+    """
+
+    name: str
+    domain: str
+    bands: int
+    wavelengths: np.ndarray | None
+    own: Moments
+    fit: Moments
 
 
 def claim_folder(cache: Path, key: str) -> tuple[Path, IO[str]]:
@@ -37,41 +56,49 @@ def claim_folder(cache: Path, key: str) -> tuple[Path, IO[str]]:
 
 def tidy(folder: Path) -> None:
     """Remove what only an unfinished corpus needs."""
-    for path in [*folder.glob(f"*.{READ}"), *folder.glob(f"*.{WRITTEN}"), folder / ".lock"]:
+    for path in [*folder.glob(f"*.{MEASURED}"), *folder.glob(f"*.{RECORD}"), *folder.glob(".*")]:
         path.unlink(missing_ok=True)
 
 
-def save_read(
-    folder: Path, number: int, scene: Scene, mask: np.ndarray | None, held: np.ndarray, own: Moments, fit: Moments
-) -> None:
-    """Keep what reading a scene gave: mask, held-out ground, and moments for its own and for the common map."""
-    np.save(folder / f"{number:04d}.mask.npy", np.ones(held.shape, bool) if mask is None else mask)
+def save_measured(folder: Path, number: int, measured: Measured, mask: np.ndarray, held: np.ndarray) -> None:
+    """Keep what reading a scene gave: its moments, and (H, W) foreground and held-out pixels."""
+    np.save(folder / f"{number:04d}.mask.npy", mask)
     np.save(folder / f"{number:04d}.held.npy", held)
-    facts = {"name": scene.name, "domain": scene.domain, "bands": scene.bands}
-    known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
-    _save(folder / f"{number:04d}.{READ}", facts, {**known, **_arrays("own", own), **_arrays("fit", fit)})
+    about = {"name": measured.name, "domain": measured.domain, "bands": measured.bands}
+    known = {} if measured.wavelengths is None else {"wavelengths": measured.wavelengths}
+    arrays = {**known, **_arrays("own", measured.own), **_arrays("fit", measured.fit)}
+    with atomic(folder / f"{number:04d}.{MEASURED}", sync=True) as part:
+        np.savez(part, allow_pickle=False, about=np.asarray(json.dumps(about)), **arrays)
 
 
-def load_read(folder: Path, number: int) -> tuple[Scene, Moments, Moments] | None:
-    """The scene without its data, fit to be sent to other processes, and its moments; None if it must be read."""
-    found = _load(folder / f"{number:04d}.{READ}")
-    if found is None:
+def load_measured(folder: Path, number: int) -> Measured | None:
+    """What ``save_measured`` kept; None if the scene must be read."""
+    try:
+        with np.load(folder / f"{number:04d}.{MEASURED}", allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+        about: dict[str, Any] = json.loads(str(arrays.pop("about")))
+        return Measured(
+            **about,
+            wavelengths=arrays.get("wavelengths"),
+            own=_moments("own", arrays),
+            fit=_moments("fit", arrays),
+        )
+    except Exception:
+        # Absent, or damaged in whatever way: the scene is read again.
         return None
-    facts, arrays = found
-    empty = np.zeros((1, 1, facts["bands"]), np.int8)
-    scene = Scene(facts["name"], empty, arrays.get("wavelengths"), domain=facts["domain"])
-    return scene, _moments("own", arrays), _moments("fit", arrays)
 
 
-def save_written(folder: Path, number: int, entry: dict[str, Any]) -> None:
-    """Keep the manifest entry of a scene whose arrays are written."""
-    _save(folder / f"{number:04d}.{WRITTEN}", entry, {})
+def save_record(folder: Path, number: int, record: SceneRecord) -> None:
+    """Keep the record of a scene whose arrays are written."""
+    write_atomic(folder / f"{number:04d}.{RECORD}", record.model_dump_json(), sync=True)
 
 
-def load_written(folder: Path, number: int) -> dict[str, Any] | None:
-    """What ``save_written`` kept; None if the scene must be written."""
-    found = _load(folder / f"{number:04d}.{WRITTEN}")
-    return None if found is None else found[0]
+def load_record(folder: Path, number: int) -> SceneRecord | None:
+    """What ``save_record`` kept; None if the scene must be written."""
+    try:
+        return SceneRecord.model_validate_json((folder / f"{number:04d}.{RECORD}").read_text())
+    except (OSError, ValueError):
+        return None
 
 
 def _arrays(name: str, moments: Moments) -> dict[str, np.ndarray]:
@@ -84,18 +111,3 @@ def _arrays(name: str, moments: Moments) -> dict[str, np.ndarray]:
 def _moments(name: str, arrays: dict[str, np.ndarray]) -> Moments:
     count, mean, covariance = (arrays[f"{name}_{key}"] for key in ("count", "mean", "covariance"))
     return Moments(int(count), mean, covariance, arrays.get(f"{name}_noise"))
-
-
-def _save(path: Path, facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
-    with atomic(path, sync=True) as part:
-        np.savez(part, allow_pickle=False, facts=np.asarray(json.dumps(facts)), **arrays)
-
-
-def _load(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]] | None:
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-        return json.loads(str(arrays.pop("facts"))), arrays
-    except Exception:
-        # Absent, or damaged in whatever way: the scene is done again.
-        return None

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from sslhsi.bands.moments import Moments
-from sslhsi.bands.projector import SpectralProjector, check_cube
+from sslhsi.bands.projection import Projection, check_cube
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.strips import Components, Shared, corners, stored, window_features
 from sslhsi.errors import InputError
@@ -30,7 +30,7 @@ class Encoder:
             within the cube), and whatever else is worth keeping.
     """
 
-    def __init__(self, backbone: nn.Module, projector: SpectralProjector, config: dict[str, Any]) -> None:
+    def __init__(self, backbone: nn.Module, projector: Projection, config: dict[str, Any]) -> None:
         self.backbone, self.projector, self.config = backbone.eval(), projector, config
         self.window: int = config["window"]
         self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
@@ -200,7 +200,7 @@ class Encoder:
     ) -> PatchReader:
         """Windows of a projected cube as the backbone takes them; arguments and errors as for :meth:`encode`."""
         scene = self._check(cube, wavelengths, mask)
-        projected = self.projector.transform(scene.cube, scene.wavelengths, raw=scene.raw, scaled=True)
+        projected = self.projector.transform(scene.cube, scene.wavelengths, moments=scene.raw, scaled=True)
         return PatchReader([stored(projected)], self.window, device=self.device)
 
     def windows(self, pixels: np.ndarray) -> np.ndarray:
@@ -238,10 +238,10 @@ class Encoder:
                 f"this backbone looks at windows of {self.window}x{self.window} pixels, and single spectra have no "
                 "neighbours; give a cube to encode, or take a backbone of window 1 or cnn1d"
             )
-        if self.projector.denoise:
+        if self.projector.noise_whitening:
             raise InputError(
                 "this backbone whitens noise, which is measured between neighbouring pixels, and single spectra have "
-                "none; give a cube to encode, or take a backbone with denoise 0"
+                "none; give a cube to encode, or take a backbone without noise_whitening"
             )
         spectra, wavelengths = unpack(spectra, wavelengths)
         spectra = np.asanyarray(spectra)
@@ -261,7 +261,7 @@ class Encoder:
         found = np.empty((len(spectra), self.num_features), dtype=np.float32)
         for start in range(0, len(spectra), batch_size):
             part = column[start : start + batch_size]
-            components = stored(self.projector.transform(part, wavelengths, raw=moments, scaled=True))
+            components = stored(self.projector.transform(part, wavelengths, moments=moments, scaled=True))
             with torch.inference_mode():
                 batch = torch.from_numpy(components).permute(0, 2, 1)[..., None].float().to(self.device)
                 found[start : start + len(part)] = self.backbone(batch).float().cpu().numpy()

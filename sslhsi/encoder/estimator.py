@@ -11,6 +11,7 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sslhsi.bands.moments import Moments, moments
+from sslhsi.bands.projection import Projection
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
@@ -58,7 +59,7 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         self.grid = grid
         self.standardize = standardize
 
-    projector_: SpectralProjector
+    projector_: Projection
     encoder_: Encoder | None
     moments_: Moments | None
     n_features_in_: int
@@ -77,7 +78,7 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                     f"components={components}: {X.shape[0]} spectra of {X.shape[1]} bands on a grid of {grid} allow "
                     f"{most} at most"
                 )
-            self.projector_ = SpectralProjector(
+            projector = SpectralProjector(
                 grid=grid,
                 components=components,
                 align="index" if centres is None else "wavelength",
@@ -85,7 +86,7 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
                 scope="all",
             )
             self.moments_ = moments(cube)
-            self.projector_.fit_moments([Scene("the spectra", cube, centres)], [self.moments_])
+            self.projector_ = projector.fit_moments([Scene("the spectra", cube, centres)], [self.moments_])
         else:
             given = self.backbone if isinstance(self.backbone, Encoder) else load_backbone(self.backbone)
             self.encoder_, self.projector_ = given, given.projector

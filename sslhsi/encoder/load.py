@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.backbones.timm_backbone import TimmBackbone
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projection import load_projection
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
 
@@ -51,7 +51,7 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
         folder = folder / "backbone"
     if missing := [name for name in FILES if not (folder / name).is_file()]:
         raise InputError(f"{folder}: not a backbone, {missing[0]} is missing; give the backbone/ folder of a run")
-    projector = SpectralProjector.load(folder)
+    projector = load_projection(folder)
     try:
         config = json.loads((folder / "config.json").read_text())
         options = {k: v for k, v in config.get("options", {}).items() if k not in ELSEWHERE}

@@ -32,17 +32,14 @@ class Folded(nn.Module):
     def __init__(self, encoder: Encoder, scene: Scene) -> None:
         super().__init__()
         projector = encoder.projector
-        raw = projector.scene_moments(scene.cube, scene.mask) if projector.per_scene else None
-        matrix, offset = projector.affine(scene.wavelengths, scene.bands, raw, scene.name)
-        # About the mean spectrum: float32 products then lose nothing to a large offset.
-        shift = raw.mean if raw else np.asarray(scene.cube[:1], dtype=np.float64).mean(axis=(0, 1))
-        shift = np.where(np.isfinite(shift), shift, 0.0).astype(np.float32)
-        constant = (shift @ matrix + offset) / projector.scale
+        moments = projector.scene_moments(scene.cube, scene.mask) if projector.per_scene else None
+        shift, weights, constant = projector.centred(
+            scene.cube, scene.wavelengths, moments, scaled=True, where=scene.name
+        )
         self.backbone = encoder.backbone
         self.register_buffer("shift", torch.from_numpy(shift)[:, None, None])
-        weight = torch.from_numpy((matrix / projector.scale).T.astype(np.float32).copy())
-        self.register_buffer("weight", weight[:, :, None, None])
-        self.register_buffer("constant", torch.from_numpy(constant.astype(np.float32)))
+        self.register_buffer("weight", torch.from_numpy(weights.T.copy())[:, :, None, None])
+        self.register_buffer("constant", torch.from_numpy(constant))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.backbone(nn.functional.conv2d(x - self.shift, self.weight, self.constant))
@@ -52,8 +49,8 @@ def export_onnx(encoder: Encoder, target: str | Path, scene: Scene | None = None
     """Write a backbone as ONNX, checked against PyTorch with onnxruntime.
 
     Without a scene the input ``components`` is (N, K, S, S): projected and divided by the projector's scale, as
-    ``SpectralProjector.transform(..., scaled=True)`` gives them. With one, the input ``bands`` is (N, B, S, S) in
-    the scene's own unit. Where the backbone standardises or denoises scene by scene, a folded graph is one of
+    ``Projection.transform(..., scaled=True)`` gives them. With one, the input ``bands`` is (N, B, S, S) in
+    the scene's own unit. Where the backbone standardises scenes or whitens their noise, a folded graph is one of
     this very scene. N is free. The graph does not round components to float16 in between, as ``Encoder.encode``
     does to agree with the prepared corpus: features then differ by about 1e-3 of their size.
 

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from sslhsi.backbones.timm_backbone import TimmBackbone
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projection import Projection
 from sslhsi.encoder.load import ELSEWHERE, plain
 from sslhsi.files import atomic_folder
 
@@ -20,9 +20,7 @@ from sslhsi.files import atomic_folder
 _OWN = ("pretrained", "stem", "wavelengths", "rgb", "small_window")
 
 
-def save_backbone(
-    folder: str | Path, backbone: nn.Module, projector: SpectralProjector, config: Mapping[str, Any]
-) -> None:
+def save_backbone(folder: str | Path, backbone: nn.Module, projector: Projection, config: Mapping[str, Any]) -> None:
     """Write weights, configuration and projector; nothing in the folder executes code when loaded.
 
     The layout is timm's, so that ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads the
@@ -50,7 +48,7 @@ def save_backbone(
             written.chmod(0o644)
 
 
-def full_config(backbone: nn.Module, projector: SpectralProjector, config: Mapping[str, Any]) -> dict[str, Any]:
+def full_config(backbone: nn.Module, projector: Projection, config: Mapping[str, Any]) -> dict[str, Any]:
     """config.json: what was given, with all that timm and a reader want to know."""
     given = {k: v for k, v in config.items() if k not in ("tag", "name")}
     options = {k: v for k, v in (given.get("options") or {}).items() if k not in ELSEWHERE}
@@ -80,8 +78,6 @@ def full_config(backbone: nn.Module, projector: SpectralProjector, config: Mappi
         }
     else:
         arguments |= {"window": window, **options}
-    axis = projector.axis
-    assert axis is not None
     return {
         "name": name,
         **given,
@@ -91,7 +87,7 @@ def full_config(backbone: nn.Module, projector: SpectralProjector, config: Mappi
         "num_features": int(backbone.num_features),  # type: ignore[arg-type]
         "in_chans": channels,
         "input_size": [channels, window, window],
-        "wavelengths": [float(axis[0]), float(axis[-1])] if projector.align == "wavelength" else None,
+        "wavelengths": list(projector.wavelength_range) if projector.wavelength_range else None,
         "model_args": arguments,
         "pretrained_cfg": pretrained,
     }

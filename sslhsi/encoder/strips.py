@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsi.bands.moments import Moments
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projection import Projection
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
@@ -62,7 +62,7 @@ class Components:
         raw: The scene's moments; where the projection doesn't need them, the spectrum that it is done about.
     """
 
-    projector: SpectralProjector
+    projector: Projection
     cube: np.ndarray
     wavelengths: np.ndarray | None
     raw: Moments
@@ -71,7 +71,7 @@ class Components:
         """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the cube."""
         down, across = mirrored(*rows, self.cube.shape[0]), mirrored(*columns, self.cube.shape[1])
         top, bottom = int(down.min()), int(down.max()) + 1
-        found = self.projector.transform(self.cube[top:bottom], self.wavelengths, raw=self.raw, scaled=True)
+        found = self.projector.transform(self.cube[top:bottom], self.wavelengths, moments=self.raw, scaled=True)
         return stored(found)[np.ix_(down - top, across)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projection import Projection
 from sslhsi.errors import InputError
 from sslhsi.probes.knn import knn_predict
 from sslhsi.probes.linear import linear_probe
@@ -90,7 +90,7 @@ def split_columns(drawn: Split) -> Row:
     }
 
 
-def projection_saw(projector: SpectralProjector, fitted: str) -> str:
+def projection_saw(projector: Projection, fitted: str) -> str:
     """Whether a spectral projection knows a scene's test pixels, whose labels it never sees.
 
     Args:
@@ -99,9 +99,9 @@ def projection_saw(projector: SpectralProjector, fitted: str) -> str:
 
     Returns:
         ``fitted`` itself; ``statistics`` where it was not (or nothing is fitted), but every scene is
-        standardised or denoised by the statistics of its own pixels; ``no`` for resampled bands as they are.
+        standardised or noise-whitened by the statistics of its own pixels; ``no`` for resampled bands as they are.
     """
-    if projector.components is None:
+    if not projector.learned:
         return "statistics" if projector.per_scene else "no"
     return "statistics" if fitted == "no" and projector.per_scene else fitted
 

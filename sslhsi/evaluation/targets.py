@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -74,10 +73,7 @@ class Network:
         digest = hashlib.sha256(str(self.encoder.window).encode())
         for name, tensor in self.encoder.backbone.state_dict().items():
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
-        digest.update(json.dumps(self.encoder.projector.state(), sort_keys=True, default=str).encode())
-        projector = self.encoder.projector
-        for part in (projector.axis, projector.mean, projector.basis):
-            digest.update(np.asarray(part, dtype=np.float32).tobytes())
+        digest.update(self.encoder.projector.content())
         return digest.hexdigest()[:12]
 
 

@@ -22,7 +22,7 @@ def shown_channels(corpus: Corpus) -> tuple[int, int, int]:
     Where a corpus holds bands instead of components: from the long to the short end.
     """
     k = corpus.channels
-    wanted = (0, 1, 2) if corpus.projector.components is not None else (3 * k // 4, k // 2, k // 4)
+    wanted = (0, 1, 2) if corpus.projector.learned else (3 * k // 4, k // 2, k // 4)
     red, green, blue = (min(n, k - 1) for n in wanted)
     return red, green, blue
 
@@ -30,7 +30,7 @@ def shown_channels(corpus: Corpus) -> tuple[int, int, int]:
 def channels_text(corpus: Corpus) -> str:
     """What ``shown_channels`` are, for captions."""
     red, green, blue = shown_channels(corpus)
-    kind = "components" if corpus.projector.components is not None else "bands"
+    kind = "components" if corpus.projector.learned else "bands"
     return f"{kind} {red + 1}, {green + 1} and {blue + 1} as red, green and blue"
 
 

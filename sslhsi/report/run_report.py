@@ -78,7 +78,7 @@ def _facts(recipe: Recipe, corpus: Corpus, run_dir: Path) -> list[tuple[str, str
     last = next(iter(reversed(read_rows(run_dir / "metrics.csv"))), {})
     steps = tables.number(last.get("step"))
     seen = f" ({steps * recipe.training.batch_size:,.0f} patches)" if steps else ""
-    sensors = {e["sensor"] for e in corpus.manifest["scenes"] if e.get("sensor")}
+    sensors = {s.record.sensor for s in corpus.scenes if s.record.sensor}
     window = recipe.corpus.patches.window
     scenes = f"{len(corpus.scenes)} scenes, {len(corpus.domains)} domains"
     return [
@@ -116,15 +116,15 @@ def _provenance(run_dir: Path, corpus: Corpus) -> dict[str, Any]:
     facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     shown = {key: _flat(value) for key, value in facts.items() if key != "corpus"}
     shown["corpus key"] = corpus.key
-    shown["projector"] = _flat(corpus.manifest["projector"])
+    shown["projector"] = _flat(corpus.manifest.projector)
     scenes = [
         {
-            "name": entry["name"],
-            "shape": " × ".join(map(str, entry["shape"])),
-            "hash": entry.get("hash", ""),
-            "source": entry["source"],
+            "name": scene.name,
+            "shape": " × ".join(map(str, scene.record.shape)),
+            "hash": scene.record.hash,
+            "source": scene.record.source,
         }
-        for entry in corpus.manifest["scenes"]
+        for scene in corpus.scenes
     ]
     return {"facts": shown, "scenes": scenes}
 

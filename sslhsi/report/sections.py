@@ -81,7 +81,7 @@ def curves(page: Page) -> list[Chart]:
 def variance(page: Page, corpus: Corpus) -> list[Chart]:
     """Variance explained by the components; nothing where there is no PCA."""
     ratio = corpus.projector.ratio
-    if corpus.projector.components is None or not len(ratio):
+    if not corpus.projector.learned or not len(ratio):
         return []
     shares = f"{100 * ratio.sum():.1f} % of the variance, the first alone {100 * ratio[0]:.1f} %"
     whole = f"{len(ratio)} components hold {shares}"
@@ -93,7 +93,7 @@ def components(page: Page, corpus: Corpus) -> list[Chart]:
     if corpus.channels < 2:
         return []
     rng = np.random.default_rng(0)
-    first, second = (0, 1) if corpus.projector.components is not None else shown_channels(corpus)[:2]
+    first, second = (0, 1) if corpus.projector.learned else shown_channels(corpus)[:2]
     points, domain = [], []
     for place, name in enumerate(corpus.domains):
         scenes = [scene for scene in corpus.scenes if scene.domain == name]
@@ -104,7 +104,7 @@ def components(page: Page, corpus: Corpus) -> list[Chart]:
             values = scene.components[where][:, [first, second]].astype(np.float32)
             points.append(values[np.isfinite(values).all(axis=1)])
             domain.append(np.full(len(points[-1]), place))
-    what = "component" if corpus.projector.components is not None else "band"
+    what = "component" if corpus.projector.learned else "band"
     title = f"{what.capitalize()} {first + 1} against {second + 1}, pixels by domain"
     labels = (f"{what} {first + 1}", f"{what} {second + 1}")
     figure = plots.scatter(np.concatenate(points), np.concatenate(domain), corpus.domains, title, labels, size=5)
@@ -165,15 +165,15 @@ def scenes(page: Page, corpus: Corpus) -> list[dict[str, Any]]:
     plots.save_png(plots.contact_sheet(grid, titles), page.run_dir / "plots" / "scenes.png")
     found = []
     for scene, image in zip(chosen, images, strict=True):
-        height, across, bands = scene.entry["shape"]
-        held = scene.entry["held"]
+        height, across, bands = scene.record.shape
+        held = scene.record.held
         ground = "held out whole" if held == 1 else f"{held:.0%} held out" if held else "nothing held out"
-        text = f"{height} × {across} × {bands}; {scene.entry['foreground']:.0%} foreground; {ground}"
+        text = f"{height} × {across} × {bands}; {scene.record.foreground:.0%} foreground; {ground}"
         found.append(
             {
-                "name": scene.name + (" (stand-in)" if scene.entry["stand_in"] else ""),
+                "name": scene.name + (" (stand-in)" if scene.record.kind == "stand-in" else ""),
                 "domain": scene.domain,
-                "sensor": scene.entry["sensor"],
+                "sensor": scene.record.sensor,
                 "text": text,
                 "image": picture_chart(image, f"False colours of {scene.name}: {text}"),
             }

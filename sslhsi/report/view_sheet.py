@@ -94,7 +94,7 @@ def augmented(corpus: Corpus, windows: np.ndarray, size: int, views: Views, show
 def pair(corpus: Corpus, windows: np.ndarray, size: int, views: Views, step: int = 0) -> tuple[Tensor, Tensor]:
     """Both views of patches, (n, K, size, size) each, as training would make them."""
     reader = PatchReader(corpus.arrays, size, views.shift, resident=False)
-    unit, black = torch.from_numpy(corpus.unit), torch.from_numpy(corpus.black(windows))
+    unit, black = torch.from_numpy(corpus.component_spread), torch.from_numpy(corpus.zero_spectrum(windows))
     both = two_views(reader(windows), views, window=size, unit=unit, black=black, seed=0, step=step)
     return both[: len(windows)], both[len(windows) :]
 

@@ -30,8 +30,10 @@ def provenance(corpus: Corpus, **more: Any) -> dict[str, Any]:
         "machine": machine(),
         "corpus": {
             "key": corpus.key,
-            "projector": corpus.manifest["projector"],
-            "scenes": {e["name"]: {k: e[k] for k in ("source", "hash", "shape")} for e in corpus.manifest["scenes"]},
+            "projector": corpus.manifest.projector,
+            "scenes": {
+                s.name: s.model_dump(mode="json", include={"source", "hash", "shape"}) for s in corpus.manifest.scenes
+            },
         },
         **more,
     }

@@ -87,7 +87,7 @@ def test_standardised_per_scene_and_band(cameras):
 @pytest.mark.parametrize("share", [0.5, 1.0])
 def test_noise_whitened_scene_by_scene(cameras, power, share):
     """The differences of the quietest neighbours end with the covariance asked."""
-    projector = SpectralProjector(grid=100, components=6, denoise=power, quiet=share).fit(cameras)
+    projector = SpectralProjector(grid=100, components=6, noise_whitening=power, quietest_share=share).fit(cameras)
     plain = SpectralProjector(grid=100, components=6).fit(cameras)
     for scene in cameras:
         raw = scene.cube.astype(float)
@@ -187,8 +187,8 @@ def test_rows_of_the_matrix_sum_to_one_and_hold_at_most_two_weights():
         ({"components": 300}, "components=300"),
         ({"align": "colour"}, "align='colour'"),
         ({"whiten": 2}, "whiten=2"),
-        ({"denoise": 2}, "denoise=2"),
-        ({"denoise": 1, "whiten": 1}, "not whitened"),
+        ({"noise_whitening": 2}, "noise_whitening=2"),
+        ({"noise_whitening": 1, "whiten": 1}, "not whitened"),
         ({"standardize": "band"}, "standardize='band'"),
     ],
 )

@@ -14,7 +14,10 @@ from sslhsi.bands.projector import SpectralProjector
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.prepare import prepare
 from sslhsi.corpus.reader import PatchReader
+from sslhsi.errors import InputError
 from sslhsi.recipe import Recipe
+from sslhsi.scenes.identity import data_hash
+from sslhsi.scenes.read import read_scene
 from sslhsi.scenes.scene import Scene
 
 
@@ -39,7 +42,7 @@ def make(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "bands", [{}, {"standardize": "scene", "denoise": 1.0}, {"scope": "train"}, {"components": None}]
+    "bands", [{}, {"standardize": "scene", "noise_whitening": 1.0}, {"scope": "train"}, {"components": None}]
 )
 def test_stored_components_are_the_projectors(make, tmp_path, bands):
     corpus = prepare(make(**bands))
@@ -51,9 +54,9 @@ def test_stored_components_are_the_projectors(make, tmp_path, bands):
         expected = projector.transform(scene.cube, scaled=True)
         np.testing.assert_allclose(stored.components, expected, rtol=2e-3, atol=2e-3)
         zero = projector.transform(
-            np.zeros((1, 1, scene.bands)), raw=projector.scene_moments(scene.cube), scaled=True
+            np.zeros((1, 1, scene.bands)), moments=projector.scene_moments(scene.cube), scaled=True
         )
-        np.testing.assert_allclose(stored.black, zero[0, 0], rtol=1e-3, atol=1e-3)
+        np.testing.assert_allclose(stored.record.zero_spectrum, zero[0, 0], rtol=1e-3, atol=1e-3)
 
 
 def test_seeds_share_a_corpus_unless_ground_is_held_out(make):
@@ -119,59 +122,84 @@ class Killed(BaseException):
     """Stands for whatever ends a program without asking it."""
 
 
-@pytest.mark.parametrize("stage", ["save_read", "save_written"])
-@pytest.mark.parametrize("after", [0, 1])
-def test_a_killed_preparation_goes_on_with_the_next_scene(make, monkeypatch, stage, after):
-    """The corpus is the same, and no scene that had been finished is opened again."""
-    from sslhsi.corpus import prepare as module
+class Log(list):
+    """What a preparation tells; raises :class:`Killed` once it has told ``last``."""
 
+    def __init__(self, last: str = "") -> None:
+        self.last = last
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        self.append(what)
+        if what == self.last:
+            raise Killed
+
+
+@pytest.mark.parametrize("last", ["read scene0", "read scene1", "wrote scene0", "wrote scene1"])
+def test_a_killed_preparation_goes_on_with_the_next_scene(make, last):
+    """The corpus is the same, and nothing that had been finished is done again."""
     whole = prepare(make())
     arrays = [np.array(a) for a in whole.arrays]
-    manifest = json.loads((whole.folder / "manifest.json").read_text())
+    manifest = (whole.folder / "manifest.json").read_text()
     shutil.rmtree(whole.folder)
-    original, opened = getattr(module, stage), []
-
-    def deadly(*args):
-        if args[1] == after:
-            raise Killed
-        original(*args)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, stage, deadly)
-        with pytest.raises(Killed):
-            prepare(make())
-    open_source = module.open_source
-    monkeypatch.setattr(module, "open_source", lambda s, seed: opened.append(s.name) or open_source(s, seed))
-    again = prepare(make())
+    before, after = Log(last), Log()
+    with pytest.raises(Killed):
+        prepare(make(), progress=before)
+    again = prepare(make(), progress=after)
     for a, b in zip(arrays, again.arrays, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert json.loads((again.folder / "manifest.json").read_text()) == manifest
-    # These are small enough to be held, so that each is opened but once, unless it was read before the kill.
-    expected = {
-        ("save_read", 0): ["scene0", "scene1"],
-        ("save_read", 1): ["scene1", "scene0"],
-        ("save_written", 0): ["scene0", "scene1"],
-        ("save_written", 1): ["scene1"],
-    }
-    assert opened == expected[stage, after]
+    assert (again.folder / "manifest.json").read_text() == manifest
+    steps = ["read scene0", "read scene1", "wrote scene0", "wrote scene1"]
+    done = {"read": "scene{} had been read", "wrote": "scene{} had been written"}
+    assert after == [done[s.split()[0]].format(s[-1]) if s in before else s for s in steps]
     assert sorted(p.name for p in again.folder.parent.iterdir()) == [again.folder.name]
-    assert not [p for p in again.folder.iterdir() if p.name.startswith(".") or p.suffix == ".npz"]
+    left = {p.name.split(".", 1)[1] for p in again.folder.iterdir()}
+    assert left == {"components.npy", "mask.npy", "held.npy", "json", "safetensors"}
 
 
-def test_a_damaged_record_of_a_killed_preparation_is_made_anew(make, monkeypatch):
-    from sslhsi.corpus import prepare as module
-
-    def deadly(*args):
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "save_written", deadly)
-        with pytest.raises(Killed):
-            prepare(make())
+def test_a_damaged_record_of_a_killed_preparation_is_made_anew(make):
+    with pytest.raises(Killed):
+        prepare(make(), progress=Log("wrote scene0"))
     (part,) = (Path(make().corpus.cache)).glob(".*.part")
-    (part / "0000.read.npz").write_bytes((part / "0000.read.npz").read_bytes()[:200])
+    for name in ("0000.measured.npz", "0000.record.json"):
+        (part / name).write_bytes((part / name).read_bytes()[:200])
+    log = Log()
+    assert len(prepare(make(), progress=log).scenes) == 2
+    assert log == ["read scene0", "scene1 had been read", "wrote scene0", "wrote scene1"]
+
+
+def test_a_labelled_scene_is_judged_without_its_file(make, tmp_path):
+    """Labels, class names, wavelengths and the raw spectra of labelled pixels are kept as the file has them."""
+    rng = np.random.default_rng(5)
+    labels = rng.integers(0, 3, (30, 24))
+    np.save(tmp_path / "labels.npy", labels)
+    recipe = make(align="wavelength")
+    centres = [np.linspace(400, 900, n).tolist() for n in (10, 14)]
+    scenes = [
+        source.model_copy(update={"wavelengths": w, "labels": str(tmp_path / "labels.npy") if w[1] > 450 else None})
+        for source, w in zip(recipe.corpus.scenes, centres, strict=True)
+    ]
+    recipe = recipe.model_copy(update={"corpus": recipe.corpus.model_copy(update={"scenes": scenes})})
+    first, second = prepare(recipe).scenes
+    cube = np.load(tmp_path / "scene0.npy")
+    scene = read_scene(tmp_path / "scene0.npy", labels=str(tmp_path / "labels.npy"))
+    np.testing.assert_array_equal(first.labels, labels)
+    np.testing.assert_array_equal(first.spectra, cube[labels > 0])
+    assert first.spectra.dtype == cube.dtype
+    np.testing.assert_array_equal(first.wavelengths, centres[0])
+    assert (first.record.kind, first.record.data) == ("real", data_hash(scene.cube, scene.labels))
+    assert (second.labels, second.spectra, second.record.data) == (None, None, "")
+
+
+def test_a_corpus_of_another_version_is_left_where_it_is(make):
     corpus = prepare(make())
-    assert len(corpus.scenes) == 2
+    older = corpus.folder.with_name(corpus.key)
+    shutil.copytree(corpus.folder, older)
+    manifest = older / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"format": 3', '"format": 2'))
+    with pytest.raises(InputError, match="prepared by another version; run sslhsi prepare RECIPE again"):
+        Corpus(older)
+    shutil.rmtree(corpus.folder)
+    assert prepare(make()).folder == corpus.folder
 
 
 def test_two_runs_that_prepare_at_once_don_t_share_a_folder(tmp_path):
@@ -188,11 +216,12 @@ def test_two_runs_that_prepare_at_once_don_t_share_a_folder(tmp_path):
 
 
 def test_a_damaged_corpus_is_named(make):
-    from sslhsi.errors import InputError
-
     corpus = prepare(make())
     (corpus.folder / "0000.components.npy").write_bytes(b"x" * 40)
     with pytest.raises(InputError, match=r"0000\.components\.npy: damaged"):
+        Corpus(corpus.folder)
+    (corpus.folder / "manifest.json").write_text('{"format": 3, "key": 7}')
+    with pytest.raises(InputError, match="key is damaged"):
         Corpus(corpus.folder)
     with pytest.raises(InputError, match="no prepared corpus here"):
         Corpus(corpus.folder / "nothing")

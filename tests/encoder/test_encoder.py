@@ -32,7 +32,7 @@ def encoder(cube: np.ndarray, border: str = "reflect", **settings) -> Encoder:
                                         "options": {"width": 6, "mixed": 4, "radii": [0, 1]}})  # fmt: skip
 
 
-@pytest.mark.parametrize("settings", [{}, {"standardize": "scene", "denoise": 0.5}])
+@pytest.mark.parametrize("settings", [{}, {"standardize": "scene", "noise_whitening": 0.5}])
 def test_strips_pixels_and_strides_agree(cube, monkeypatch, settings):
     model = encoder(cube, **settings)
     whole = model.encode(cube, WAVELENGTHS)
@@ -85,7 +85,7 @@ def test_what_can_not_be_encoded(cube, change, message):
 
 def test_a_cube_without_noise_can_not_be_denoised(cube):
     with pytest.raises(InputError, match="no noise to whiten"):
-        encoder(cube, denoise=1.0).encode(np.full_like(cube, 0.5), WAVELENGTHS)
+        encoder(cube, noise_whitening=1.0).encode(np.full_like(cube, 0.5), WAVELENGTHS)
     with pytest.raises(InputError, match="not finite"):
         encoder(cube, standardize="scene").encode(np.where(cube > 0.5, np.nan, cube), WAVELENGTHS)
 

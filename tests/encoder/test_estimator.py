@@ -37,7 +37,11 @@ def spectra() -> tuple[np.ndarray, np.ndarray]:
 def folders(spectra, tmp_path_factory):
     """Backbones by what they are: cnn1d on standardised bands, by wavelength; and one that needs windows."""
     folder = tmp_path_factory.mktemp("backbones")
-    for name, settings in {"single": {"standardize": "scene"}, "plain": {}, "denoised": {"denoise": 1.0}}.items():
+    for name, settings in {
+        "single": {"standardize": "scene"},
+        "plain": {},
+        "denoised": {"noise_whitening": 1.0},
+    }.items():
         components = 6 if name == "denoised" else None
         projector = SpectralProjector(grid=60, components=components, **settings)
         projector.fit([Scene("a", spectra[0].reshape(10, 12, 70), WAVELENGTHS)])

@@ -25,7 +25,7 @@ CUBE = (5000 + 300 * np.random.default_rng(0).normal(size=(14, 12, 30)).cumsum(a
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    projector = SpectralProjector(grid=24, components=5, standardize="scene", denoise=0.5)
+    projector = SpectralProjector(grid=24, components=5, standardize="scene", noise_whitening=0.5)
     projector.fit([Scene("a", CUBE, WAVELENGTHS)])
     torch.manual_seed(0)
     options = {"width": 6, "mixed": 4, "radii": [0, 1]}

@@ -45,7 +45,7 @@ def test_what_a_projection_knows():
     assert projection_saw(SpectralProjector(components=5), "no") == "no"
     assert projection_saw(SpectralProjector(components=5, standardize="scene"), "no") == "statistics"
     assert projection_saw(SpectralProjector(components=5, standardize="scene"), "yes") == "yes"
-    assert projection_saw(SpectralProjector(components=5, denoise=0.5), "unknown") == "unknown"
+    assert projection_saw(SpectralProjector(components=5, noise_whitening=0.5), "unknown") == "unknown"
     assert projection_saw(SpectralProjector(components=None), "yes") == "no"
 
 

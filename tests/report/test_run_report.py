@@ -55,9 +55,9 @@ def test_page_holds_the_rows_numbers_and_every_part(run_dir, make_recipe, corpus
         "torch 9.9.9", "a <cpu>", corpus.key, "crop <1>", "sd up to 0.123", "temperature: 0.1", report.summary[-1],
     ):  # fmt: skip
         assert words in page.text
-    for entry in corpus.manifest["scenes"]:
-        assert entry["hash"] in page.text
-        assert entry["name"] in page.text
+    for scene in corpus.manifest.scenes:
+        assert scene.hash in page.text
+        assert scene.name in page.text
     assert "could not be drawn" not in page.text
 
     # Self-contained, described, small; every plot beside it.

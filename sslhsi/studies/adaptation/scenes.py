@@ -135,7 +135,7 @@ def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> lis
     reader = PatchReader([components], window, how.views.shift, device)
     # As a prepared corpus has them: what noise is measured in, and the components of a spectrum of zeros.
     values = components[scene.foreground].astype(np.float32)
-    unit = np.ones(values.shape[1]) if projector.denoise else np.sqrt(np.square(values).mean(axis=0))
+    unit = np.ones(values.shape[1]) if projector.noise_whitening else np.sqrt(np.square(values).mean(axis=0))
     raw = projector.scene_moments(scene.cube, scene.mask)
     _, offset = projector.affine(scene.wavelengths, scene.bands, raw, scene.name)
     black = torch.tensor(offset / projector.scale, dtype=torch.float32, device=device)
