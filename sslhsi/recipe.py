@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from omegaconf import OmegaConf
 from pydantic import Field, model_validator
@@ -50,6 +50,8 @@ class SceneSource(ReadOptions):
 
 class Bands(Section):
     """The common spectral space."""
+
+    renamed: ClassVar[Mapping[str, str]] = {"denoise": "noise_whitening", "quiet": "quietest_share"}
 
     grid: Annotated[int, Field(ge=2)] = 256
     components: Positive | None = 30
