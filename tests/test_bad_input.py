@@ -153,7 +153,7 @@ CASES = {
     "weights of another network": (other_weights, r"w\.safetensors: none of the weights fits"),
     "weights in a folder without them": (lambda r, f: ((f / "d").mkdir(), r["backbone"].update(weights="d")),
                                          "backbone.weights d: not a backbone"),
-    "half of a site held out": (half_a_site, "'scene0' and 'scene1' show the same ground .site 'here'."),
+    "half of a site held out": (half_a_site, "'scene0' and 'scene1' show the same place .site 'here'."),
     "one band, by index": (single_band, "single band can't be aligned by index"),
     "output that is a file": (set_("output", "scene1.npy"), r"scene1\.npy: can't be written"),
     "cache that is a file": (set_("corpus", "cache", "scene1.npy"), "can't be written"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import logging
 import sys
 from pathlib import Path
 from typing import Any
@@ -75,10 +74,6 @@ def inspect_data(options: argparse.Namespace) -> int:
     from sslhsi.scenes.inspect_scene import describe
     from sslhsi.scenes.read import read_scene
 
-    # What a reader assumed, converted or dropped is worth knowing here.
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger().setLevel(logging.WARNING)
-    logging.getLogger("sslhsi").setLevel(logging.INFO)
     keywords = read_options(options)
     descriptions: list[dict[str, Any]] = []
     failed = 0
@@ -99,7 +94,10 @@ def inspect_data(options: argparse.Namespace) -> int:
         if not options.json:
             print(path)
             for key, value in description.items():
-                print(f"  {key:<16} {_plain(value)}")
+                if key != "notes":
+                    print(f"  {key:<16} {_plain(value)}")
+            for line in description["notes"]:
+                print(f"  note             {line}")
     if options.json:
         print(json.dumps(descriptions, indent=1, default=str))
     return failed

@@ -52,7 +52,7 @@ def row_blocks(cube: np.ndarray) -> Iterator[slice]:
 
 
 def equals(block: np.ndarray, value: float | None) -> np.ndarray | None:
-    """Where a block equals the no-data value in the block's own precision; None when it can't."""
+    """Where a block equals the no-data value in the block's precision; None when it can't."""
     if value is None or np.isnan(value):
         return None
     if block.dtype.kind in "biu":

@@ -3,7 +3,7 @@
 The files are those of the Computational Intelligence Group of the University of the Basque Country
 (GIC, https://www.ehu.eus/ccwintco/index.php/Hyperspectral_Remote_Sensing_Scenes). A checksum stands
 here only where independent public sources print the same one; where none is known, the first download
-records its own and later downloads must match it (``sslhsi.scenes.download.fetch``).
+records one and later downloads must match it (``sslhsi.scenes.download.fetch``).
 """
 
 from __future__ import annotations
@@ -199,7 +199,7 @@ CATALOG: tuple[CatalogEntry, ...] = (
             for label, count in ((1, 391), (10, 1343), (11, 616), (12, 1525), (13, 674), (14, 799))
         ),
         citation=_JOHNSON,
-        note="A part of Salinas: the same ground, never for the other side of a split.",
+        note="A part of Salinas: the same place, never for the other side of a split.",
     ),
     CatalogEntry(
         name="ksc",

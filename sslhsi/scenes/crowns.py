@@ -47,22 +47,22 @@ def read_crowns(folder: str | Path) -> list[Crop]:
     needed = ("image_path", "individualID", "taxonID", "tile_year")
     if missing := [column for column in needed if not lines or column not in lines[0]]:
         raise InputError(f"{table}: no column {missing[0]!r}")
-    found = {}
+    crops = {}
     for line in lines:
         path = table.parent / line["image_path"]
-        if path.is_file() and path.name not in found:
+        if path.is_file() and path.name not in crops:
             try:
                 year = int(line["tile_year"])
             except ValueError:
                 raise InputError(f"{table}: tile_year {line['tile_year']!r} is not a year") from None
-            found[path.name] = Crop(read_scene(path, labels=False).cube, line["individualID"], line["taxonID"], year)
-    if not found:
+            crops[path.name] = Crop(read_scene(path, labels=False).cube, line["individualID"], line["taxonID"], year)
+    if not crops:
         raise InputError(f"{table}: none of the {len(lines)} crops that it lists is in the folder")
-    return sorted(found.values(), key=lambda crop: (crop.tree, crop.year))
+    return sorted(crops.values(), key=lambda crop: (crop.tree, crop.year))
 
 
 def mosaic(crops: Sequence[Crop], margin: int, name: str) -> tuple[Scene, np.ndarray]:
-    """One scene that holds all crops, side by side, each framed by its own reflection.
+    """One scene that holds all crops, side by side, each framed by its reflection.
 
     The frame belongs to no crop (mask False, label 0): windows of side 2 x margin + 1 around the pixels of
     a crop see that crop alone, as they would at the border of a scene.
@@ -113,5 +113,5 @@ def crown_split(crops: Sequence[Crop], years: int) -> tuple[list[int], list[int]
             train += [i for _, i in mine[:years]]
             test += [i for _, i in mine[years:]]
     if not test:
-        raise InputError(f"no tree was seen in more than {years} years: nothing is left to test on")
+        raise InputError(f"no tree was flown in more than {years} years: nothing is left to test on")
     return train, test

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import re
 import tempfile
@@ -15,10 +14,9 @@ import rasterio
 from spectral.io import envi
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, check_file, check_memory, reading
 from sslhsi.scenes.wavelengths import to_nanometres
-
-log = logging.getLogger(__name__)
 
 _LARGEST_HEADER = 64 * 2**20
 # (first, second, third) axis on disk for each interleave, and how to turn it into (H, W, B)
@@ -96,13 +94,13 @@ def integration_time(path: Path) -> float | None:
 
 
 def _open_zip(path: Path) -> Raw:
-    """Headers and data are found by name inside the archive; the data is unpacked into memory."""
+    """Header and data are looked up by name inside the archive; the data is unpacked into memory."""
     with reading(path, "a zip archive with an ENVI image"), zipfile.ZipFile(path) as archive:
         files = {i.filename: i for i in archive.infolist() if not i.is_dir() and "__MACOSX" not in i.filename}
         headers = [name for name in files if name.lower().endswith(".hdr")]
         if len(headers) != 1:
             listed = ", ".join(files) or "nothing"
-            raise InputError(f"{path}: needs exactly one .hdr inside, found {len(headers)} among {listed}")
+            raise InputError(f"{path}: needs exactly one .hdr inside, not {len(headers)} among {listed}")
         if files[headers[0]].file_size > _LARGEST_HEADER:
             raise InputError(f"{path}: {headers[0]} is too large to be an ENVI header")
         header = _Header(archive.read(headers[0]), path)
@@ -128,13 +126,13 @@ def _data_file(header_path: Path, header: _Header) -> Path:
     base = header_path.with_suffix("")
     names = _data_names(base.name)
     with reading(header_path, "an ENVI header"):
-        found = [p for p in header_path.parent.iterdir() if p.name.lower() in names and p.is_file()]
-    if len(found) > 1:
-        found = [p for p in found if p.stat().st_size == header.size] or found
-    if len(found) == 1:
-        return found[0]
-    if found:
-        listed = ", ".join(sorted(p.name for p in found))
+        files = [p for p in header_path.parent.iterdir() if p.name.lower() in names and p.is_file()]
+    if len(files) > 1:
+        files = [p for p in files if p.stat().st_size == header.size] or files
+    if len(files) == 1:
+        return files[0]
+    if files:
+        listed = ", ".join(sorted(p.name for p in files))
         raise InputError(f"{header_path}: several data files beside it ({listed}); give the data file itself")
     raise InputError(
         f"{header_path}: header without data, looked for {base.name} with no suffix or "
@@ -168,7 +166,7 @@ class _Header:
                 key.lower(): value for key, value in envi.read_envi_header(str(copy)).items()
             }
         if "byte order" not in self.fields:
-            log.info("%s: no byte order, little-endian assumed", path)
+            note(path, "no byte order, little-endian assumed")
             self.fields["byte order"] = "0"
         if self.fields.get("file compression", "0") not in ("", "0"):
             raise InputError(f"{path}: compressed ENVI data; save it uncompressed first")

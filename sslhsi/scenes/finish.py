@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Literal
 
 import numpy as np
@@ -10,10 +9,10 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.bad_bands import band_statistics, row_blocks
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, check_memory
 from sslhsi.scenes.scene import Scene
 
-log = logging.getLogger(__name__)
 DropBands = Literal["bad"] | list[int] | None
 
 
@@ -24,7 +23,7 @@ def _listed(bands: np.ndarray) -> str:
 
 
 def _kept_bands(raw: Raw, drop_bands: DropBands) -> np.ndarray:
-    """(B,) booleans after the caller's list, or the file's own bad bands."""
+    """(B,) booleans after the caller's list, or those that the file calls bad."""
     bands = raw.cube.shape[2]
     keep = np.ones(bands, dtype=bool)
     if drop_bands is None or isinstance(drop_bands, str):
@@ -64,7 +63,7 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
         raise InputError(f"{raw.source}: no pixel is left: all are non-finite, no-data or masked")
     if not keep.all():
         gone = _listed(np.flatnonzero(~keep))
-        log.info("%s: %d of %d bands dropped: %s (0-based)", raw.source, bands - keep.sum(), bands, gone)
+        note(raw.source, f"{bands - keep.sum()} of {bands} bands dropped: {gone} (0-based)")
     wavelengths = raw.wavelengths
     if wavelengths is not None and len(wavelengths) == bands:
         wavelengths = wavelengths[keep]
@@ -100,10 +99,10 @@ def _examine(
     if not chosen.any():
         raise InputError(f"{raw.source}: every band is constant or non-finite, none is left")
     if statistics.partial:
-        log.info(
-            "%s: %d pixels hold the no-data value %s in some bands only and are kept",
-            raw.source, statistics.partial, nodata,
-        )  # fmt: skip
+        note(
+            raw.source,
+            f"{statistics.partial} pixels hold the no-data value {nodata} in some bands only and are kept",
+        )
     keep = keep.copy()
     keep[numbers[~chosen]] = False
     valid = ~statistics.empty
@@ -129,5 +128,5 @@ def _selected(raw: Raw, keep: np.ndarray) -> np.ndarray:
         block = np.asarray(raw.cube[rows])[:, :, keep]
         selected[rows] = block if raw.scale == 1.0 else block / raw.scale
     if raw.scale != 1.0:
-        log.info("%s: divided by the reflectance scale factor %g", raw.source, raw.scale)
+        note(raw.source, f"divided by the reflectance scale factor {raw.scale:g}")
     return selected

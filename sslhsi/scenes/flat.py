@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
 import numpy as np
 
-log = logging.getLogger(__name__)
+from sslhsi.scenes.notes import note
 
 
 def unfold(matrix: np.ndarray, shape: tuple[int, int], order: str) -> np.ndarray:
@@ -75,8 +73,5 @@ def decide_order(
     else:
         score, reason = {"C": 0.0, "F": 0.0}, "convention"
     order = default if score["C"] == score["F"] else min(score, key=lambda key: score[key])
-    log.info(
-        "%s: pixels read %s-major by %s (pass order= to override)",
-        where, "column" if order == "F" else "row", reason,
-    )  # fmt: skip
+    note(where, f"pixels read {'column' if order == 'F' else 'row'}-major by {reason} (pass order= to override)")
     return order

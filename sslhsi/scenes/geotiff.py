@@ -21,7 +21,7 @@ _NUMBER_UNIT = re.compile(
 
 
 def open_geotiff(path: Path) -> Raw:
-    """A GeoTIFF as a cube in the file's own dtype, with no-data, wavelengths and georeference.
+    """A GeoTIFF as a cube in the dtype of the file, with no-data, wavelengths and georeference.
 
     Wavelengths come from each band's tags (``wavelength``, ``CENTRAL_WAVELENGTH_UM``) or its
     description ("450.3 nm"), when every band has one.
@@ -61,8 +61,8 @@ def _wavelengths(file: rasterio.DatasetReader) -> np.ndarray | None:
         elif "wavelength" in tags:
             value = tags["wavelength"]
             unit = tags.get("wavelength_units", tags.get("wavelength_unit", ""))
-            if found := _NUMBER_UNIT.fullmatch(value.strip()):
-                value, unit = found.groups()
+            if match := _NUMBER_UNIT.fullmatch(value.strip()):
+                value, unit = match.groups()
         elif described:
             value, unit = described.groups()
         else:

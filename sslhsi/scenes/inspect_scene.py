@@ -23,7 +23,7 @@ def describe(scene: Scene) -> dict[str, Any]:
         (lowest, highest) nm or None; ``values`` as (lowest, highest) finite value of the foreground or
         None; ``bad_bands``, 0-based; ``nonfinite_bands``, those with some non-finite value;
         ``masked_share`` of the pixels, 0 to 1; ``classes``, a list of label, name and pixels;
-        ``labelled`` pixels; ``crs`` as text or None; ``stand_in``.
+        ``labelled`` pixels; ``crs`` as text or None; ``stand_in``; ``notes`` of the reader.
     """
     statistics = band_statistics(scene.cube, foreground=scene.mask)
     finite = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum)
@@ -57,6 +57,7 @@ def describe(scene: Scene) -> dict[str, Any]:
         "labelled": sum(entry["pixels"] for entry in classes),
         "crs": None if crs is None else str(crs),
         "stand_in": scene.stand_in,
+        "notes": list(scene.notes),
     }
 
 

@@ -18,7 +18,7 @@ def unpack(array: Any, wavelengths: Any) -> tuple[Any, Any]:
     Args:
         array: An ``xarray.DataArray``, say (``dims``, ``coords``, ``transpose``, ``values``), whose spectral
             axis is called ``wavelength`` or ``band``; anything else is handed back as it is.
-        wavelengths: (B,) nm, which overrule the array's own; or None.
+        wavelengths: (B,) nm, which overrule the array's; or None.
 
     Returns:
         The array, and the wavelengths in nm (from a coordinate along the spectral axis, by its ``units``)
@@ -36,8 +36,8 @@ def unpack(array: Any, wavelengths: Any) -> tuple[Any, Any]:
     along = spectral[0]
     if wavelengths is None:
         for name, coordinate in array.coords.items():
-            told = str(name).lower() in _SPECTRAL[:3] and tuple(coordinate.dims) == (along,)
-            if told:
+            spectral_coordinate = str(name).lower() in _SPECTRAL[:3] and tuple(coordinate.dims) == (along,)
+            if spectral_coordinate:
                 unit = getattr(coordinate, "attrs", {}).get("units")
                 wavelengths = to_nanometres(coordinate.values, unit, f"the array's {name}")
     values = array.transpose(*(name for name in names if name != along), along).values

@@ -1,8 +1,7 @@
-"""Label maps: from arrays, from variables, from abundances, from files of their own."""
+"""Label maps: from arrays, from variables, from abundances, from separate files."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,9 +9,8 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.flat import unfold
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, Variable, check_file
-
-log = logging.getLogger(__name__)
 
 MOST_CLASSES = 1000  # more distinct values than this is an image, not a label map
 MOST_ENDMEMBERS = 64
@@ -48,7 +46,7 @@ def abundance_axis(array: np.ndarray) -> int | None:
 
 
 def small_abundances(variable: Variable) -> bool:
-    """True when a variable holds abundances; large arrays are told apart by shape, without loading."""
+    """True when a variable holds abundances; large arrays are excluded by their shape, without loading."""
     if not variable.real or variable.dtype.kind != "f" or len(variable.shape) not in (2, 3):
         return False
     if min(variable.shape[0], variable.shape[-1]) > MOST_ENDMEMBERS:
@@ -132,10 +130,10 @@ def named(variables: Sequence[Variable], name: str, path: Path) -> Variable:
     """The variable called ``name``, full or last part, or an error that lists what there is."""
     exact = [v for v in variables if v.name == name]
     tail = [v for v in variables if v.name.replace("/", ".").split(".")[-1] == name]
-    if len(found := exact or tail) == 1:
-        return found[0]
+    if len(matches := exact or tail) == 1:
+        return matches[0]
     listed = ", ".join(map(str, variables)) or "nothing"
-    raise InputError(f"{path}: {'several variables' if found else 'no variable'} {name!r} among {listed}")
+    raise InputError(f"{path}: {'several variables' if matches else 'no variable'} {name!r} among {listed}")
 
 
 def label_array(path: Path, key: str | None, open_file: Callable[[Path], Raw | list[Variable]]) -> Raw:
@@ -159,11 +157,11 @@ def label_array(path: Path, key: str | None, open_file: Callable[[Path], Raw | l
     if key:
         return Raw(np.asarray(named(opened, key, path).load()), path)
     flat = [v for v in opened if v.real and v.size > 1 and len(v.shape) == 2]
-    found = [v for v in flat if min(v.shape) > 1 and whole(np.asarray(v.load()))]
-    found = found or [v for v in opened if small_abundances(v)]
-    if len(found) != 1:
-        listed = ", ".join(map(str, found or opened)) or "nothing"
-        problem = "several variables may be the labels" if found else "no variable can be labels"
+    candidates = [v for v in flat if min(v.shape) > 1 and whole(np.asarray(v.load()))]
+    candidates = candidates or [v for v in opened if small_abundances(v)]
+    if len(candidates) != 1:
+        listed = ", ".join(map(str, candidates or opened)) or "nothing"
+        problem = "several variables may be the labels" if candidates else "no variable can be labels"
         raise InputError(f"{path}: {problem} ({listed}); name one with labels_key=")
-    log.info("%s: labels are %s", path, found[0])
-    return Raw(np.asarray(found[0].load()), path)
+    note(path, f"labels are {candidates[0]}")
+    return Raw(np.asarray(candidates[0].load()), path)

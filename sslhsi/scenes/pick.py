@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,10 +14,9 @@ from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.flat import decide_order, unfold
 from sslhsi.scenes.labels import image_shapes, named, small_abundances, to_labels, whole
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Given, Raw, Variable, check_memory
 from sslhsi.scenes.wavelengths import is_wavenumber, pick_wavelengths, to_nanometres
-
-log = logging.getLogger(__name__)
 
 _ROWS = {"lines", "line", "rows", "row", "nrow", "nrows", "nr", "nl", "height", "h"}
 _COLUMNS = {"cols", "col", "columns", "samples", "ncol", "ncols", "nc", "width", "w"}
@@ -201,7 +199,7 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
         order = options.order or default
         axes = options.layout or _layout(variable, variables, hints, bands)
         if options.layout is None and axes != "hwb":
-            log.info("%s: %s read as (bands, height, width)", path, variable)
+            note(path, f"{variable} read as (bands, height, width)")
         image = array.transpose([axes.index(axis) for axis in "hwb"])
         if options.shape is not None and image.shape[:2] != options.shape:
             raise InputError(f"{path}: shape={options.shape} was given, the cube is {image.shape}")
@@ -256,7 +254,7 @@ def _labels(
         )
     if not candidates:
         return None
-    log.info("%s: labels are %s", path, candidates[0])
+    note(path, f"labels are {candidates[0]}")
     return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, purity=purity)
 
 

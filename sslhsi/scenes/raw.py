@@ -21,7 +21,7 @@ class Raw:
     """An image as one file tells it, before masking and band selection.
 
     Args:
-        cube: (H, W, B) array in the file's own dtype, memory-mapped where possible.
+        cube: (H, W, B) array in the dtype of the file, memory-mapped where possible.
         source: The file that holds the pixels.
         wavelengths: (B,) nanometres, or None.
         labels: (H, W) integers, or None.
@@ -104,8 +104,8 @@ def reading(path: Path, what: str) -> Iterator[None]:
     except MemoryError as error:
         raise InputError(f"{path}: claims more data than fits in memory; the file may be corrupt") from error
     except Exception as error:
-        told = error.__cause__ or error  # rasterio wraps what GDAL says
-        reason = " ".join(str(told).split())[:200].rstrip(".") or type(told).__name__
+        cause = error.__cause__ or error  # rasterio wraps what GDAL says
+        reason = " ".join(str(cause).split())[:200].rstrip(".") or type(cause).__name__
         raise InputError(f"{path}: can't be read as {what}, it may be truncated or corrupt ({reason})") from error
 
 

@@ -17,6 +17,7 @@ from sslhsi.scenes.geotiff import open_geotiff
 from sslhsi.scenes.hdf5 import open_hdf5
 from sslhsi.scenes.labels import image_shapes, label_array, to_labels
 from sslhsi.scenes.matlab import open_matlab
+from sslhsi.scenes.notes import collected_notes
 from sslhsi.scenes.numpy_files import open_npy, open_npz
 from sslhsi.scenes.pick import pick
 from sslhsi.scenes.raw import Given, Raw, Variable, check_file
@@ -61,7 +62,7 @@ def read_labels(
     purity: float | None = None,
     shape: tuple[int, int] | None = None,
 ) -> np.ndarray:
-    """Read a label map from a file of its own.
+    """Read a label map from a separate file.
 
     Args:
         path: .mat, .tif, .npy, .npz, HDF5 or a one-band ENVI image that holds a label map, or abundances
@@ -101,7 +102,7 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
     dropped); a cube that must be scaled or loses scattered bands becomes an array in memory.
 
     Pixels are masked (``scene.mask`` False) when a band is non-finite, or all bands hold the no-data value.
-    What was assumed, converted or dropped is logged at INFO level under "sslhsi.scenes".
+    What was assumed, converted or dropped is in ``scene.notes``, and logged at INFO level under "sslhsi.scenes".
 
     Args:
         path: The file. For ENVI the header or the data file, or a .zip of both.
@@ -109,7 +110,7 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
             Python ``labels`` (H, W), ``abundances`` (H, W, C), ``wavelengths`` (B,) and ``mask`` (H, W) may be
             arrays, and ``labels=False`` reads a scene without labels. Where text may name a file or a variable,
             an existing file wins. Wavelengths count the bands of the file, or those kept; a mask is joined with
-            the file's own. ``drop_bands`` None drops the bands that the file itself calls bad (ENVI ``bbl``).
+            the file's. ``drop_bands`` None drops the bands that the file calls bad (ENVI ``bbl``).
             ``layout`` is "hwb" unless wavelengths or labels show that bands come first; ``order`` is the
             spatially smoother reading (see ``sslhsi.scenes.flat.decide_order``).
 
@@ -119,7 +120,12 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
     Raises:
         InputError: The file can't be read, is ambiguous, or the parts don't fit together.
     """
-    path = Path(path)
+    with collected_notes() as notes:
+        scene = _read(Path(path), options)
+    return scene.with_(notes=tuple(notes))
+
+
+def _read(path: Path, options: dict[str, Any]) -> Scene:
     asked, arrays = checked(options, str(path))
     opened = open_file(path)
     given = _given(asked, arrays)

@@ -71,7 +71,7 @@ def download(
 ) -> Path:
     """Download one file, resuming an earlier attempt where the server allows it.
 
-    Bytes go to ``target.part`` and the file appears under its own name only when complete and verified.
+    Bytes go to ``target.part`` and the file appears under its name only when complete and verified.
     A part is continued only if it can be shown to belong to the same file: by the server's ETag or
     modification date, or by the checksum at the end. An existing target is verified and kept.
 
@@ -204,8 +204,8 @@ def _reason(error: Exception) -> str:
 
 
 def _range_starts_at(response: Any, start: int) -> bool:
-    found = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    return found is not None and int(found[1]) == start
+    match = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+    return match is not None and int(match[1]) == start
 
 
 def _validator(job: _Job) -> str | None:
@@ -262,9 +262,9 @@ def _verify(path: Path, checksum: str | None, size: int | None, subject: str, re
     wanted = _split_checksum(checksum)
     if wanted is None:
         return
-    found = file_checksum(path, wanted[0])
-    if found != f"{wanted[0]}:{wanted[1]}":
-        raise InputError(f"{subject} has checksum {found} instead of {checksum}: {remedy}")
+    checked = file_checksum(path, wanted[0])
+    if checked != f"{wanted[0]}:{wanted[1]}":
+        raise InputError(f"{subject} has checksum {checked} instead of {checksum}: {remedy}")
 
 
 @contextlib.contextmanager

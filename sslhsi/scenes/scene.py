@@ -28,6 +28,7 @@ class Scene:
         georeference: ``{"crs": ..., "transform": ...}`` as rasterio gives them, or None.
         source: File that the cube came from, for provenance and messages.
         stand_in: True when the cube is simulated on a real scene's label map.
+        notes: What the reader assumed, converted, masked or left out, one sentence each.
 
     Raises:
         InputError: The parts don't fit together.
@@ -44,6 +45,7 @@ class Scene:
     georeference: dict[str, Any] | None = field(default=None, repr=False)
     source: Path | None = None
     stand_in: bool = False
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         where = f"scene {self.name!r}" + (f" ({self.source})" if self.source else "")

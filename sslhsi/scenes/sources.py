@@ -17,7 +17,7 @@ from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_domain
 from sslhsi.scenes.simulated.stand_in import PREFIX, stand_in_of
 
-# In a folder, an ENVI cube is found by its header.
+# In a folder, an ENVI cube is known by its header.
 READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".he5", ".npy", ".npz")
 
 
@@ -26,7 +26,7 @@ def corpus_sources(corpus: Corpus) -> list[SceneSource]:
 
     Raises:
         InputError: A file is missing, a name under ``only`` or ``leave_out`` is none of the scenes',
-            nothing is left, or a scene that is held out shows the same ground as one that is not.
+            nothing is left, or a scene that is held out shows the same place as one that is not.
     """
     sources = expand(corpus.scenes)
     known = [s.name for s in sources]
@@ -41,7 +41,7 @@ def corpus_sources(corpus: Corpus) -> list[SceneSource]:
     for out in (s for s in kept if s.holdout and s.site):
         if same := [s for s in kept if s.site == out.site and not s.holdout]:
             raise InputError(
-                f"scenes {out.name!r} and {same[0].name!r} show the same ground (site {out.site!r}), but only the "
+                f"scenes {out.name!r} and {same[0].name!r} show the same place (site {out.site!r}), but only the "
                 "first is held out; set holdout on both or on neither, or name one under corpus.leave_out"
             )
     return kept
@@ -72,7 +72,7 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
             expanded.append(source.model_copy(update={"path": str(file), "name": name}))
     names = [s.name for s in expanded]
     if double := sorted({str(n) for n in names if names.count(n) > 1}):
-        raise InputError(f"two scenes are named {double[0]!r}; give each a name of its own")
+        raise InputError(f"two scenes are named {double[0]!r}; give each another name")
     return expanded
 
 
@@ -116,7 +116,7 @@ def source_hash(source: SceneSource, seed: int) -> str:
     digest.update(settings.encode())
     if source.path is None:
         digest.update(f"simulated with seed {seed}".encode())
-        # The simulator's own code stands for its version.
+        # The simulator's code stands for its version.
         for file in sorted((Path(__file__).parent / "simulated").glob("*.py")):
             digest.update(file.read_bytes())
     for name in (source.path, *(getattr(source, key) for key in ARRAYS)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, Variable, check_file, reading
-
-log = logging.getLogger(__name__)
 
 _LENGTHS = {
     "nm": 1.0, "nanometer": 1.0, "nanometre": 1.0,
@@ -54,16 +52,16 @@ def to_nanometres(values: np.ndarray | Sequence[float], unit: str | None, where:
         raise InputError(f"{where}: wavelengths must be positive finite numbers")
     word = (unit or "").strip().lower()
     if is_wavenumber(word):
-        log.info("%s: wavenumbers (1/cm) converted to nanometres as 1e7 / x, band order kept", where)
+        note(where, "wavenumbers (1/cm) converted to nanometres as 1e7 / x, band order kept")
         return 1e7 / numbers
     factor = _LENGTHS.get(word, _LENGTHS.get(word.rstrip("s")))
     if factor is None and (word.startswith("index") or word.endswith("hz")):
-        log.info("%s: band centres in %r are no wavelengths and are left out", where, unit)
+        note(where, f"band centres in {unit!r} are no wavelengths and are left out")
         return None
     if factor is None:
         factor = 1e3 if numbers.max() < 100 else 1.0
         if factor != 1.0:
-            log.info("%s: wavelengths under 100 taken as micrometres", where)
+            note(where, "wavelengths under 100 taken as micrometres")
     return numbers * factor
 
 
@@ -87,16 +85,16 @@ def plausible(variable: Variable) -> bool:
 
 def pick_wavelengths(variables: Sequence[Variable], bands: int) -> tuple[str, np.ndarray] | None:
     """The one array of ``bands`` band centres among a file's variables, with its name, or None."""
-    found = [v for v in variables if v.size == bands and plausible(v)]
-    telling = [v for v in found if _TELLING.search(v.name)]
-    chosen = telling if telling else found
+    vectors = [v for v in variables if v.size == bands and plausible(v)]
+    telling = [v for v in vectors if _TELLING.search(v.name)]
+    chosen = telling or vectors
     if len(chosen) > 1:
-        log.info("band centres could be %s: left unknown, pass wavelengths=", ", ".join(map(str, chosen)))
+        note("wavelengths", f"could be {', '.join(map(str, chosen))}: left unknown, pass wavelengths=")
     return (chosen[0].name, np.asarray(chosen[0].load()).ravel()) if len(chosen) == 1 else None
 
 
 def read_wavelengths(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) -> np.ndarray:
-    """Band centres in nanometres from a file of their own.
+    """Band centres in nanometres from a separate file.
 
     Args:
         path: .txt or .csv (numbers alone), a file with named vectors, or an image whose header tells them.

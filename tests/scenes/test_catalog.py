@@ -1,4 +1,4 @@
-"""The catalogue against itself and against real ground-truth files."""
+"""The catalogue against itself and against real label maps."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_entries_are_consistent(entry):
     for file in (entry.cube, entry.labels):
         assert all(url.startswith(("http://", "https://")) for url in file.urls)
         assert all(url.rsplit("/", 1)[1] == file.name for url in file.urls)
-        # A mirror that isn't the group's own may only stand where a checksum guards it.
+        # A mirror that isn't the group's may only stand where a checksum guards it.
         assert file.checksum or all("ehu.e" in url for url in file.urls)
 
 
@@ -64,8 +64,8 @@ def test_against_the_real_ground_truth(name, file, data):
     labels = scipy.io.loadmat(data / file)[entry.labels.variable]
     assert labels.shape == (entry.height, entry.width)
     counts = np.bincount(labels.ravel())
-    found = {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
-    assert found == {label: count for label, _, count in entry.classes}
+    counted = {int(label): int(counts[label]) for label in np.flatnonzero(counts) if label}
+    assert counted == {label: count for label, _, count in entry.classes}
     assert len(entry.class_names) == labels.max()
 
 

@@ -34,13 +34,13 @@ def test_a_folder_is_read_by_its_table(tmp_path):
         writer = csv.DictWriter(stream, list(lines[0]))
         writer.writeheader()
         writer.writerows(lines)
-    found = read_crowns(tmp_path)
-    assert [(c.tree, c.species, c.year) for c in found] == [
+    crops = read_crowns(tmp_path)
+    assert [(c.tree, c.species, c.year) for c in crops] == [
         ("t1", "ASH", 2017),
         ("t1", "ASH", 2019),
         ("t2", "OAK", 2018),
     ]
-    np.testing.assert_array_equal(found[1].cube, known[1].cube)
+    np.testing.assert_array_equal(crops[1].cube, known[1].cube)
 
 
 def test_a_folder_without_a_table_is_named(tmp_path):
@@ -72,7 +72,7 @@ def test_of_every_tree_the_earliest_years_train():
     assert [crops[i].year for i in train] == [2017, 2018]
     assert sorted(crops[i].year for i in test) == [2018, 2019, 2021]
     train, test = crown_split(crops, 2)
-    # The other tree was not seen a third time: it is on neither side.
+    # The other tree was not flown a third time: it is on neither side.
     assert [crops[i].tree for i in [*train, *test]] == ["a", "a", "a"]
     with pytest.raises(InputError, match="more than 3 years"):
         crown_split(crops, 3)

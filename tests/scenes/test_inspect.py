@@ -41,21 +41,21 @@ def test_integer_cube():
 
 def test_describe():
     scene = odd_scene()
-    told = json.loads(json.dumps(describe(scene)))
+    described = json.loads(json.dumps(describe(scene)))
     inside = np.asarray(scene.cube)[1:]
     finite = inside[np.isfinite(inside)]
-    assert told["values"] == [float(finite.min()), float(finite.max())]
-    assert (told["height"], told["width"], told["bands"], told["dtype"]) == (6, 8, 10, "float32")
-    assert told["wavelengths"] == [400, 900]
-    assert told["bad_bands"] == [2, 3, 5, 7]
-    assert told["nonfinite_bands"] == [5, 7, 8]
-    assert told["masked_share"] == 8 / 48
-    assert told["classes"] == [
+    assert described["values"] == [float(finite.min()), float(finite.max())]
+    assert (described["height"], described["width"], described["bands"], described["dtype"]) == (6, 8, 10, "float32")
+    assert described["wavelengths"] == [400, 900]
+    assert described["bad_bands"] == [2, 3, 5, 7]
+    assert described["nonfinite_bands"] == [5, 7, 8]
+    assert described["masked_share"] == 8 / 48
+    assert described["classes"] == [
         {"label": 1, "name": "soil", "pixels": 3},
         {"label": 4, "name": "class 4", "pixels": 5},
     ]
-    assert told["labelled"] == 8
-    assert told["memory_mapped"] is False
+    assert described["labelled"] == 8
+    assert described["memory_mapped"] is False
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
@@ -75,8 +75,8 @@ def test_memory_stays_bounded_on_a_mapped_cube(tmp_path, monkeypatch):
     stored.flush()
     del stored
     tracemalloc.start()
-    told = describe(read_scene(tmp_path / "a.npy"))
+    described = describe(read_scene(tmp_path / "a.npy"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert told["memory_mapped"] is True
+    assert described["memory_mapped"] is True
     assert peak < 6 * 2**20

@@ -48,8 +48,8 @@ def test_bands_come_last_and_wavelengths_in_nanometres(kind, dims, along, unit, 
     places = {"y": 0, "x": 1, "band": 2, "wavelength": 2}
     values = cube.transpose([places[name] for name in dims])
     array = make(kind, values, dims, np.linspace(400, 900, 6) * scale, along, unit)
-    found, wavelengths = unpack(array, None)
-    np.testing.assert_array_equal(found, cube)
+    plain, wavelengths = unpack(array, None)
+    np.testing.assert_array_equal(plain, cube)
     np.testing.assert_allclose(wavelengths, np.linspace(400, 900, 6))
     assert unpack(array, np.arange(6))[1].tolist() == [0, 1, 2, 3, 4, 5]
 

@@ -1,4 +1,4 @@
-"""MATLAB files, written by SciPy (v5) and by h5py in MATLAB's own layout (v7.3)."""
+"""MATLAB files, written by SciPy (v5) and by h5py in MATLAB's layout (v7.3)."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def cube_of(dtype="int16", shape=(5, 7, 11)):
 
 
 def smooth(height, width, bands):
-    """An image without symmetry whose neighbours are alike."""
+    """An image without symmetry whose neighbours are similar."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([np.sin(rows / 5 + b / 3) + np.cos(columns / 7) * (1 + b / bands) for b in range(bands)], axis=2)
 

@@ -88,7 +88,7 @@ def messages() -> list[tuple[str, str]]:
             called = getattr(getattr(node, "func", None), "id", None) or getattr(
                 getattr(node, "func", None), "attr", ""
             )
-            if isinstance(node, ast.Call) and called in ("InputError", "info", "append"):
+            if isinstance(node, ast.Call) and called in ("InputError", "note"):
                 parts = [n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
                 texts.append((file.name, " ".join(parts)))
     return texts

@@ -87,8 +87,8 @@ def test_features_lie_at_their_physical_centres(name):
     """Dividing by the continuum leaves exactly the absorptions that the material lists."""
     wavelengths = np.arange(400.0, 1000.0, 1.0)
     rng = np.random.default_rng(0)
-    found = spectra(name, wavelengths, 1, rng, spread=0.0)[0]
-    assert ((found > 0) & (found < 1)).all()
+    spectrum = spectra(name, wavelengths, 1, rng, spread=0.0)[0]
+    assert ((spectrum > 0) & (spectrum < 1)).all()
     for absorber, depth in MATERIALS[name].depths.items():
         centre, width = ABSORBERS[absorber]
         shoulder = (centre - 2.5 * width, centre + 2.5 * width)
@@ -99,7 +99,7 @@ def test_features_lie_at_their_physical_centres(name):
         )
         if not alone or shoulder[0] < 400 or shoulder[1] > 1000:
             continue
-        left, middle, right = np.interp([shoulder[0], centre, shoulder[1]], wavelengths, found)
+        left, middle, right = np.interp([shoulder[0], centre, shoulder[1]], wavelengths, spectrum)
         assert middle < 0.5 * (left + right) * np.exp(-0.5 * depth)
 
 

@@ -1,4 +1,4 @@
-"""From what a recipe names to files: pairs, patterns, and ground that two scenes share."""
+"""From what a recipe names to files: pairs, patterns, and places that two scenes share."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def pairs(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("pattern", ["*", "?.*", "[abcd]*"])
 def test_an_envi_pair_is_one_scene(pairs, pattern):
-    found = expand([SceneSource(path=str(pairs / pattern))])
-    assert [s.name for s in found] == ["a", "b", "c", "d"]
-    assert all(open_source(s, 0).cube.shape == (4, 5, 6) for s in found)
+    expanded = expand([SceneSource(path=str(pairs / pattern))])
+    assert [s.name for s in expanded] == ["a", "b", "c", "d"]
+    assert all(open_source(s, 0).cube.shape == (4, 5, 6) for s in expanded)
 
 
 def test_a_pattern_that_names_the_data_alone(pairs):
@@ -44,7 +44,7 @@ def corpus(*held: bool, **more) -> Corpus:
 def test_shared_ground_is_held_out_whole_or_not_at_all():
     assert len(corpus_sources(corpus(True, True))) == 2
     assert len(corpus_sources(corpus(False, False))) == 2
-    with pytest.raises(InputError, match=r"'paper-1' and 'paper-0' show the same ground .site 'here'."):
+    with pytest.raises(InputError, match=r"'paper-1' and 'paper-0' show the same place .site 'here'."):
         corpus_sources(corpus(False, True))
     assert len(corpus_sources(corpus(False, True, leave_out=["paper-0"]))) == 1
 
@@ -58,10 +58,10 @@ def test_a_stand_in_is_named_so_whatever_the_recipe_calls_it(tmp_path):
         SceneSource(stand_in="salinas", labels=str(tmp_path / "map.npy"), name="mine"),
         SceneSource(stand_in="some place", labels=str(tmp_path / "map.npy")),
     ]
-    found = expand(sources)
-    assert [s.name for s in found] == ["stand-in: salinas", "stand-in: mine", "stand-in: some place"]
-    assert found[0].origin == "stand-in:salinas"
-    salinas, _, elsewhere = (open_source(s, 0) for s in found)
+    expanded = expand(sources)
+    assert [s.name for s in expanded] == ["stand-in: salinas", "stand-in: mine", "stand-in: some place"]
+    assert expanded[0].origin == "stand-in:salinas"
+    salinas, _, elsewhere = (open_source(s, 0) for s in expanded)
     assert salinas.cube.shape == (30, 24, 204)
     assert salinas.wavelengths is not None
     assert salinas.class_name(1) == "Broccoli green weeds 1"
@@ -72,5 +72,5 @@ def test_a_stand_in_is_named_so_whatever_the_recipe_calls_it(tmp_path):
         np.testing.assert_array_equal(scene.labels, labels)
     # Another map or seed is other data.
     np.save(tmp_path / "other.npy", labels[::-1])
-    other = found[0].model_copy(update={"labels": str(tmp_path / "other.npy")})
-    assert len({source_hash(found[0], 0), source_hash(found[0], 1), source_hash(other, 0)}) == 3
+    other = expanded[0].model_copy(update={"labels": str(tmp_path / "other.npy")})
+    assert len({source_hash(expanded[0], 0), source_hash(expanded[0], 1), source_hash(other, 0)}) == 3

@@ -56,13 +56,13 @@ def test_same_arguments_same_cube_and_the_seed_matters(fields):
 
 def test_accuracy_falls_with_difficulty(fields):
     train, test = random_split(fields, 10)
-    found = [
+    scores = [
         np.mean([accuracy(stand_in(fields, name="x", bands=60, seed=s, difficulty=d), train, test) for s in (0, 1)])
         for d in (0.0, 0.5, 1.5, 5.0)
     ]
-    assert found[0] > 0.99
-    assert all(later < earlier - 0.03 for earlier, later in pairwise(found[1:]))
-    assert found[1] < found[0]
+    assert scores[0] > 0.99
+    assert all(later < earlier - 0.03 for earlier, later in pairwise(scores[1:]))
+    assert scores[1] < scores[0]
 
 
 def test_fields_of_their_own_make_disjoint_splits_harder(fields):

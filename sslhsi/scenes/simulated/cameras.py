@@ -112,7 +112,7 @@ def expose(camera: Camera, cube: np.ndarray, lamp: np.ndarray, rng: np.random.Ge
     """Record a scene and divide by the white reference.
 
     In order: the optics' blur, keystone and smile (first-order in the shift), shot and read noise in
-    electrons, a white reference with noise of its own, column stripes. Dark current is taken as removed.
+    electrons, a white reference with noise, column stripes. Dark current is taken as removed.
 
     Args:
         camera: Which camera.

@@ -202,15 +202,15 @@ def excavation(canvas: Canvas, shares: np.ndarray, rng: np.random.Generator) -> 
     canvas.stamp(
         soil, middle, canvas.height + canvas.width, 0.0, rectangle(0.47 * canvas.width, 0.47 * canvas.height)
     )
-    ground = canvas.object == soil
+    bare = canvas.object == soil
     for _ in range(int(canvas.height * canvas.width / 60)):
         place = (rng.uniform(0, canvas.height), rng.uniform(0, canvas.width))
-        if ground[int(place[0]), int(place[1])]:
+        if bare[int(place[0]), int(place[1])]:
             pebble = canvas.new(1)
             canvas.stamp(pebble, place, 5, 0.0, fragment(rng.uniform(1.0, 3.2), rng), drop=0.3)
     for _ in range(int(canvas.height * canvas.width / 130)):
         place = (rng.uniform(0, canvas.height), rng.uniform(0, canvas.width))
-        if not ground[int(place[0]), int(place[1])]:
+        if not bare[int(place[0]), int(place[1])]:
             continue
         kind = _kind(shares, (2, 3, 4, 5, 6), rng)
         find = canvas.new(kind)

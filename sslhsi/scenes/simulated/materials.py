@@ -139,7 +139,7 @@ def spectra(name: str, wavelengths: np.ndarray, count: int, rng: np.random.Gener
         name: A key of ``MATERIALS``.
         wavelengths: (B,) nm, inside 380-1030.
         count: How many.
-        rng: Draws the individuals: depths, brightness, slope and curvature vary around the material's own.
+        rng: Draws the individuals: depths, brightness, slope and curvature vary around the material's.
         spread: Standard deviation of the logarithm of each depth; brightness and shape vary in proportion;
             0 gives the material itself.
 

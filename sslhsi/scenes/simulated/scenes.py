@@ -1,7 +1,7 @@
 """The simulated corpus: seven laboratory domains under three cameras, with pixel labels and masks.
 
 It is what the project runs on when no real scene is at hand. Materials recur across domains, every scene
-has its own lamp, exposure, white-reference error and proportions of materials, and every object is an
+has a different lamp, exposure, white-reference error and proportions of materials, and every object is an
 individual; so neither colour nor mean spectrum gives a domain or a material away, while absorption
 features, object shapes and textures do.
 """
@@ -89,7 +89,7 @@ def simulate_corpus(*, scenes_per_domain: int = 3, seed: int = 0, size: tuple[in
 
 
 def _reflect(canvas: Canvas, kind: Domain, camera: Camera, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, B) float32 reflectance: every object an individual, mottled between two spectra of its own."""
+    """(H, W, B) float32 reflectance: every object an individual, mottled between two spectra."""
     response = camera.response(_FINE).T
     kinds = np.array(canvas.kinds)
     tray = (0.86 if kind.bright_tray else 0.035) * np.exp(rng.normal(0, 0.05))

@@ -21,14 +21,14 @@ from sslhsi.scenes.scene import Scene
 PREFIX = "stand-in: "
 _ROWS = 32  # rows made at a time: bounds the memory beyond the cube itself
 _FACTORS = 14  # spectral directions in which pixels of one class differ
-# How a deviation divides into the part of the component, the smooth part and the pixel's own, how fast the
+# How a deviation divides into the part of the component, the smooth part and the pixel's, how fast the
 # spectral directions weaken, and how far classes lie apart. Chosen so that an SVM's accuracy rises from 5 to
 # 30 samples per class as published for Pavia University and Salinas, at a difficulty near 1.
 _FIELD_PART, _SMOOTH_PART, _OWN_PART = 0.35, 0.50, 0.78
 _DECAY = 0.5
 _FAMILY, _OWN, _TWINS = 0.30, 0.14, 0.045
 _SIGNAL, _SCALE = 0.25, 10_000.0
-_SPOT = 1.5  # pixels over which what covers a spot of mixed ground is correlated
+_SPOT = 1.5  # pixels over which what covers a spot of mixed cover is correlated
 
 CALIBRATED: dict[str, dict[str, Any]] = {
     "pavia_university": {"name": "Pavia University", "bands": 103, "difficulty": 0.95, "mixed": 0.09},
@@ -42,7 +42,7 @@ def stand_in_of(scene: str, labels: np.ndarray, seed: int = 0) -> Scene:
     """A stand-in for a scene, with the bands of that scene's camera where the catalogue knows it.
 
     Args:
-        scene: Name in :mod:`sslhsi.scenes.catalog`, or any other name of real ground, whose stand-in gets
+        scene: Name in :mod:`sslhsi.scenes.catalog`, or any other name of a real scene, whose stand-in gets
             103 bands without wavelengths and the difficulty that Pavia University's has.
         labels: (H, W) label map of the real scene.
         seed: As for :func:`stand_in`.
@@ -76,7 +76,7 @@ def stand_in(
     A pixel is its class's spectrum plus ``difficulty`` times a deviation in ``_FACTORS`` smooth spectral
     directions, the same for all classes: one part common to its connected component (a field, a roof: this
     makes spatially disjoint splits harder than random ones), one that varies smoothly over the image, one
-    of its own. The two largest classes are near twins. Unlabelled pixels mix the nearest classes. Brightness
+    of the pixel alone. The two largest classes are near twins. Unlabelled pixels mix the nearest classes. Brightness
     varies by illumination, and every band has shot and read noise.
 
     Args:
@@ -88,7 +88,7 @@ def stand_in(
         seed: The same arguments give the same cube in every process.
         difficulty: Size of the deviations relative to the differences between classes; accuracy falls
             as it grows, 0 leaves noise only.
-        mixed: Share of the ground, in spots of a few pixels, that another class shines through, from hardly
+        mixed: Share of the area, in spots of a few pixels, that another class shines through, from hardly
             to wholly. It takes about the same share of accuracy however many pixels train, while
             ``difficulty`` takes most where few do: together they set level and slope of the curve.
 
@@ -182,16 +182,16 @@ def _prototypes(sizes: np.ndarray, bands: int, rng: np.random.Generator) -> np.n
     """
     common = _smooth(1, bands, 0.25, rng)
     family = _FAMILY * _smooth(sizes.size, bands, 0.15, rng)
-    own = _OWN * _smooth(sizes.size, bands, 0.08, rng)
+    single = _OWN * _smooth(sizes.size, bands, 0.08, rng)
     if sizes.size > 1:
         first, second = np.argsort(-sizes, kind="stable")[:2]
         family[second] = family[first]
-        own[[first, second]] *= _TWINS / _OWN
-    return 0.5 * common + family + own
+        single[[first, second]] *= _TWINS / _OWN
+    return 0.5 * common + family + single
 
 
 def _membership(labels: np.ndarray, present: np.ndarray) -> np.ndarray:
-    """(H, W, C) float32 shares of each class: its own for a labelled pixel, the nearest ones' elsewhere."""
+    """(H, W, C) float32 shares of each class: its class for a labelled pixel, the nearest ones' elsewhere."""
     shares = np.empty((*labels.shape, present.size), dtype=np.float32)
     for i, value in enumerate(present):
         distance = distance_transform_edt(labels != value)
@@ -218,12 +218,12 @@ def _mix(members: np.ndarray, share: float, rng: np.random.Generator) -> None:
 
 
 def _deviations(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """(H, W, F) float32 coordinates of each pixel's deviation: component, smooth and own part."""
+    """(H, W, F) float32 coordinates of each pixel's deviation: component, smooth and pixel part."""
     components = np.zeros(labels.shape, dtype=np.int32)
     count = 0
     for value in np.unique(labels[labels > 0]):
-        found, number = connected(labels == value, structure=np.ones((3, 3)))
-        components[found > 0] = found[found > 0] + count
+        spots, number = connected(labels == value, structure=np.ones((3, 3)))
+        components[spots > 0] = spots[spots > 0] + count
         count += number
     nearest = distance_transform_edt(components == 0, return_distances=False, return_indices=True)
     components = components[tuple(nearest)]
