@@ -71,29 +71,24 @@ def calibrate(options: argparse.Namespace) -> int:
 def _captures(path: Path) -> list[Path]:
     """A file itself; of a folder every readable capture that is no reference."""
     from sslhsi.scenes.captures import reference_role
+    from sslhsi.scenes.folders import scene_files
 
-    if not path.is_dir():
+    if path.is_file():
         return [path]
-    captures = [file for file in _images(path) if not reference_role(file.stem)[0]]
+    captures = [file for file in scene_files(str(path)).files if not reference_role(file.stem)[0]]
     if not captures:
         raise InputError(f"{path}: holds no capture besides references; give the folder of the raw images")
     return captures
 
 
-def _images(folder: Path) -> list[Path]:
-    from sslhsi.recipe import SceneSource
-    from sslhsi.scenes.sources import expand
-
-    return [Path(str(source.path)) for source in expand([SceneSource(path=str(folder))])]
-
-
 def _calibrate_one(capture: Path, options: argparse.Namespace) -> dict[str, Any]:
     from sslhsi.scenes.calibrate import Counts, calibrated_rows, plan_calibration
     from sslhsi.scenes.captures import references_of
+    from sslhsi.scenes.folders import READABLE
     from sslhsi.scenes.write_cube import write_cube
     from sslhsi.training.progress import progress
 
-    beside = references_of(capture, _images(capture.parent)) if not (options.white and options.dark) else {}
+    beside = references_of(capture, (p for p in sorted(capture.parent.iterdir()) if p.suffix.lower() in READABLE))
     white, dark = (getattr(options, role) or beside.get(role) for role in ("white", "dark"))
     if white is None:
         raise InputError(

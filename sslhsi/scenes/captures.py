@@ -48,7 +48,7 @@ def references_of(capture: Path, beside: Iterable[Path]) -> dict[str, Path]:
     named: dict[str, list[Path]] = {WHITE: [], DARK: []}
     common: dict[str, list[Path]] = {WHITE: [], DARK: []}
     for path in beside:
-        role, owner = reference_role(path.stem)
+        role, owner = reference_role(path.stem) if not path.name.startswith(".") else ("", "")
         if role and owner.lower() == capture.stem.lower():
             named[role].append(path)
         elif role and not owner:

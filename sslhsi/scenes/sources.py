@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
 from sslhsi.read_options import ARRAYS
 from sslhsi.recipe import Corpus, SceneSource
-from sslhsi.scenes.envi import header_beside, is_envi_data
+from sslhsi.scenes.folders import beside_scene, doubled, plain_stem, scene_files, scene_names
 from sslhsi.scenes.read import read_labels, read_scene
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_domain
 from sslhsi.scenes.simulated.stand_in import PREFIX, stand_in_of
 
-# In a folder, an ENVI cube is known by its header.
-READABLE = (".mat", ".hdr", ".tif", ".tiff", ".h5", ".hdf5", ".he5", ".npy", ".npz")
+log = logging.getLogger(__name__)
 
 
 def corpus_sources(corpus: Corpus) -> list[SceneSource]:
@@ -50,9 +51,12 @@ def corpus_sources(corpus: Corpus) -> list[SceneSource]:
 def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
     """Replace globs and folders by one source per file, and check that every file is there.
 
+    In ``labels``, ``abundances``, ``mask`` and ``wavelengths``, ``{stem}`` stands for the name of each scene's file.
+    What is passed over is logged at INFO level under "sslhsi.scenes".
+
     Raises:
-        InputError: A file is missing, a pattern matches nothing, a simulated domain is unknown, or two
-            scenes bear one name.
+        InputError: A file is missing, a pattern matches nothing, a simulated domain is unknown, one label map is
+            given for several scenes, or two scenes bear one name.
     """
     expanded: list[SceneSource] = []
     for source in sources:
@@ -60,39 +64,52 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
             if source.simulated not in DOMAINS:
                 raise InputError(f"simulated: {source.simulated!r} is none of {', '.join(DOMAINS)}")
             expanded.append(source.model_copy(update={"name": source.name or f"{source.simulated}-{source.index}"}))
-            continue
-        if source.stand_in is not None:
+        elif source.stand_in is not None:
             name = PREFIX + (source.name or source.stand_in).removeprefix(PREFIX)
             expanded.append(source.model_copy(update={"name": name}))
-            continue
-        assert source.path is not None
-        files = _files(source.path)
-        for file in files:
-            name = source.name if source.name and len(files) == 1 else file.name.split(".")[0]
-            expanded.append(source.model_copy(update={"path": str(file), "name": name}))
-    names = [s.name for s in expanded]
-    if double := sorted({str(n) for n in names if names.count(n) > 1}):
-        raise InputError(f"two scenes are named {double[0]!r}; give each another name")
+        else:
+            expanded += _of_files(source)
+    if double := doubled(str(s.name) for s in expanded):
+        raise InputError(f"two scenes are named {double!r}; give each a name of its own")
     return expanded
 
 
-def _files(pattern: str) -> list[Path]:
-    path = Path(pattern).expanduser()
-    if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
-        if not files:
-            raise InputError(f"{path}: the folder holds no file ending in {', '.join(READABLE)}")
-        return files
-    if any(c in pattern for c in "*?["):
-        anchor = Path(path.anchor or ".")
-        files = sorted(anchor.glob(str(path.relative_to(anchor) if path.anchor else path)))
-        if not files:
-            raise InputError(f"{pattern}: no file matches this pattern")
-        # An ENVI header and its data are one scene; the header stands for both, as in a folder.
-        return [p for p in files if not (is_envi_data(p) and header_beside(p) in files)]
-    if not path.exists():
-        raise InputError(f"{path}: there is no such file; check corpus.scenes, or set the variable that it uses")
-    return [path]
+def _of_files(source: SceneSource) -> list[SceneSource]:
+    """A source for each file that a path, a pattern or a folder names."""
+    assert source.path is not None
+    files, notes = scene_files(source.path)
+    for note in notes:
+        log.info("%s", note)
+    for key in ("labels", "abundances"):
+        given = getattr(source, key)
+        if len(files) > 1 and given and "{stem}" not in given and Path(given).is_file():
+            raise InputError(
+                f"{key}: {given} is one file for the {len(files)} scenes of {source.path}; write "
+                f'{key}: "{_as_pattern(Path(given), files)}", where {{stem}} is each scene\'s, or list them'
+            )
+    names = [source.name] if source.name and len(files) == 1 else scene_names(files)
+    beside = {key: getattr(source, key) for key in ARRAYS if isinstance(getattr(source, key), str)}
+    present = dict.fromkeys((key for key, value in beside.items() if "{stem}" in value), False)
+    expanded = []
+    for file, name in zip(files, names, strict=True):
+        update: dict[str, Any] = {"path": str(file), "name": name}
+        for key, pattern in beside.items():
+            update[key] = beside_scene(pattern, file)
+            if key in present:
+                present[key] |= Path(update[key]).is_file()
+                if not Path(update[key]).is_file():
+                    log.info("%s: no %s, read without %s", file, Path(update[key]).name, key)
+                    update[key] = "none" if key == "labels" else None
+        expanded.append(source.model_copy(update=update))
+    if missing := [key for key, there in present.items() if not there]:
+        raise InputError(f"{missing[0]}: {beside[missing[0]]!r} names no file for any scene of {source.path}")
+    return expanded
+
+
+def _as_pattern(given: Path, files: Sequence[Path]) -> str:
+    """A label file's name with the name of its scene left open."""
+    stem = next((s for file in files if (s := plain_stem(file)) and s in given.name), None)
+    return given.name.replace(stem, "{stem}") if stem else "{stem}_gt" + given.suffix
 
 
 def open_source(source: SceneSource, seed: int) -> Scene:
@@ -120,7 +137,7 @@ def source_hash(source: SceneSource, seed: int) -> str:
         for file in sorted((Path(__file__).parent / "simulated").glob("*.py")):
             digest.update(file.read_bytes())
     for name in (source.path, *(getattr(source, key) for key in ARRAYS)):
-        if isinstance(name, str) and Path(name).is_file():
+        if isinstance(name, str) and Path(name).exists():
             for file in companions(Path(name)):
                 digest.update(bytes.fromhex(sha256(file)))
         elif name is not None:
@@ -129,6 +146,10 @@ def source_hash(source: SceneSource, seed: int) -> str:
 
 
 def companions(path: Path) -> list[Path]:
-    """A file and those that belong to it by name, such as ENVI's header or data."""
-    stems = {path.stem, path.name}
-    return sorted({path, *(p for p in path.parent.iterdir() if p.is_file() and {p.stem, p.name} & stems)})
+    """A file and those that belong to it by name, such as ENVI's header or data; all files of a folder."""
+    if path.is_dir():
+        return sorted(p for p in path.rglob("*") if p.is_file())
+    stems = {path.stem, path.name, plain_stem(path)}
+    return sorted(
+        {path, *(p for p in path.parent.iterdir() if p.is_file() and {p.stem, p.name, plain_stem(p)} & stems)}
+    )
