@@ -22,9 +22,8 @@ from job import NETWORKS
 from measure import SPEED, alone, median, write
 
 from sslhsi.backbones.registry import create_backbone
-from sslhsi.methods.contrastive import Contrastive
-from sslhsi.methods.ntxent import NTXentLoss
-from sslhsi.recipe import Objective
+from sslhsi.methods.base import Batch
+from sslhsi.methods.registry import create_method
 from sslhsi.training.grad_cache import cached_backward
 
 
@@ -36,19 +35,18 @@ def passed(network: str, batch: int, micro: int, device: torch.device) -> tuple[
     threads = torch.get_num_threads()
     if device.type == "cpu":
         torch.set_num_threads(1)
-    model = Contrastive(create_backbone(network, channels, window, **options), Objective()).to(device).train()
+    model = create_method("simclr", create_backbone(network, channels, window, **options)).to(device).train()
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0  # what is dropped depends on the parts
-    views = torch.randn(2 * batch, channels, window, window, device=device)
-    objective = NTXentLoss(0.1)
+    views = torch.randn(2 * batch, channels, window, window, device=device).chunk(2)
 
     def run() -> torch.Tensor:
         torch.set_num_threads(threads)
         if micro:
-            cached_backward(model, views, objective, micro, 0, nullcontext)
+            cached_backward(model, views, micro, 0, nullcontext)
         else:
-            objective(*model(views).chunk(2)).backward()
+            model(Batch(views, 0, 1, 0, batch, 0))[0].backward()
         return next(p.grad for p in model.parameters() if p.grad is not None).cpu()
 
     if device.type == "cpu":

@@ -26,7 +26,7 @@ from job import make_scenes, recipe
 from measure import SPEED, median, write
 from training_loop import bare
 
-from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.registry import create_method, method_options
 from sslhsi.recipe import Recipe
 from sslhsi.training.start import create_start
 
@@ -37,16 +37,22 @@ LINKS = {"node": (0.7 * 450e9, 10e-6), "one link": (0.7 * 50e9, 20e-6), "eight l
 
 def sizes(job: Recipe) -> tuple[int, int]:
     """Gradient bytes, and numbers of batch normalisations."""
-    model = Contrastive(create_start(job, None, torch.device("cpu"), None).backbone, job.objective)
+    backbone = create_start(job, None, torch.device("cpu"), None).backbone
+    model = create_method(job.method.name, backbone, job.method.options)
     norms = sum(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
     return sum(4 * p.numel() for p in model.parameters()), norms
+
+
+def dimensions(job: Recipe) -> int:
+    """D, of the embeddings that the loss compares."""
+    return method_options(job.method.name, job.method.options).output
 
 
 def traffic(job: Recipe, ranks: int, bandwidth: float, latency: float) -> float:
     """Seconds that a step spends on collectives: gradients, embeddings there and back, batch statistics."""
     gradient, norms = sizes(job)
     share = 2 * (ranks - 1) / ranks  # of a ring all-reduce; a gather moves half
-    embeddings = 4 * 2 * job.training.batch_size * job.objective.output
+    embeddings = 4 * 2 * job.training.batch_size * dimensions(job)
     volume = share * gradient + share / 2 * embeddings + share * embeddings
     # Two views are gathered and reduced; two sums a normalisation, forward and backward; gradients in buckets.
     calls = 4 + 4 * norms + max(1, gradient // (25 << 20))
@@ -140,7 +146,7 @@ def on_gpus(folder: Path, network: str, rate: float, per_gpu: int) -> list[dict[
             job = recipe(folder, network, per_gpu * ranks, 1, 2)
             spent = traffic(job, ranks, *LINKS["node" if ranks <= 8 else links])
             # Similarities with all others: 2 (views) x 3 (forward, again, backward twice over two) x 2 x n x N x D.
-            loss = 6 * 2 * (2 * per_gpu) * (2 * per_gpu * ranks) * job.objective.output / 20e12
+            loss = 6 * 2 * (2 * per_gpu) * (2 * per_gpu * ranks) * dimensions(job) / 20e12
             seconds = per_gpu / rate + spent + loss
             rows.append(
                 {

@@ -28,7 +28,9 @@ from accelerate.optimizer import AcceleratedOptimizer
 from job import NETWORKS, make_scenes, recipe, run
 from measure import SPEED, median, write
 
-from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.base import Batch
+from sslhsi.methods.registry import create_method
+from sslhsi.methods.simclr import SimCLR
 from sslhsi.recipe import Recipe
 from sslhsi.training.optimiser import create_optimiser
 from sslhsi.training.start import create_start
@@ -38,16 +40,16 @@ def bare(recipe: Recipe, device: torch.device, steps: int) -> float:
     """Patches per second of forward, backward and step alone, over the second half."""
     training, patches = recipe.training, recipe.corpus.patches
     start = create_start(recipe, None, device, None)
-    model = Contrastive(start.backbone, recipe.objective).to(device).train()
+    model = create_method(recipe.method.name, start.backbone, recipe.method.options).to(device).train()
     optimiser = create_optimiser(model, training)
     mixed = start.record["setting"]["precision"] == "bf16"
     channels = recipe.corpus.bands.components or recipe.corpus.bands.grid
-    views = torch.randn(2 * training.batch_size, channels, patches.window, patches.window, device=device)
+    size = training.batch_size
+    views = torch.randn(2 * size, channels, patches.window, patches.window, device=device).chunk(2)
 
     def step() -> None:
         with torch.autocast(device.type, torch.bfloat16, enabled=mixed):
-            z = model(views)
-        loss = z.float().square().mean()
+            loss, _ = model(Batch(views, 0, steps, 0, size, 0))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), training.clip)
@@ -68,7 +70,7 @@ def bare(recipe: Recipe, device: torch.device, steps: int) -> float:
 def within(recipe: Recipe) -> float:
     """Percent that a run's steps spend outside what the bare step does, over the second half; for CPUs."""
     inside: list[float] = []
-    parts = [(Contrastive, "forward"), (AcceleratedOptimizer, "step"), (AcceleratedOptimizer, "zero_grad")]
+    parts = [(SimCLR, "forward"), (AcceleratedOptimizer, "step"), (AcceleratedOptimizer, "zero_grad")]
     parts += [(Accelerator, "backward"), (Accelerator, "clip_grad_norm_")]
 
     def timed(original: Callable) -> Callable:

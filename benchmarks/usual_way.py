@@ -25,13 +25,13 @@ from job import NETWORKS, make_scenes, recipe, run
 from lightly.loss import NTXentLoss
 from lightly.transforms.multi_view_transform import MultiViewTransform
 from measure import SPEED, median, write
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision.transforms import v2
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.corpus.prepare import prepare
-from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.registry import create_method, method_options
 from sslhsi.recipe import Recipe, Views
 from sslhsi.training.optimiser import create_optimiser
 
@@ -83,9 +83,9 @@ def usual(job: Recipe, workers: int, device: torch.device) -> float:
     torch.manual_seed(0)
     size, channels = job.corpus.patches.window, int(job.corpus.bands.components or 0)
     backbone = create_backbone(job.backbone.name, channels, size, **job.backbone.options)
-    model: nn.Module = Contrastive(backbone, job.objective).to(device).train()
+    model = create_method("simclr", backbone, job.method.options).to(device).train()
     optimiser = create_optimiser(model, job.training)
-    objective = NTXentLoss(job.objective.temperature)
+    objective = NTXentLoss(method_options("simclr", job.method.options).temperature)
     loader = DataLoader(
         Patches(job), job.training.batch_size, shuffle=True, drop_last=True, num_workers=workers,
         pin_memory=device.type == "cuda", persistent_workers=workers > 0,
@@ -96,7 +96,7 @@ def usual(job: Recipe, workers: int, device: torch.device) -> float:
         if step == steps // 2:
             clock = time.perf_counter()
         first, second = first.to(device, non_blocking=True), second.to(device, non_blocking=True)
-        loss = objective(model(first), model(second))
+        loss = objective(model.embed(first), model.embed(second))
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), job.training.clip)

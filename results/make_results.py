@@ -54,14 +54,14 @@ LABELLED = {
     "muufl": [1, 3, 5],
 }
 # The pixel recipe without random features, with which label series and transfer were measured.
-PLAIN = ("backbone.options.random=0", "objective.temperature=0.1")
+PLAIN = ("backbone.options.random=0", "method.options.temperature=0.1")
 # The pixel recipe as it stands, and for broad fields of one crop: full noise whitening, and look-alikes alone
 # instead of the centre pixel itself.
 VARIANTS: dict[str, tuple[str, ...]] = {
     "pixel": (),
     "field": (
         "corpus.bands.noise_whitening=1.0", "corpus.bands.quietest_share=1.0", "backbone.options.radii=[1,6]",
-        "views.offset=0.2", "views.alike_share=1.0", "training.lr=0.002", *PLAIN,
+        "views.offset=0.2", "views.neighbours.share=1.0", "training.lr=0.002", *PLAIN,
     ),
 }  # fmt: skip
 # Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.

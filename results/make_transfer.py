@@ -58,7 +58,8 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "adaptation_images": (
         "adaptation_images", None,
-        ("images.network.name=test_byobnet", "images.resize=72", "images.crop=64", "images.contrast.views.shift=4",
+        ("images.network.name=test_byobnet", "images.resize=72", "images.crop=64",
+         "images.contrast.views.neighbours.radius=4",
          "images.first.images=60", "images.first.side=72", "images.first_training.epochs=12",
          "images.first_training.drops=[]", "images.first_training.batch_size=50", "images.first_training.warmup=1",
          "images.domain.images=60", "images.domain.side=72", "images.contrast.epochs=16",

@@ -52,11 +52,11 @@ to four show what a type looks like, three or four are judged on, so that a fold
 about a method."""
 
 LABELS = """5 to 30 training samples per class. The networks are those of the pixel recipe without random features
-(`backbone.options.random=0 objective.temperature=0.1`), pretrained once, on all scenes but the one they are judged
-on; *from scratch* is supervised training of the same network from random weights. 10 seeds, fine-tuning 3. Every
-row, with its intervals and both leak figures, is in the `labels_*.csv` files; the curves are in [curves](curves),
-and `label_efficiency.html` compares the methods, with maps and splits. Real scenes, 8-bit scenes and stand-ins have
-tables of their own."""
+(`backbone.options.random=0 method.options.temperature=0.1`), pretrained once, on all scenes but the one they are
+judged on; *from scratch* is supervised training of the same network from random weights. 10 seeds, fine-tuning 3.
+Every row, with its intervals and both leak figures, is in the `labels_*.csv` files; the curves are in
+[curves](curves), and `label_efficiency.html` compares the methods, with maps and splits. Real scenes, 8-bit scenes
+and stand-ins have tables of their own."""
 CALIBRATION = """An SVM on the spectra of each stand-in, random split, less what was published for the real scene
 (Liu and Shi, GRSL 2020), in points of OA: the stand-ins are made about as hard as the scenes they stand for."""
 METHODS = ("raw spectra", "random weights", "pretrained", "from scratch")

@@ -41,8 +41,8 @@ from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.judge import Row, judge_run, monitor_accuracy
 from sslhsi.files import write_atomic, write_rows
-from sslhsi.methods.contrastive import Contrastive
-from sslhsi.methods.registry import create_objective
+from sslhsi.methods.base import Batch, JointEmbedding
+from sslhsi.methods.registry import create_method
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
 from sslhsi.training.checkpoint import save_checkpoint
@@ -59,7 +59,7 @@ from sslhsi.training.schedule import warmup_cosine
 from sslhsi.training.start import Weights, check_backbone, create_start
 from sslhsi.training.stop import Stopped, hold_signals, raise_on_signals
 from sslhsi.training.sync_batchnorm import synchronise_batchnorm
-from sslhsi.views import hash_seed, two_views
+from sslhsi.views import hash_seed, make_views, margin
 
 
 def pretrain(recipe: Recipe) -> Path:
@@ -139,8 +139,9 @@ def train(
     """
     training, rank, world = recipe.training, accelerator.process_index, accelerator.num_processes
     device = accelerator.device
-    reader = PatchReader(corpus.arrays, recipe.corpus.patches.window, recipe.views.shift, device)
-    plain = Contrastive(backbone, recipe.objective)
+    plain = create_method(recipe.method.name, backbone, recipe.method.options)
+    settings = plain.view_settings(recipe.views)
+    reader = PatchReader(corpus.arrays, recipe.corpus.patches.window, margin(settings), device)
     if world > 1 and training.sync_batchnorm:
         synchronise_batchnorm(plain, device)
     optimiser = create_optimiser(plain, training)
@@ -154,8 +155,7 @@ def train(
     optimiser = accelerator.prepare_optimizer(optimiser)
     mixed = partial(torch.autocast, device.type, torch.bfloat16, enabled=facts["precision"] == "bf16")
     watch = LossWatch(device)
-    objective = create_objective(recipe.objective)
-    unit = torch.from_numpy(corpus.component_spread).to(device)
+    component_spread = torch.from_numpy(corpus.component_spread).to(device)
     main = accelerator.is_main_process
     metrics = Metrics(recipe.run_dir, start) if main else None
     knn = float("nan")
@@ -169,29 +169,29 @@ def train(
         for step in range(start, steps):
             # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
             torch.manual_seed(seed := hash_seed(recipe.seed, step, rank))
-            batch = windows[sampler.indices(step, rank, world)]
-            views = two_views(
-                reader(batch),
-                recipe.views,
+            mine = windows[sampler.indices(step, rank, world)]
+            first, total = rank * len(mine), world * len(mine)
+            views = make_views(
+                reader(mine),
+                settings,
                 window=recipe.corpus.patches.window,
-                unit=unit,
-                black=torch.from_numpy(corpus.zero_spectrum(batch)).to(device),
+                component_spread=component_spread,
+                zero_spectrum=torch.from_numpy(corpus.zero_spectrum(mine)).to(device),
                 seed=recipe.seed,
                 step=step,
-                rank=rank,
-                world=world,
+                first=first,
+                total=total,
             )
             rate = training.lr * warmup_cosine(step, steps, training.warmup)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             optimiser.zero_grad()
             if training.micro_batch:
-                loss = cached_backward(plain, views, objective, training.micro_batch, seed, mixed)
+                assert isinstance(plain, JointEmbedding)
+                loss = cached_backward(plain, views, training.micro_batch, seed, mixed)
             else:
                 with mixed():
-                    z = model(views)
-                z1, z2 = z.float().chunk(2)
-                loss = objective(z1, z2)
+                    loss, _ = model(Batch(views, step, steps, first, total, recipe.seed))
                 accelerator.backward(loss)
             watch.see(loss.detach(), step)
             norm = accelerator.clip_grad_norm_(model.parameters(), training.clip or math.inf)

@@ -14,7 +14,7 @@ Gather = Callable[[Any], list[Any]]
 
 @contextmanager
 def all_ranks(gather: Gather | None) -> Iterator[None]:
-    """Raise on every process the first :class:`InputError` of the block on any: none waits for one that stopped.
+    """Raise on every process what goes wrong in the block on any, so that none waits for one that has stopped.
 
     Args:
         gather: Collects one object from every process; None for one process. The block itself may not call it

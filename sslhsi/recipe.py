@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 from pydantic import Field, model_validator
 
 from sslhsi.read_options import ReadOptions
-from sslhsi.recipe_file import Section, read_settings
+from sslhsi.recipe_file import Section, read_settings, with_new_names
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0)]
@@ -75,19 +75,31 @@ class Patches(Section):
     border: Literal["inside", "reflect"] = "inside"
 
 
+class Neighbours(Section):
+    """Pixels beside its centre as positives of a patch: all views but the first are centred on one of them."""
+
+    radius: Count = Field(default=0, description="pixels between the two centres along either axis; 0 = none")
+    candidates: Count = Field(
+        default=0, description="the pixels nearest in spectrum to choose from, the centre included; 0 = any pixel"
+    )
+    share: Share = Field(default=1.0, description="of the samples that move where there are candidates")
+
+
 class Views(Section):
     """Augmentations, each sample at a noise level of its own between 0 and ``noise``.
 
     Noise and offset are multiples of each component's spread (of its noise, where that is whitened).
     """
 
+    renamed: ClassVar[Mapping[str, str]] = {
+        "shift": "neighbours.radius", "alike": "neighbours.candidates", "alike_share": "neighbours.share"
+    }  # fmt: skip
+
     crop: tuple[Share, Share] = (0.4, 1.0)
     keep_centre: bool = False
     flip: Share = 0.5
     quarter_turns: bool = True
-    shift: Count = Field(default=0, description="pixels by which the second view's centre may lie off the first's")
-    alike: Count = Field(default=0, description="the second centre is one of this many look-alikes; 0 = any pixel")
-    alike_share: Share = Field(default=1.0, description="of the samples whose second centre is a look-alike")
+    neighbours: Neighbours = Neighbours()
     scaling: Strength = 0.2
     gain: Strength = 0.0
     offset: Strength = 0.0
@@ -119,13 +131,11 @@ class Backbone(Section):
         return self
 
 
-class Objective(Section):
-    name: Literal["ntxent"] = "ntxent"
-    temperature: Annotated[float, Field(gt=0)] = 0.1
-    hidden: Positive = 512
-    output: Positive = 128
-    layers: Annotated[int, Field(ge=1, le=4)] = 2
-    chunk: Positive = Field(default=4096, description="embeddings that a process compares its own with at a time")
+class MethodChoice(Section):
+    """The self-supervised method; it checks its options itself (:func:`sslhsi.methods.registry.method_options`)."""
+
+    name: str = "simclr"
+    options: dict[str, Any] = {}
 
 
 class Training(Section):
@@ -188,7 +198,7 @@ class Recipe(Section):
     corpus: Corpus
     views: Views = Views()
     backbone: Backbone
-    objective: Objective = Objective()
+    method: MethodChoice = MethodChoice()
     training: Training
     evaluation: Evaluation = Evaluation()
 
@@ -205,8 +215,8 @@ class Recipe(Section):
         ):
             if asks and not held:
                 raise ValueError(f"{key}, but nothing is held out; set corpus.patches.holdout to 0.2, say")
-        if self.views.alike and self.corpus.patches.window < 3:
-            raise ValueError("views.alike compares 3x3 means; make corpus.patches.window 3 or more")
+        if self.views.neighbours.candidates and self.corpus.patches.window < 3:
+            raise ValueError("views.neighbours.candidates compares 3x3 means; make corpus.patches.window 3 or more")
         return self
 
     def dump(self) -> str:
@@ -215,5 +225,37 @@ class Recipe(Section):
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe; see :func:`sslhsi.recipe_file.read_settings` for arguments and errors."""
-    return read_settings(path, Recipe, overrides)
+    """Read and check a recipe; see :func:`sslhsi.recipe_file.read_settings` for arguments and errors.
+
+    ``objective: {name: ntxent, ...}``, as version 0.1 had it, is read as ``method: {name: simclr, options: ...}``.
+    """
+    return read_settings(path, Recipe, overrides, _objective_as_method)
+
+
+def load_run_recipe(run: Path) -> Recipe:
+    """The recipe.yaml of a run directory, also one of version 0.1 with the names that keys had then.
+
+    Raises:
+        InputError: There is none, or it isn't a recipe.
+    """
+    return read_settings(
+        run / "recipe.yaml", Recipe, translate=lambda data: with_new_names(_objective_as_method(data), Recipe)
+    )
+
+
+def _objective_as_method(data: dict[str, Any]) -> dict[str, Any]:
+    if "objective" not in data:
+        return data
+    objective = data["objective"] or {}
+    if not isinstance(objective, dict):
+        raise ValueError(f"objective: give method: {{name: simclr, options: {{...}}}}, not {objective!r}")
+    if "method" in data:
+        key = next((key for key in objective if key != "name"), "temperature")
+        raise ValueError(
+            f"objective and method are both given; objective.{key} is now method.options.{key}, give method alone"
+        )
+    options = {key: value for key, value in objective.items() if key != "name"}
+    if (name := objective.get("name", "ntxent")) != "ntxent":
+        raise ValueError(f"objective.name: there is no {name!r}; give method.name instead, as in method.name=simclr")
+    method = {"name": "simclr", "options": options}
+    return {("method" if key == "objective" else key): value for key, value in data.items()} | {"method": method}

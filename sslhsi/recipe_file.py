@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -17,25 +17,37 @@ from sslhsi.errors import InputError
 
 
 class Section(BaseModel):
-    """Part of a recipe: unknown keys and values of the wrong type are errors, and nothing changes afterwards."""
+    """Part of a recipe: unknown keys and values of the wrong type are errors, and nothing changes afterwards.
+
+    ``renamed`` holds keys of earlier versions and what they are called now, both as seen from this section
+    (``{"alike": "neighbours.candidates"}``): such a key is refused with the new one's full name.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    renamed: ClassVar[Mapping[str, str]] = {}
 
 
 Settings = TypeVar("Settings", bound=BaseModel)
 
 
-def read_settings(path: str | Path, model: type[Settings], overrides: Sequence[str] = ()) -> Settings:
+def read_settings(
+    path: str | Path,
+    model: type[Settings],
+    overrides: Sequence[str] = (),
+    translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Settings:
     """Read and check a YAML file.
 
     Args:
         path: YAML file.
         model: What it must hold.
         overrides: ``key=value`` strings with dotted keys (``training.lr=1e-3``, ``corpus.scenes.0.index=1``).
+        translate: Brings what was read, overrides included, into the form of ``model``; may raise ValueError.
 
     Raises:
-        InputError: The file can't be read, a key is unknown (the nearest known one is named), a value has
-            the wrong type or range, or an environment variable that the recipe uses is not set.
+        InputError: The file can't be read, a key is unknown (the nearest known one is named) or was renamed
+            (its new name is given), a value has the wrong type or range, or an environment variable that the
+            recipe uses is not set.
     """
     path = Path(path)
     try:
@@ -54,8 +66,8 @@ def read_settings(path: str | Path, model: type[Settings], overrides: Sequence[s
             _check_entries(config, key, override)
             # Parsed as YAML, so that numbers, lists and null mean here what they mean in the file.
             OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=False)
-        data = OmegaConf.to_container(config, resolve=True)
-        return validated(data, str(path), model)
+        data: Any = OmegaConf.to_container(config, resolve=True)
+        return validated(translate(data) if translate else data, str(path), model)
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, IndexError) as error:
         if isinstance(error, InputError):
             raise
@@ -82,35 +94,77 @@ def _check_entries(config: Any, key: str, override: str) -> None:
         config = config[int(part)] if OmegaConf.is_list(config) else config.get(part)
 
 
-def validated(data: Any, where: str, model: type[Settings]) -> Settings:
-    """Settings from plain values (what YAML knows); ``where`` names their origin in messages.
+def validated(data: Any, where: str, model: type[Settings], section: str = "") -> Settings:
+    """Check plain values against a model.
+
+    Args:
+        data: What YAML knows.
+        where: Named first in an error, such as the file; may be empty.
+        model: What they must be.
+        section: Dotted key under which ``data`` stands in the file.
 
     Raises:
-        InputError: A key is unknown (the nearest known one is named), or a value has the wrong type or range.
+        InputError: As for :func:`read_settings`.
+
+    Examples:
+        >>> class Loss(Section):
+        ...     temperature: float = 0.1
+        >>> validated({"temperature": 0.5}, "", Loss)
+        Loss(temperature=0.5)
+        >>> validated({"temperatur": 0.5}, "", Loss, section="method.options")
+        Traceback (most recent call last):
+        sslhsi.errors.InputError: unknown key 'method.options.temperatur'; did you mean 'temperature'?
     """
     try:
         # Through JSON, so that strict typing still takes a YAML list for a tuple.
         return model.model_validate_json(json.dumps(data))
     except ValidationError as error:
         first = error.errors()[0]
-        location = [part for part in first["loc"] if not str(part).startswith(("list[", "literal["))]
-        key = ".".join(map(str, location))
-        if first["type"] == "extra_forbidden":
-            raise InputError(f"{where}: unknown key {key!r}{_nearest(model, first['loc'])}") from None
-        if first["type"] == "missing":
-            raise InputError(f"{where}: the key {key!r} is missing") from None
-        message = first["msg"].removeprefix("Value error, ")
+    location = [part for part in first["loc"] if not str(part).startswith(("list[", "literal["))]
+    key = ".".join([section] * bool(section) + [str(part) for part in location])
+    if first["type"] == "extra_forbidden":
+        message = _unknown(model, first["loc"], key)
+    elif first["type"] == "missing":
+        message = f"the key {key!r} is missing"
+    else:
         got = "" if first["type"] == "value_error" else f", not {first['input']!r}"
-        raise InputError(f"{where}: {key + ': ' if key else ''}{message}{got}") from None
+        message = f"{key + ': ' if key else ''}{first['msg'].removeprefix('Value error, ')}{got}"
+    raise InputError(f"{where}: {message}" if where else message)
 
 
-def _nearest(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
-    """A hint at the known key that the last part of ``location`` was probably meant to be."""
+def with_new_names(data: Any, model: type[BaseModel]) -> Any:
+    """A copy of plain values in which renamed keys of an earlier version bear their new names."""
+    if isinstance(data, list):
+        return [with_new_names(entry, model) for entry in data]
+    if not isinstance(data, dict):
+        return data
+    renewed: dict[str, Any] = {}
+    for key, value in data.items():
+        field = model.model_fields.get(key)
+        section = _section(field.annotation) if field else None
+        *parents, last = _renamed(model).get(key, key).split(".")
+        place = renewed
+        for parent in parents:
+            place = place.setdefault(parent, {})
+        place[last] = with_new_names(value, section) if section else value
+    return renewed
+
+
+def _unknown(model: type[BaseModel], location: tuple[int | str, ...], key: str) -> str:
+    """What a key is called now, or the known key that it was probably meant to be."""
     for part in location[:-1]:
         if isinstance(part, str) and part in model.model_fields:
             model = _section(model.model_fields[part].annotation) or model
-    near = difflib.get_close_matches(str(location[-1]), model.model_fields, n=1, cutoff=0.5)
-    return f"; did you mean {near[0]!r}?" if near else f"; known here are {', '.join(model.model_fields)}"
+    last = str(location[-1])
+    if new := _renamed(model).get(last):
+        return f"{key} is now {key.removesuffix(last)}{new}"
+    near = difflib.get_close_matches(last, model.model_fields, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"known here are {', '.join(model.model_fields)}"
+    return f"unknown key {key!r}; {hint}"
+
+
+def _renamed(model: type[BaseModel]) -> Mapping[str, str]:
+    return model.renamed if issubclass(model, Section) else {}
 
 
 def _section(annotation: Any) -> type[BaseModel] | None:

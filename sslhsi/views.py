@@ -1,8 +1,9 @@
-"""A batch of patches -> two augmented views, on the device, with parameters of their own per sample."""
+"""A batch of patches -> augmented views, on the device, with parameters of their own per sample."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,16 +24,16 @@ class Draw:
     crop: Tensor  # side of the crop as a share of the window's, (n,)
     centre: Tensor  # position of the crop's centre within its freedom, -1..1, (n, 2) as x, y
     shift: Tensor  # displacement of the window in pixels, (n, 2) as x, y
-    alike: Tensor  # which of the look-alikes the window moves to, (n,)
+    neighbour: Tensor  # which of the candidates the window moves to, (n,)
     flip: Tensor  # 1 or -1, (n, 2)
     turn: Tensor  # quarter turns, (n,)
     gain: Tensor  # factor on the whole spectrum, (n,)
     scaling: Tensor  # factor on each component, (n, K)
-    offset: Tensor  # added to each component, in units, (n, K)
+    offset: Tensor  # added to each component, in spreads, (n, K)
     keep: Tensor  # 1 or 0 for each component, (n, K)
     blur: Tensor  # share that each of the two neighbours gets, (n,)
     blurred: Tensor  # numbers of the samples that are blurred at all
-    level: Tensor  # of the pixel noise, in units, (n,)
+    level: Tensor  # of the pixel noise, in spreads, (n,)
     noise: int  # seed of the pixel noise
     first: int = 0  # place of the first sample in the global batch
 
@@ -48,20 +49,21 @@ class Draw:
         return Draw(**fields, noise=self.noise, first=self.first + rows.start)
 
 
-def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, second: bool) -> Draw:
-    """Draw the parameters of one view of n samples from a CPU generator.
+def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, first: bool) -> Draw:
+    """Draw the parameters of one view of n samples from a CPU generator; the first view keeps its place.
 
     The numbers depend on the generator and on n alone, not on the device or on the number of processes.
     """
+    near = recipe.neighbours
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return torch.rand(*shape, generator=generator) * (high - low) + low
 
     side = uniform(n, low=recipe.crop[0], high=recipe.crop[1]).sqrt()
     centre = uniform(n, 2, low=-1, high=1) * (0.0 if recipe.keep_centre else 1.0)
-    shift = torch.randint(-recipe.shift, recipe.shift + 1, (n, 2), generator=generator).float()
-    # The nearest of the look-alikes is the centre itself.
-    alike = torch.randint(0, max(1, recipe.alike), (n,), generator=generator) * (uniform(n) < recipe.alike_share)
+    shift = torch.randint(-near.radius, near.radius + 1, (n, 2), generator=generator).float()
+    # The nearest of the candidates is the centre itself.
+    neighbour = torch.randint(0, max(1, near.candidates), (n,), generator=generator) * (uniform(n) < near.share)
     flip = 1.0 - 2.0 * (uniform(n, 2) < recipe.flip).float()
     turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n,), generator=generator)
     gain = torch.exp(torch.randn(n, generator=generator) * recipe.gain)
@@ -73,9 +75,9 @@ def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, secon
     blur = tap / (1 + 2 * tap) * (uniform(n) < recipe.blur).float()
     level = recipe.noise * uniform(n)
     noise = int(torch.randint(0, 2**31 - 1, (1,), generator=generator))
-    shift = shift * float(second)
+    shift = shift * float(not first)
     blurred = blur.nonzero()[:, 0]
-    return Draw(side, centre, shift, alike, flip, turn, gain, scaling, offset, keep, blur, blurred, level, noise)
+    return Draw(side, centre, shift, neighbour, flip, turn, gain, scaling, offset, keep, blur, blurred, level, noise)
 
 
 def box_mean(x: Tensor) -> Tensor:
@@ -84,27 +86,27 @@ def box_mean(x: Tensor) -> Tensor:
     return (rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]) / 9
 
 
-def lookalike_shift(patches: Tensor, reach: int, among: int, pick: Tensor) -> Tensor:
-    """Displacement to a pixel that looks like the centre.
+def neighbour_shift(patches: Tensor, radius: int, candidates: int, pick: Tensor) -> Tensor:
+    """Displacement to a pixel whose surroundings look like the centre's.
 
     Neighbours of one material are each other's positives; unlike a blind shift, this does not cross edges.
 
     Args:
-        patches: (n, K, S, S), S at least 2 x reach + 3.
-        reach: Largest displacement along either axis, in pixels.
-        among: The candidates are this many nearest pixels by 3x3 mean, the centre itself included.
+        patches: (n, K, S, S), S at least 2 x radius + 3.
+        radius: Largest displacement along either axis, in pixels.
+        candidates: This many nearest pixels by 3x3 mean, the centre itself included.
         pick: (n,) which of them.
 
     Returns:
         (n, 2) x and y.
     """
-    centre, side = patches.shape[-1] // 2, 2 * reach + 1
-    near = slice(centre - reach - 1, centre + reach + 2)
+    centre, side = patches.shape[-1] // 2, 2 * radius + 1
+    near = slice(centre - radius - 1, centre + radius + 2)
     keys = box_mean(patches[..., near, near])
-    distance = (keys - keys[..., reach : reach + 1, reach : reach + 1]).square().sum(1).flatten(1)
-    nearest = distance.topk(min(among, side * side), dim=1, largest=False).indices
+    distance = (keys - keys[..., radius : radius + 1, radius : radius + 1]).square().sum(1).flatten(1)
+    nearest = distance.topk(min(candidates, side * side), dim=1, largest=False).indices
     chosen = nearest.gather(1, pick[:, None].clamp(max=nearest.shape[1] - 1))[:, 0]
-    return torch.stack([chosen % side - reach, chosen // side - reach], dim=1).float()
+    return torch.stack([chosen % side - radius, chosen // side - radius], dim=1).float()
 
 
 def _resample(patches: Tensor, window: int, d: Draw) -> Tensor:
@@ -140,22 +142,25 @@ def _blur(x: Tensor, share: Tensor) -> Tensor:
     return x + share * (padded[..., :-2, :] + padded[..., 2:, :] - 2 * x)
 
 
-def one_view(patches: Tensor, window: int, d: Draw, recipe: Views, unit: Tensor, black: Tensor) -> Tensor:
+def one_view(
+    patches: Tensor, window: int, d: Draw, recipe: Views, component_spread: Tensor, zero_spectrum: Tensor
+) -> Tensor:
     """Apply one view's parameters: (n, K, S, S) -> (n, K, window, window)."""
     x = _resample(patches, window, d)
     # What follows works in place: on a CPU, fresh memory for every step costs more than the arithmetic.
     if x is patches:
         x = x.clone()
     if recipe.gain:
-        x.sub_(black[..., None, None]).mul_(d.gain[:, None, None, None]).add_(black[..., None, None])
+        zero = zero_spectrum[..., None, None]
+        x.sub_(zero).mul_(d.gain[:, None, None, None]).add_(zero)
     if len(d.blurred):
         x[d.blurred] = _blur(x[d.blurred], d.blur[d.blurred])
     if recipe.scaling:
         x.mul_(d.scaling[..., None, None])
     if recipe.offset:
-        x.add_((d.offset * unit)[..., None, None])
+        x.add_((d.offset * component_spread)[..., None, None])
     if recipe.noise:
-        x.add_(pixel_noise(x, d.noise, d.first).mul_((d.level[:, None] * unit)[..., None, None]))
+        x.add_(pixel_noise(x, d.noise, d.first).mul_((d.level[:, None] * component_spread)[..., None, None]))
     if recipe.dropout:
         x.mul_(d.keep[..., None, None])
     return x
@@ -175,42 +180,57 @@ def pixel_noise(x: Tensor, seed: int, first: int) -> Tensor:
     return noise.flatten(0, 1)[skip : skip + len(x)]
 
 
-def two_views(
+def make_views(
     patches: Tensor,
-    recipe: Views,
+    settings: Sequence[Views],
     *,
     window: int,
-    unit: Tensor,
-    black: Tensor,
+    component_spread: Tensor,
+    zero_spectrum: Tensor,
     seed: int,
     step: int,
-    rank: int = 0,
-    world: int = 1,
-) -> Tensor:
-    """Two views of a batch, stacked, for one forward pass (Chen et al. 2020, section 2).
+    first: int = 0,
+    total: int | None = None,
+) -> list[Tensor]:
+    """Views of a batch, each with random parameters of its own (Chen et al. 2020, arXiv:2002.05709, section 2).
 
     Args:
-        patches: (n, K, S, S) of this rank, S = window + 2 x ``recipe.shift``, on any device.
-        recipe: Strengths.
+        patches: (n, K, S, S) of this process, S = window + 2 x :func:`margin`, on any device.
+        settings: Strengths, one entry per view; all views but the first may be centred on a neighbour.
         window: Side of the views.
-        unit: (K,) what ``noise`` and ``offset`` are multiples of: each component's spread, or its noise.
-        black: (n, K) components of a spectrum of zeros, about which ``gain`` scales.
-        seed, step: What the parameters are a function of, besides the position in the global batch.
-        rank, world: This rank's place in the global batch.
+        component_spread: (K,) what ``noise`` and ``offset`` are multiples of: each component's spread, or its noise.
+        zero_spectrum: (n, K) components of a spectrum of zeros, about which ``gain`` scales.
+        seed, step: What the parameters are a function of, besides the place in the global batch.
+        first: Place of the first patch in the global batch.
+        total: Size of the global batch; None: n.
 
     Returns:
-        (2 n, K, window, window): the first views of all samples, then the second.
+        For each view (n, K, window, window).
+
+    Examples:
+        >>> off = dict.fromkeys(("flip", "scaling", "noise", "dropout", "blur"), 0.0)
+        >>> still = Views(crop=(1.0, 1.0), quarter_turns=False, **off)
+        >>> patches = torch.ones(4, 3, 9, 9)
+        >>> room = {"window": 9, "component_spread": torch.ones(3), "zero_spectrum": torch.zeros(4, 3)}
+        >>> views = make_views(patches, [still, Views(gain=0.1)], **room, seed=0, step=0)
+        >>> len(views), views[1].shape, torch.equal(views[0], patches)
+        (2, torch.Size([4, 3, 9, 9]), True)
     """
-    n = len(patches)
+    n, total = len(patches), total or len(patches)
     views = []
-    for which in (0, 1):
-        generator = torch.Generator().manual_seed(hash_seed(seed, step, which))
-        d = draw(recipe, n * world, patches.shape[1], generator, second=bool(which))
-        own = d.part(slice(rank * n, (rank + 1) * n), patches.device)
-        if which and recipe.alike and recipe.shift:
-            own = replace(own, shift=lookalike_shift(patches, recipe.shift, recipe.alike, own.alike))
-        views.append(one_view(patches, window, own, recipe, unit, black))
-    return torch.cat(views)
+    for number, recipe in enumerate(settings):
+        generator = torch.Generator().manual_seed(hash_seed(seed, step, number))
+        drawn = draw(recipe, total, patches.shape[1], generator, first=not number)
+        mine, near = drawn.part(slice(first, first + n), patches.device), recipe.neighbours
+        if number and near.candidates and near.radius:
+            mine = replace(mine, shift=neighbour_shift(patches, near.radius, near.candidates, mine.neighbour))
+        views.append(one_view(patches, window, mine, recipe, component_spread, zero_spectrum))
+    return views
+
+
+def margin(settings: Sequence[Views]) -> int:
+    """Pixels that patches need on every side of the window, so that views may be centred on neighbours."""
+    return max(recipe.neighbours.radius for recipe in settings)
 
 
 def hash_seed(*parts: int) -> int:

@@ -42,7 +42,7 @@ corpus:
   bands: {grid: 64, components: 8, scope: train}
   patches: {window: 16, stride: 4, min_foreground: 0.2}
 backbone: {name: pixelnet, options: {width: 8, depth: 1, mixed: 8, radii: [0, 3]}}
-objective: {hidden: 16, output: 8}
+method: {options: {hidden: 16, output: 8}}
 training: {steps: 12, batch_size: 8, checkpoint_every: 4, log_every: 1}
 evaluation: {tasks: []}
 """
@@ -193,7 +193,7 @@ corpus:
   bands: {grid: 96, components: 15, scope: train}
   patches: {window: 9, stride: 27, min_foreground: 0.0}
 backbone: {name: hybridsn}
-objective: {hidden: 16, output: 8}
+method: {options: {hidden: 16, output: 8}}
 training: {steps: 1, batch_size: 2, monitor_every: 0}
 evaluation: {tasks: [], k: 1, per_class: [1], seeds: 1}
 """

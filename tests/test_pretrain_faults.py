@@ -16,7 +16,6 @@ import pytest
 import torch
 from forked_job import exit_codes, fork_ranks, free_port, wait_for_rows
 from safetensors.numpy import load_file
-from torch import nn
 
 from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.pretrain import main
@@ -32,7 +31,7 @@ corpus:
   bands: {grid: 16, components: 4, align: index}
   patches: {window: 8, stride: 4}
 backbone: {name: pixelnet, options: {width: 8, depth: 1, mixed: 8, radii: [0, 3]}}
-objective: {hidden: 16, output: 8}
+method: {options: {hidden: 16, output: 8}}
 training: {steps: 40, batch_size: 8, optimizer: sgd, lr: 0.05, checkpoint_every: 4, log_every: 1, monitor_every: 0}
 evaluation: {tasks: []}
 """
@@ -146,23 +145,12 @@ def test_a_process_that_hangs_ends_the_others_in_time(folder):
     assert "another process of the run" in (folder / "log" / "hang" / "rank0").read_text()
 
 
-class Poisoned(NTXentLoss):
-    """Gives NaN at the seventh step."""
-
-    steps = 0
-
-    def forward(self, z1: torch.Tensor, z2: torch.Tensor) -> torch.Tensor:
-        self.steps += 1
-        return super().forward(z1, z2) * (float("nan") if self.steps == 7 else 1.0)
-
-
-def poisoned(recipe: object) -> nn.Module:
-    return Poisoned()
-
-
 def test_a_loss_that_is_not_finite_names_its_batch(folder, capsys, monkeypatch):
+    """Here the loss of the seventh step."""
+    whole = NTXentLoss.forward
     with monkeypatch.context() as patch:
-        patch.setattr("sslhsi.pretrain.create_objective", poisoned)
+        losses_left = iter([1.0] * 6 + [float("nan")] + [1.0] * 33)
+        patch.setattr(NTXentLoss, "forward", lambda self, z1, z2: whole(self, z1, z2) * next(losses_left))
         # Logged on every fifth step only: the step is found all the same.
         assert main(words(folder, "poisoned", "training.log_every=5")) == 2
     said = capsys.readouterr().err.splitlines()[-1]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from sslhsi.errors import InputError
-from sslhsi.recipe import load_recipe
+from sslhsi.recipe import load_recipe, load_run_recipe
 from sslhsi.studies.experiment import load_experiment
 
 TEXT = """
@@ -46,6 +46,28 @@ def test_the_dump_is_a_recipe_again(recipe, tmp_path):
     assert load_recipe(again) == first
 
 
+def test_an_objective_of_version_0_1_is_simclr(recipe):
+    old = load_recipe(recipe, ["objective={name: ntxent, temperature: 0.05}", "objective.hidden=256"])
+    assert old == load_recipe(recipe, ["method={name: simclr, options: {temperature: 0.05, hidden: 256}}"])
+    with pytest.raises(InputError, match=r"objective\.hidden is now method\.options\.hidden"):
+        load_recipe(recipe, ["method.name=simclr", "objective.hidden=256"])
+
+
+def test_the_recipe_of_an_old_run_is_read_with_its_old_names(recipe):
+    """Where a run directory is looked at, nothing can be asked of whoever wrote the recipe."""
+    old = (
+        recipe.read_text()
+        + "views: {shift: 8, alike: 72, alike_share: 0.5, crop: [1.0, 1.0]}\nobjective: {hidden: 256}\n"
+    )
+    new = [
+        "views={neighbours: {radius: 8, candidates: 72, share: 0.5}, crop: [1.0, 1.0]}",
+        "method.options.hidden=256",
+    ]
+    wanted = load_recipe(recipe, new)
+    recipe.write_text(old)
+    assert load_run_recipe(recipe.parent) == wanted
+
+
 def test_an_override_may_replace_a_variable_that_is_not_set(tmp_path):
     path = tmp_path / "recipe.yaml"
     path.write_text(TEXT.replace("simulated: paper", 'path: "${oc.env:SSLHSI_UNSET}/a.mat"'))
@@ -82,7 +104,13 @@ def test_environment_variables(recipe, monkeypatch):
         ("corpus.patches.holdout=1.5", "corpus.patches.holdout"),
         ("corpus.patches.holdout=0", "tasks names domain, but nothing is held out"),
         ("corpus.bands.align=colour", "corpus.bands.align"),
-        ("objective.temperature=0", "objective.temperature"),
+        ("method.options=3", "method.options: .*object"),
+        ("method.nam=simclr", "unknown key 'method.nam'; did you mean 'name'"),
+        ("views.alike=3", r"recipe\.yaml: views\.alike is now views\.neighbours\.candidates$"),
+        ("views.shift=3", r"views\.shift is now views\.neighbours\.radius$"),
+        ("views.neighbours.candidats=3", r"unknown key 'views\.neighbours\.candidats'; did you mean 'candidates'"),
+        ("objective.name=ntxnet", "objective.name: there is no 'ntxnet'; give method.name"),
+        ("objective=3", "objective: give method"),
         ("name=a/b", "name"),
         ("corpus.scenes.5.index=1", r"there is no entry 5, corpus\.scenes has entries 0 to 0"),
         ("corpus.scenes[1].index=1", r"there is no entry 1, corpus\.scenes has entries 0 to 0"),

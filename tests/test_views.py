@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy.ndimage import convolve1d
 
-from sslhsi.recipe import Views
-from sslhsi.views import two_views
+from sslhsi.recipe import Neighbours, Views
+from sslhsi.views import make_views
 
 OFF = {"scaling": 0.0, "gain": 0.0, "offset": 0.0, "noise": 0.0, "dropout": 0.0, "blur": 0.0}
 NEUTRAL = Views(crop=(1.0, 1.0), flip=0.0, quarter_turns=False, **OFF)
@@ -18,18 +18,17 @@ def patches(n: int = 32, side: int = 9, channels: int = 5) -> torch.Tensor:
     return torch.randn(n, channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def views(x: torch.Tensor, recipe: Views, window: int = 9, step: int = 0, black: float = 0.0, **more: int):
-    first_second = two_views(
+def views(x: torch.Tensor, recipe: Views, window: int = 9, step: int = 0, zero: float = 0.0, **more: int):
+    return make_views(
         x,
-        recipe,
+        [recipe, recipe],
         window=window,
-        unit=torch.arange(1.0, x.shape[1] + 1),
-        black=torch.full(x.shape[:2], black),
+        component_spread=torch.arange(1.0, x.shape[1] + 1),
+        zero_spectrum=torch.full(x.shape[:2], zero),
         seed=7,
         step=step,
         **more,
     )
-    return first_second.chunk(2)
 
 
 def with_(**changes) -> Views:
@@ -44,14 +43,14 @@ def test_neutral_views_are_the_patches():
 
 def test_flips_and_turns_are_one_of_the_eight_symmetries():
     x = patches(64)
-    seen = set()
+    symmetries_met = set()
     for view in views(x, with_(flip=0.5, quarter_turns=True)):
         for sample, original in zip(view, x, strict=True):
             symmetries = [torch.rot90(m, k, (1, 2)) for m in (original, original.flip(2)) for k in range(4)]
             errors = [float((s - sample).abs().max()) for s in symmetries]
             assert min(errors) < 1e-5
-            seen.add(int(np.argmin(errors)))
-    assert seen == set(range(8))
+            symmetries_met.add(int(np.argmin(errors)))
+    assert symmetries_met == set(range(8))
 
 
 def test_a_kept_centre_stays_in_the_centre():
@@ -74,7 +73,7 @@ def test_crops_zoom_by_the_area_asked():
 
 def test_a_shift_moves_the_second_view_by_whole_pixels():
     x = patches(side=13)
-    first, second = views(x, with_(shift=2))
+    first, second = views(x, with_(neighbours=Neighbours(radius=2)))
     torch.testing.assert_close(first, x[..., 2:11, 2:11], rtol=1e-4, atol=1e-5)
     offsets = set()
     for sample, original in zip(second, x, strict=True):
@@ -87,7 +86,7 @@ def test_a_shift_moves_the_second_view_by_whole_pixels():
 
 def test_gain_scales_about_a_spectrum_of_zeros():
     x = patches()
-    view, _ = views(x, with_(gain=0.3), black=-2.0)
+    view, _ = views(x, with_(gain=0.3), zero=-2.0)
     gain = (view + 2) / (x + 2)
     assert gain.flatten(1).std(1).max() < 1e-3
     assert gain.mean((1, 2, 3)).log().std() == pytest.approx(0.3, rel=0.5)
@@ -119,17 +118,17 @@ def test_offset_moves_whole_components():
     np.testing.assert_allclose(step.std(0), 0.4 * np.arange(1, 6), rtol=0.15)
 
 
-def test_look_alikes_lie_on_the_centre_s_side_of_an_edge():
+def test_neighbours_lie_on_the_centre_s_side_of_an_edge():
     """In a scene of two flat halves, no second view is centred on the other half."""
     x = torch.zeros(64, 2, 15, 15)
     x[..., :6] = 5.0
     x[..., 6:] = -5.0
     x = x + 0.01 * torch.randn(x.shape, generator=torch.Generator().manual_seed(1))
-    _, blind = views(x, with_(shift=3))
-    _, alike = views(x, with_(shift=3, alike=10))
+    _, blind = views(x, with_(neighbours=Neighbours(radius=3)))
+    _, moved = views(x, with_(neighbours=Neighbours(radius=3, candidates=10)))
     assert (blind[..., 4, 4] > 0).any()
-    assert (alike[..., 4, 4] < 0).all()
-    assert len(alike.flatten(1).unique(dim=0)) > 32
+    assert (moved[..., 4, 4] < 0).all()
+    assert len(moved.flatten(1).unique(dim=0)) > 32
 
 
 def test_dropout_takes_whole_components():
@@ -165,7 +164,8 @@ def test_views_do_not_depend_on_the_number_of_ranks(world):
     x = patches(4 * 9)
     recipe = Views(noise=0.5, offset=0.1)
     whole = views(x, recipe)
-    parts = [views(part, recipe, rank=r, world=world) for r, part in enumerate(x.chunk(world))]
+    share = len(x) // world
+    parts = [views(part, recipe, first=r * share, total=len(x)) for r, part in enumerate(x.chunk(world))]
     for which in (0, 1):
         torch.testing.assert_close(torch.cat([p[which] for p in parts]), whole[which], rtol=1e-6, atol=1e-6)
 
@@ -176,11 +176,11 @@ def test_noise_differs_from_sample_to_sample():
     assert len(view.flatten(1).unique(dim=0)) == 40
 
 
-def test_share_of_look_alikes():
-    """Where no look-alike is asked for, the second view has the first one's centre."""
+def test_share_of_neighbours():
+    """Where no neighbour is asked for, the second view has the first one's centre."""
     x = torch.arange(64 * 15 * 15, dtype=torch.float32).view(64, 1, 15, 15).expand(-1, 2, -1, -1).contiguous()
-    _, own = views(x, with_(shift=3, alike=10, alike_share=0.0))
-    torch.testing.assert_close(own, x[..., 3:-3, 3:-3])
-    _, half = views(x, with_(shift=3, alike=10, alike_share=0.5))
-    moved = (half != own).flatten(1).any(1).float().mean()
+    _, centred = views(x, with_(neighbours=Neighbours(radius=3, candidates=10, share=0.0)))
+    torch.testing.assert_close(centred, x[..., 3:-3, 3:-3])
+    _, half = views(x, with_(neighbours=Neighbours(radius=3, candidates=10, share=0.5)))
+    moved = (half != centred).flatten(1).any(1).float().mean()
     assert 0.25 < moved < 0.65

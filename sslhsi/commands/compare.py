@@ -88,11 +88,11 @@ def gather(sources: list[Path]) -> list[dict[str, Any]]:
 
 def _kinds(run: Path) -> dict[str, str]:
     """Kind of each scene whose recipe tells it: only made-up ones are known for what they are."""
-    from sslhsi.recipe import load_recipe
+    from sslhsi.recipe import load_run_recipe
     from sslhsi.scenes.sources import corpus_sources
 
     try:
-        sources = corpus_sources(load_recipe(run / "recipe.yaml").corpus)
+        sources = corpus_sources(load_run_recipe(run).corpus)
     except InputError:
         return {}
     kinds = {str(source.name): "simulated" for source in sources if source.simulated is not None}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
-from sslhsi.recipe import load_recipe
+from sslhsi.recipe import load_run_recipe
 from sslhsi.scenes.sources import companions, corpus_sources
 
 
@@ -30,7 +30,7 @@ def seen(backbone: str | Path, scene: Path | None) -> tuple[str, str, str]:
     if run is None or not folder.is_dir():
         return "unknown", "unknown", "unknown"
     try:
-        recipe = load_recipe(run / "recipe.yaml")
+        recipe = load_run_recipe(run)
         sources = corpus_sources(recipe.corpus)
     except InputError:
         return "unknown", "unknown", "unknown"

@@ -77,6 +77,7 @@ def model_card(
         parameters=parameters,
         scope=SCOPES.get(str(projector["scope"]), projector["scope"]),
         recipe=recipe,
+        method=recipe["method"]["name"] if "method" in recipe else "simclr",
         recipe_text=OmegaConf.to_yaml(OmegaConf.create(settings)).strip(),
         provenance=provenance,
         scenes=scenes,

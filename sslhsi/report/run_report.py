@@ -12,6 +12,7 @@ from torch import nn
 
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.files import read_rows, write_atomic
+from sslhsi.methods.registry import method_options
 from sslhsi.recipe import Recipe
 from sslhsi.report import sections, tables
 from sslhsi.report.pictures import channels_text
@@ -81,11 +82,12 @@ def _facts(recipe: Recipe, corpus: Corpus, run_dir: Path) -> list[tuple[str, str
     sensors = {s.record.sensor for s in corpus.scenes if s.record.sensor}
     window = recipe.corpus.patches.window
     scenes = f"{len(corpus.scenes)} scenes, {len(corpus.domains)} domains"
+    options = method_options(recipe.method.name, recipe.method.options)
     return [
         ("backbone", recipe.backbone.name),
         ("input", f"{window} × {window} pixels, {corpus.channels} channels"),
         ("corpus", scenes + (f", {len(sensors)} cameras" if sensors else "")),
-        ("objective", f"{recipe.objective.name}, temperature {recipe.objective.temperature:g}"),
+        ("method", ", ".join([recipe.method.name, *(f"{key} {value}" for key, value in options)])),
         ("training", f"{steps:,.0f} steps of {recipe.training.batch_size}{seen}" if steps else "no metrics yet"),
     ]
 

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.reader import PatchReader
-from sslhsi.recipe import Patches, Views
+from sslhsi.recipe import Neighbours, Patches, Views
 from sslhsi.report.pictures import false_colour, limits, shown_channels
-from sslhsi.views import two_views
+from sslhsi.views import make_views
 
-AUGMENTATIONS = ("crop", "flip, turn", "shift", "gain", "scaling", "offset", "noise", "dropout", "blur")
+AUGMENTATIONS = ("crop", "flip, turn", "neighbours", "gain", "scaling", "offset", "noise", "dropout", "blur")
 # Most augmentations work by chance; the strongest of so many draws shows how far they go.
 DRAWS = 16
 
@@ -34,7 +34,7 @@ def neutral(views: Views) -> Views:
     """A copy of the recipe's views with every augmentation off."""
     return views.model_copy(
         update={
-            "crop": (1.0, 1.0), "flip": 0.0, "quarter_turns": False, "shift": 0, "alike": 0, "scaling": 0.0,
+            "crop": (1.0, 1.0), "flip": 0.0, "quarter_turns": False, "neighbours": Neighbours(), "scaling": 0.0,
             "gain": 0.0, "offset": 0.0, "noise": 0.0, "dropout": 0.0, "blur": 0.0,
         }
     )  # fmt: skip
@@ -42,7 +42,7 @@ def neutral(views: Views) -> Views:
 
 def only(views: Views, augmentation: str) -> Views:
     """A copy of the recipe's views with one of ``AUGMENTATIONS`` on."""
-    keys = {"flip, turn": ("flip", "quarter_turns"), "shift": ("shift", "alike"), "blur": ("blur", "blur_sigma")}.get(
+    keys = {"flip, turn": ("flip", "quarter_turns"), "blur": ("blur", "blur_sigma")}.get(
         augmentation, (augmentation,)
     )
     return neutral(views).model_copy(update={key: getattr(views, key) for key in keys})
@@ -52,13 +52,13 @@ def strength(views: Views, augmentation: str) -> str:
     """An augmentation's strength as the recipe has it; ``off`` when it does nothing."""
     if only(views, augmentation) == neutral(views):
         return "off"
-    low, high = views.blur_sigma
+    (low, high), near = views.blur_sigma, views.neighbours
     turns = [f"p {views.flip:g}"] * (views.flip > 0) + ["any turn"] * views.quarter_turns
     centre = ", centred" if views.keep_centre else ""
     return {
         "crop": f"area {views.crop[0]:g}-{views.crop[1]:g}{centre}",
         "flip, turn": ", ".join(turns),
-        "shift": f"up to {views.shift} px" + (f", {views.alike} look-alikes" if views.alike else ""),
+        "neighbours": f"up to {near.radius} px" + (f", {near.candidates} nearest" if near.candidates else ""),
         "gain": f"log sd {views.gain:g}",
         "scaling": f"sd {views.scaling:g}",
         "offset": f"sd {views.offset:g}",
@@ -93,10 +93,12 @@ def augmented(corpus: Corpus, windows: np.ndarray, size: int, views: Views, show
 
 def pair(corpus: Corpus, windows: np.ndarray, size: int, views: Views, step: int = 0) -> tuple[Tensor, Tensor]:
     """Both views of patches, (n, K, size, size) each, as training would make them."""
-    reader = PatchReader(corpus.arrays, size, views.shift, resident=False)
-    unit, black = torch.from_numpy(corpus.component_spread), torch.from_numpy(corpus.zero_spectrum(windows))
-    both = two_views(reader(windows), views, window=size, unit=unit, black=black, seed=0, step=step)
-    return both[: len(windows)], both[len(windows) :]
+    reader = PatchReader(corpus.arrays, size, views.neighbours.radius, resident=False)
+    spread, zero = torch.from_numpy(corpus.component_spread), torch.from_numpy(corpus.zero_spectrum(windows))
+    first, second = make_views(
+        reader(windows), [views, views], window=size, component_spread=spread, zero_spectrum=zero, seed=0, step=step
+    )
+    return first, second
 
 
 def view_sheet(corpus: Corpus, patches: Patches, views: Views, rows: int = 6) -> ViewSheet:

@@ -1,4 +1,4 @@
-"""Gradient caching: the gradients of a large contrastive batch from small ones.
+"""Gradient caching: the gradients of a large batch from small ones.
 
 Gao, Zhang, Han and Callan 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup",
 arXiv:2101.06983, section 3: the loss is a function of the embeddings alone, so that its gradient there can be
@@ -7,7 +7,7 @@ kept while the network is passed through again, part by part.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 
 import torch
@@ -15,16 +15,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from sslhsi.errors import InputError
-from sslhsi.methods.contrastive import Contrastive
+from sslhsi.methods.base import JointEmbedding, Method
 
 # Values that one all-reduce carries; a network's many small gradients share one.
 BUCKET = 8 << 20
 
 
 def cached_backward(
-    model: Contrastive,
-    views: Tensor,
-    objective: nn.Module,
+    method: JointEmbedding,
+    views: Sequence[Tensor],
     micro_batch: int,
     seed: int,
     mixed: Callable[[], AbstractContextManager],
@@ -36,9 +35,8 @@ def cached_backward(
     averaged over processes at the end. Activations are held for one part at a time.
 
     Args:
-        model: Backbone and head, not wrapped for distributed training.
-        views: (2n, K, S, S), the first views of all samples, then the second.
-        objective: (n, D), (n, D) embeddings -> loss.
+        method: The method, not wrapped for distributed training.
+        views: (n, K, S, S) each.
         micro_batch: Views that go through the backbone at a time.
         seed: What dropout draws from, part by part, alike in both passes.
         mixed: Makes the autocast context of a forward pass.
@@ -46,25 +44,25 @@ def cached_backward(
     Returns:
         The loss of this process, without gradient.
     """
-    parts = views.split(micro_batch)
+    parts = torch.cat(tuple(views)).split(micro_batch)
     kept = []
     with torch.no_grad():
         for number, part in enumerate(parts):
             torch.manual_seed(seed + number)
             with mixed():
-                kept.append(model.backbone(part))
+                kept.append(method.backbone(part))
     features = torch.cat(kept).requires_grad_()
     with mixed():
-        z = model.head(features)
-    loss = objective(*z.chunk(2))
+        embeddings = method.head(features)
+    loss = method.loss(embeddings, len(views))
     loss.backward()
     assert features.grad is not None
     for number, (part, grad) in enumerate(zip(parts, features.grad.split(micro_batch), strict=True)):
         torch.manual_seed(seed + number)
         with mixed():
-            again = model.backbone(part)
+            again = method.backbone(part)
         again.backward(grad)
-    average_gradients(model)
+    average_gradients(method)
     return loss.detach()
 
 
@@ -86,12 +84,18 @@ def average_gradients(model: nn.Module) -> None:
             bucket = []
 
 
-def check_micro_batch(backbone: nn.Module, name: str) -> None:
-    """Refuse a backbone whose parts of a batch don't see what the whole batch would.
+def check_micro_batch(method: type[Method], method_name: str, backbone: nn.Module, name: str) -> None:
+    """Refuse a method that can't take a batch in parts, and a backbone whose parts don't see what the whole would.
 
     Raises:
-        InputError: It normalises by the statistics of the batch.
+        InputError: The method is no :class:`~sslhsi.methods.base.JointEmbedding`, or the backbone normalises by
+            the statistics of the batch.
     """
+    if not issubclass(method, JointEmbedding):
+        raise InputError(
+            f"training.micro_batch: {method_name} passes through more than one network, so that gradients can't be "
+            "cached; set training.micro_batch=0 and spread the batch over more processes, or take method.name=simclr"
+        )
     for layer, module in backbone.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise InputError(

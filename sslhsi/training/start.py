@@ -15,6 +15,7 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.backbones.transfer_weights import load_weights
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
+from sslhsi.methods.registry import create_method, method_class
 from sslhsi.recipe import Recipe
 from sslhsi.training.grad_cache import check_micro_batch
 
@@ -53,8 +54,9 @@ def check_backbone(recipe: Recipe, weights: Weights | None) -> None:
     SpectralProjector(**recipe.corpus.bands.model_dump())
     with torch.device("meta"):
         backbone = random_backbone(recipe)
+        create_method(recipe.method.name, backbone, recipe.method.options)
     if recipe.training.micro_batch:
-        check_micro_batch(backbone, recipe.backbone.name)
+        check_micro_batch(method_class(recipe.method.name), recipe.method.name, backbone, recipe.backbone.name)
     if weights:
         try:
             load_weights(backbone, weights.state)

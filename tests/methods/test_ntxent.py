@@ -76,19 +76,19 @@ def _worker(rank: int, world: int, folder: str) -> None:
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=world)
     share = 8 // world
-    own = views()[:, rank * share : (rank + 1) * share]
-    found = []
+    mine = views()[:, rank * share : (rank + 1) * share]
+    results = []
     for norm in (False, True):
         plain = network(norm)
         synchronise_batchnorm(plain, torch.device("cpu"))
         model = DistributedDataParallel(plain, broadcast_buffers=False)
-        loss = NTXentLoss(0.1, chunk=5)(*model(own.flatten(0, 1)).chunk(2))
+        loss = NTXentLoss(0.1, chunk=5)(*model(mine.flatten(0, 1)).chunk(2))
         loss.backward()
         total = loss.detach().clone()
         torch.distributed.all_reduce(total)
         buffers = {k: v for k, v in plain.state_dict().items() if "running" in k}
-        found.append((total / world, gradients(plain), buffers))
-    torch.save(found, f"{folder}/rank{rank}.pt")
+        results.append((total / world, gradients(plain), buffers))
+    torch.save(results, f"{folder}/rank{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -97,13 +97,13 @@ def test_any_number_of_ranks_equals_one_process_with_the_global_batch(tmp_path, 
     """Loss, gradients and the running statistics of a batch normalisation."""
     # Forked, because importing torch anew takes longer than the test; the workers use one thread.
     mp.start_processes(_worker, (world, str(tmp_path)), nprocs=world, start_method="fork")
-    found = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(world)]
+    ranks = [torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(world)]
     close = {"rtol": 1e-9, "atol": 1e-12}
     for case, norm in enumerate((False, True)):
         model = network(norm)
         loss = NTXentLoss(0.1)(*model(views().flatten(0, 1)).chunk(2))
         loss.backward()
-        for value, grads, buffers in (of_rank[case] for of_rank in found):
+        for value, grads, buffers in (of_rank[case] for of_rank in ranks):
             torch.testing.assert_close(value, loss.detach(), **close)
             for ours, whole in zip(grads, gradients(model), strict=True):
                 torch.testing.assert_close(ours, whole, **close)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from sslhsi.corpus.prepare import prepare
-from sslhsi.recipe import Views
+from sslhsi.recipe import Neighbours, Views
 from sslhsi.report.pictures import shown_channels, thumbnail
 from sslhsi.report.view_sheet import AUGMENTATIONS, neutral, only, strength, view_sheet
 
 STRONG = {
     "crop": (0.3, 0.6),
     "flip": 1.0,
-    "shift": 3,
+    "neighbours": Neighbours(radius=3),
     "scaling": 0.5,
     "gain": 0.5,
     "offset": 0.5,
@@ -71,7 +71,7 @@ def test_no_more_rows_than_asked_for(make_recipe):
 
 def test_strengths_are_the_recipes(make_recipe):
     views = Views(**STRONG)
-    assert strength(views, "shift") == "up to 3 px"
+    assert strength(views, "neighbours") == "up to 3 px"
     assert strength(views, "crop") == "area 0.3-0.6"
     assert strength(views, "blur") == "p 1, σ 0.3-1"
     assert strength(Views(flip=0.0, quarter_turns=True), "flip, turn") == "any turn"

@@ -69,7 +69,7 @@ corpus:
   bands: {{grid: 16, components: 4, align: index}}
   patches: {{window: 8, stride: 4, min_foreground: 0}}
 backbone: {{name: pixelnet, options: {{width: 8, depth: 1, mixed: 8, radii: [0, 3]}}}}
-objective: {{hidden: 16, output: 8}}
+method: {{options: {{hidden: 16, output: 8}}}}
 training: {{steps: {steps}, batch_size: 8, checkpoint_every: 50, log_every: 1, monitor_every: 0}}
 evaluation: {{tasks: []}}
 """

@@ -30,8 +30,9 @@ from sslhsi.studies.experiment import load_experiment, run_experiment
 RECIPES = Path(__file__).parents[2] / "recipes"
 STARTS = {"from scratch", "pretrained", "in-domain contrast alone", "adapted by contrast"}
 IMAGES = [
-    "seeds=1", "images.network.name=hresnet", "images.resize=16", "images.crop=12", "images.contrast.views.shift=2",
-    "images.contrast.epochs=2", "images.contrast.batch_size=12", "images.contrast.objective.hidden=8",
+    "seeds=1", "images.network.name=hresnet", "images.resize=16", "images.crop=12",
+    "images.contrast.views.neighbours.radius=2",
+    "images.contrast.epochs=2", "images.contrast.batch_size=12", "images.contrast.method.options.hidden=8",
     *[f"images.{key}.{it}" for key in ("first_training", "labels") for it in ("epochs=2", "warmup=1", "drops=[]")],
     *[f"images.{key}.{it}" for key in ("first", "domain", "targets.0") for it in ("images=3", "side=16")],
     "images.targets.1.images=3", "images.targets.1.side=16", "images.per_class=[1]", "images.shares=[0.4]",
@@ -195,7 +196,7 @@ def cubes(tmp_path, monkeypatch):
     targets = ", ".join(f"{{scene: {entry}, weights: {tmp_path / 'backbone'}}}" for entry in entries)
     return [
         f"cubes.targets=[{targets}]", f"output={tmp_path / 'out'}", "seeds=2", "draws=1", "cubes.contrast.steps=3",
-        "cubes.contrast.batch_size=16", "cubes.contrast.views.shift=2", "cubes.contrast.views.alike=3",
+        "cubes.contrast.batch_size=16", "cubes.contrast.views.neighbours={radius: 2, candidates: 3}",
         "cubes.per_class=[3]", "cubes.schemes=[random]", "tuning.epochs=2", "tuning.warmup=1",
     ]  # fmt: skip
 
@@ -254,7 +255,7 @@ def test_adapting_needs_no_labels_and_moves_only_the_network(cubes, tmp_path):
         ("adaptation_images.yaml", ["images=null"], "either images or cubes"),
         ("adaptation_images.yaml", ["images.first=null"], "either weights"),
         ("adaptation_images.yaml", ["images.crop=300"], "crop: 300 pixels can't be cut from 292"),
-        ("adaptation_images.yaml", ["images.contrast.views.shift=30"], "shift: 30 .* lower it"),
+        ("adaptation_images.yaml", ["images.contrast.views.neighbours.radius=30"], "radius: 30 .* lower it"),
         ("adaptation_images.yaml", ["images.rounds=[labels, labels]"], "labels is listed twice"),
         ("adaptation_images.yaml", ["images.rounds=[colour]"], "contrast"),
         ("adaptation_images.yaml", ["tuning.warmup=100"], "warmup: 100 of 100 epochs"),

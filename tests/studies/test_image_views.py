@@ -10,9 +10,9 @@ from safetensors.torch import save_file
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
-from sslhsi.methods.contrastive import Contrastive
 from sslhsi.methods.ntxent import NTXentLoss
-from sslhsi.recipe import Objective
+from sslhsi.methods.registry import create_method
+from sslhsi.recipe import MethodChoice
 from sslhsi.studies.adaptation.contrast import Round, contrast
 from sslhsi.studies.adaptation.image_bench import Bench
 from sslhsi.studies.adaptation.image_views import MEAN, STD, ImageNetwork, each, training_view
@@ -47,7 +47,7 @@ def study(weights, name="test_resnet", options=None, crop=64, **more):
     return ImageStudy.model_validate({
         "network": {"name": name, "options": options or {}}, "resize": crop, "crop": crop, "weights": weights,
         "domain": simulated, "targets": [simulated], "rounds": ["contrast"], "shares": [0.5],
-        "contrast": {"views": {"shift": 0}}, **more,
+        "contrast": {"views": {"neighbours": {"radius": 0}}}, **more,
     })  # fmt: skip
 
 
@@ -102,26 +102,27 @@ def test_weights_that_cannot_be_had_are_told(trained, tmp_path, weights, name, w
 
 
 def test_a_round_by_contrast_minimises_the_loss_of_the_main_job():
-    objective = Objective(hidden=16, output=8)
-    settings = Round(batch_size=8, lr=3e-3, objective=objective)
+    method = MethodChoice(options={"hidden": 16, "output": 8})
+    settings = Round(batch_size=8, lr=3e-3, method=method)
     rng = torch.Generator().manual_seed(0)
     samples = torch.randn(8, 4, 5, 5, generator=rng)
-    two = torch.cat([samples, samples + 0.5 * torch.randn(8, 4, 5, 5, generator=rng)])
+    two = [samples, samples + 0.5 * torch.randn(8, 4, 5, 5, generator=rng)]
     networks = []
     for _ in range(2):
         torch.manual_seed(1)
         networks.append(create_backbone("hresnet", 4, 5))
     torch.manual_seed(7)
     with torch.no_grad():
-        expected = NTXentLoss(0.1)(*Contrastive(create_like(networks[0]), objective).train()(two).chunk(2))
+        simclr = create_method("simclr", create_like(networks[0]), method.options).train()
+        expected = NTXentLoss(0.1)(*simclr.embed(torch.cat(two)).chunk(2))
     losses = [contrast(network, lambda step: two, 30, 1, settings, seed=7) for network in networks]
     assert losses[0] == losses[1]
     assert losses[0][0]["loss"] == pytest.approx(float(expected), rel=1e-5)
     assert losses[0][-1]["loss"] < 0.5 * losses[0][0]["loss"]
     assert not networks[0].training
-    wild = Round(batch_size=8, lr=1e30, clip=1e30, objective=objective)
+    wild = Round(batch_size=8, lr=1e30, clip=1e30, method=method)
     with pytest.raises(InputError, match="lower lr"):
-        contrast(networks[0], lambda step: two * (1 if step < 2 else float("nan")), 4, 1, wild)
+        contrast(networks[0], lambda step: [x * (1 if step < 2 else float("nan")) for x in two], 4, 1, wild)
 
 
 def create_like(network):

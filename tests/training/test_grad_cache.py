@@ -11,26 +11,27 @@ from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
-from sslhsi.methods.contrastive import Contrastive
-from sslhsi.methods.ntxent import NTXentLoss
-from sslhsi.recipe import Objective
+from sslhsi.methods.base import Batch
+from sslhsi.methods.registry import create_method, method_class
+from sslhsi.methods.simclr import SimCLR
 from sslhsi.training.grad_cache import cached_backward, check_micro_batch
 from sslhsi.training.sync_batchnorm import synchronise_batchnorm
 
 
-def model(name: str = "pixelnet") -> Contrastive:
+def model(name: str = "pixelnet", chunk: int = 4096) -> SimCLR:
     torch.manual_seed(3)
     options = {"width": 8, "depth": 1, "mixed": 8, "radii": [0, 2]} if name == "pixelnet" else {}
     # The head normalises over the batch: it must see the whole one.
-    return Contrastive(create_backbone(name, 4, 7, **options), Objective(hidden=16, output=8)).double().train()
+    settings = {"hidden": 16, "output": 8, "temperature": 0.2, "chunk": chunk}
+    return create_method("simclr", create_backbone(name, 4, 7, **options), settings).double().train()
 
 
 def views() -> torch.Tensor:
     return torch.randn(2, 16, 4, 7, 7, generator=torch.Generator().manual_seed(5)).double()
 
 
-def direct(network: Contrastive) -> torch.Tensor:
-    loss = NTXentLoss(0.2)(*network(views().flatten(0, 1)).chunk(2))
+def direct(network: SimCLR) -> torch.Tensor:
+    loss, _ = network(Batch(list(views()), 0, 1, 0, 16, 0))
     loss.backward()
     return loss.detach()
 
@@ -44,10 +45,10 @@ def assert_same_gradients(ours: nn.Module, whole: nn.Module) -> None:
 
 @pytest.mark.parametrize("micro_batch", [1, 5, 8, 32, 100])
 def test_loss_and_gradients_are_those_of_the_whole_batch(micro_batch):
-    whole, ours = model(), model()
+    whole, ours = model(), model(chunk=7)
     loss = direct(whole)
-    found = cached_backward(ours, views().flatten(0, 1), NTXentLoss(0.2, 7), micro_batch, 0, nullcontext)
-    torch.testing.assert_close(found, loss, rtol=1e-12, atol=0)
+    cached = cached_backward(ours, list(views()), micro_batch, 0, nullcontext)
+    torch.testing.assert_close(cached, loss, rtol=1e-12, atol=0)
     assert_same_gradients(ours, whole)
 
 
@@ -57,15 +58,15 @@ def test_dropout_drops_the_same_in_both_passes():
 
         def __init__(self) -> None:
             super().__init__()
-            self.dropout, self.seen = nn.Dropout(0.5), []
+            self.dropout, self.outputs = nn.Dropout(0.5), []
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            self.seen.append(self.dropout(x.flatten(1)[:, :6]))
-            return self.seen[-1]
+            self.outputs.append(self.dropout(x.flatten(1)[:, :6]))
+            return self.outputs[-1]
 
-    network = Contrastive(Dropping(), Objective(hidden=4, output=4)).double()
-    cached_backward(network, views().flatten(0, 1).requires_grad_(), NTXentLoss(), 8, 7, nullcontext)
-    first, second = network.backbone.seen[:4], network.backbone.seen[4:]
+    network = create_method("simclr", Dropping(), {"hidden": 4, "output": 4}).double()
+    cached_backward(network, list(views().requires_grad_()), 8, 7, nullcontext)
+    first, second = network.backbone.outputs[:4], network.backbone.outputs[4:]
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
     # Other parts drop other values.
     assert not torch.equal(first[0] == 0, first[1] == 0)
@@ -77,8 +78,8 @@ def _worker(rank: int, world: int, folder: str) -> None:
     network = model()
     synchronise_batchnorm(network, torch.device("cpu"))
     share = 16 // world
-    own = views()[:, rank * share : (rank + 1) * share].flatten(0, 1)
-    cached_backward(network, own, NTXentLoss(0.2), 3, 0, nullcontext)
+    mine = list(views()[:, rank * share : (rank + 1) * share])
+    cached_backward(network, mine, 3, 0, nullcontext)
     state = {name: p.grad for name, p in network.named_parameters()}
     torch.save((state, dict(network.named_buffers())), f"{folder}/rank{rank}.pt")
     torch.distributed.destroy_process_group()
@@ -99,8 +100,9 @@ def test_on_several_processes(tmp_path, world):
 
 
 def test_a_backbone_that_normalises_over_the_batch_is_refused():
-    check_micro_batch(model().backbone, "pixelnet")
+    simclr = method_class("simclr")
+    check_micro_batch(simclr, "simclr", model().backbone, "pixelnet")
     with torch.device("meta"):
         network = create_backbone("hresnet", 4, 9)
     with pytest.raises(InputError, match=r"hresnet normalises over the batch \(layer norm\)"):
-        check_micro_batch(network, "hresnet")
+        check_micro_batch(simclr, "simclr", network, "hresnet")

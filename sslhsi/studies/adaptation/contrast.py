@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Self
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sslhsi.backbones.fast import fastest_safe_setting, set_memory_format
 from sslhsi.errors import InputError
-from sslhsi.methods.contrastive import Contrastive
-from sslhsi.methods.registry import create_objective
-from sslhsi.recipe import Objective, Share, Strength
+from sslhsi.methods.base import Batch
+from sslhsi.methods.registry import create_method, method_options
+from sslhsi.recipe import MethodChoice, Share, Strength
 from sslhsi.recipe_file import Section
 from sslhsi.training.optimiser import optimiser, parameter_groups
 from sslhsi.training.schedule import warmup_cosine
@@ -22,25 +22,37 @@ from sslhsi.training.schedule import warmup_cosine
 class Round(Section):
     """How long and how fast: AdamW, warm-up and half a cosine."""
 
+    renamed: ClassVar[Mapping[str, str]] = {"objective": "method"}
+
     batch_size: Annotated[int, Field(ge=2)] = 256
     lr: Annotated[float, Field(gt=0)] = 1e-3
     weight_decay: Strength = 1e-4
     warmup: Share = Field(default=0.1, description="share of the steps")
     clip: Annotated[float, Field(gt=0)] = Field(default=1.0, description="largest norm of the gradients")
-    objective: Objective = Objective()
+    method: MethodChoice = MethodChoice()
+
+    @model_validator(mode="after")
+    def known_method(self) -> Self:
+        method_options(self.method.name, self.method.options)
+        return self
 
     def __str__(self) -> str:
-        return f"NT-Xent, batch {self.batch_size}, lr {self.lr:g}"
+        return f"{self.method.name}, batch {self.batch_size}, lr {self.lr:g}"
 
 
 def contrast(
-    backbone: nn.Module, views: Callable[[int], Tensor], steps: int, per_epoch: int, settings: Round, seed: int = 0
+    backbone: nn.Module,
+    views: Callable[[int], Sequence[Tensor]],
+    steps: int,
+    per_epoch: int,
+    settings: Round,
+    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """Train a backbone in place; the projection head is thrown away.
 
     Args:
         backbone: (N, K, S, S) -> (N, D), on the device where it shall train.
-        views: Step -> (2n, K, S, S): the first views of a batch, then the second, in the same order.
+        views: Step -> the views of a batch, (n, K, S, S) each, samples in the same order.
         steps: Optimiser steps.
         per_epoch: Steps of an epoch, for the history.
         settings: How.
@@ -57,19 +69,19 @@ def contrast(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         set_memory_format(backbone, fastest_safe_setting(backbone, device)["memory_format"])
-        model = Contrastive(backbone, settings.objective).to(device).train()
-        solver = optimiser("adamw", parameter_groups(model, settings.lr, settings.weight_decay), fused=True)
-        objective = create_objective(settings.objective)
+        method = create_method(settings.method.name, backbone, settings.method.options).to(device).train()
+        solver = optimiser("adamw", parameter_groups(method, settings.lr, settings.weight_decay), fused=True)
         losses: list[Tensor] = []
         for step in range(steps):
             for group in solver.param_groups:
                 group["lr"] = settings.lr * warmup_cosine(step, steps, settings.warmup)
-            z1, z2 = model(views(step)).float().chunk(2)
-            loss = objective(z1, z2)
+            batch = views(step)
+            loss, _ = method(Batch(batch, step, steps, 0, len(batch[0]), seed))
             solver.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+            nn.utils.clip_grad_norm_(method.parameters(), settings.clip)
             solver.step()
+            method.after_step(step, steps)
             losses.append(loss.detach())
             if len(losses) == per_epoch or step + 1 == steps:
                 value = float(torch.stack(losses).mean())

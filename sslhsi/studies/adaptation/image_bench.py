@@ -29,7 +29,7 @@ from sslhsi.studies.adaptation.settings import ImageStudy, Settings, Tuning
 from sslhsi.studies.adaptation.starts import Start
 from sslhsi.studies.ground import epochs_of
 from sslhsi.studies.kept_weights import Weights, kept, key_of
-from sslhsi.views import two_views
+from sslhsi.views import make_views
 
 # Of timm: red, green and blue through the trained filters as they are.
 _RGB = {"stem": "wavelengths", "wavelengths": [640, 550, 460], "rgb": [640, 550, 460]}
@@ -208,20 +208,20 @@ class Bench:
         how, crop = self.study.contrast, self.study.crop
         size = min(how.batch_size, len(used))
         per_epoch = len(used) // size
-        side = crop + 2 * how.views.shift
-        unit = torch.ones(3, device=self.device)
-        black = -torch.tensor(MEAN, device=self.device) / torch.tensor(STD, device=self.device)
+        side = crop + 2 * how.views.neighbours.radius
+        spread = torch.ones(3, device=self.device)
+        zero = -torch.tensor(MEAN, device=self.device) / torch.tensor(STD, device=self.device)
 
-        def views(step: int) -> Tensor:
+        def views(step: int) -> list[Tensor]:
             epoch, place = divmod(step, per_epoch)
             order = np.random.default_rng([seed, epoch]).permutation(used)
             batch = center_crop(of.tensor(order[place * size : (place + 1) * size]).to(self.device), [side, side])
-            return two_views(
+            return make_views(
                 network.normalised(batch),
-                how.views,
+                [how.views, how.views],
                 window=crop,
-                unit=unit,
-                black=black.expand(size, 3),
+                component_spread=spread,
+                zero_spectrum=zero.expand(size, 3),
                 seed=seed,
                 step=step,
             )

@@ -39,7 +39,7 @@ from sslhsi.studies.jobs import Job, Made, run_jobs
 from sslhsi.studies.kept_weights import kept, key_of
 from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
-from sslhsi.views import two_views
+from sslhsi.views import make_views
 
 # Parts of a round whose mean loss goes into the history: a scene has fewer windows than most rounds have samples.
 NOTED = 20
@@ -132,24 +132,24 @@ def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> lis
     projector, window, device = encoder.projector, encoder.window, encoder.device
     components = encoder.reader(scene.cube, scene.wavelengths, mask=scene.mask).scenes[0]
     neutralise(components, scene.foreground)
-    reader = PatchReader([components], window, how.views.shift, device)
+    reader = PatchReader([components], window, how.views.neighbours.radius, device)
     # As a prepared corpus has them: what noise is measured in, and the components of a spectrum of zeros.
     values = components[scene.foreground].astype(np.float32)
-    unit = np.ones(values.shape[1]) if projector.noise_whitening else np.sqrt(np.square(values).mean(axis=0))
+    spread = np.ones(values.shape[1]) if projector.noise_whitening else np.sqrt(np.square(values).mean(axis=0))
     raw = projector.scene_moments(scene.cube, scene.mask)
     _, offset = projector.affine(scene.wavelengths, scene.bands, raw, scene.name)
-    black = torch.tensor(offset / projector.scale, dtype=torch.float32, device=device)
+    zero = torch.tensor(offset / projector.scale, dtype=torch.float32, device=device)
     windows = encoder.windows(np.argwhere(scene.foreground))
     size = min(how.batch_size, len(windows))
     sampler = DomainSampler(np.zeros(len(windows), dtype=np.int64), size, seed)
 
-    def views(step: int) -> Tensor:
-        return two_views(
+    def views(step: int) -> list[Tensor]:
+        return make_views(
             reader(windows[sampler.batch(step)]),
-            how.views,
+            [how.views, how.views],
             window=window,
-            unit=torch.tensor(unit, dtype=torch.float32, device=device),
-            black=black.expand(size, -1),
+            component_spread=torch.tensor(spread, dtype=torch.float32, device=device),
+            zero_spectrum=zero.expand(size, -1),
             seed=seed,
             step=step,
         )

@@ -113,9 +113,9 @@ class ImageStudy(Section):
             raise ValueError("give either weights, to start from, or first, the images to make them on")
         if self.crop > self.resize:
             raise ValueError(f"crop: {self.crop} pixels can't be cut from {self.resize}; raise resize")
-        if (self.resize - self.crop) // 2 < self.contrast.views.shift:
+        if (self.resize - self.crop) // 2 < (radius := self.contrast.views.neighbours.radius):
             raise ValueError(
-                f"contrast.views.shift: {self.contrast.views.shift} pixels on either side of the crop ({self.crop}) "
+                f"contrast.views.neighbours.radius: {radius} pixels on either side of the crop ({self.crop}) "
                 f"are more than an image of {self.resize} has; lower it"
             )
         for key in ("rounds", "per_class", "shares"):
