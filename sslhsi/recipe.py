@@ -16,6 +16,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Strength = Annotated[float, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+BatchSize = Annotated[int, Field(ge=2)]
 
 
 class SceneSource(ReadOptions):
@@ -117,9 +119,16 @@ class Views(Section):
         return self
 
 
-class Backbone(Section):
+class Network(Section):
+    """A network by its name, with what its builder takes."""
+
     name: str
     options: dict[str, Any] = {}
+
+
+class Backbone(Network):
+    """The network of a run, and the weights that it starts from."""
+
     weights: str | None = Field(
         default=None, description="to start from: a .safetensors file, a backbone/ folder, a hub id; null: random"
     )
@@ -138,12 +147,21 @@ class MethodChoice(Section):
     options: dict[str, Any] = {}
 
 
-class Training(Section):
+class TrainingSettings(Section):
+    """What all trainings say; each adds how long it takes, by which optimiser and on what schedule."""
+
+    batch_size: BatchSize
+    lr: Rate
+
+
+class Training(TrainingSettings):
+    """The pretraining."""
+
     steps: Positive | None = None
     epochs: Positive | None = None
-    batch_size: Annotated[int, Field(ge=2)] = Field(default=64, description="global: over all processes")
+    batch_size: BatchSize = Field(default=64, description="global: over all processes")
     optimizer: Literal["adamw", "sgd", "lars"] = "adamw"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
+    lr: Rate = 1e-3
     weight_decay: Strength = 1e-4
     momentum: Share = 0.9
     warmup: Share = Field(default=0.1, description="share of all steps")

@@ -59,13 +59,7 @@ def read_settings(
         config = OmegaConf.create(text)
         if not OmegaConf.is_dict(config):
             raise InputError(f"{path}: a recipe is a YAML mapping of keys to values")
-        for override in overrides:
-            key, equals, value = override.partition("=")
-            if not equals or not key:
-                raise InputError(f"{override!r} is not an override; write key=value, as in training.lr=0.001")
-            _check_entries(config, key, override)
-            # Parsed as YAML, so that numbers, lists and null mean here what they mean in the file.
-            OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=False)
+        _override(config, overrides)
         data: Any = OmegaConf.to_container(config, resolve=True)
         return validated(translate(data) if translate else data, str(path), model)
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, IndexError) as error:
@@ -76,6 +70,43 @@ def read_settings(
             variable = reason.split("'")[1]
             reason = f"it uses the environment variable {variable}, which is not set; export {variable}=FOLDER"
         raise InputError(f"{path}: {reason}") from None
+
+
+def settings_of(model: type[Settings], overrides: Sequence[str], where: str) -> Settings:
+    """A model's defaults with overrides.
+
+    Args:
+        model: Every key of it has a default.
+        overrides: As for :func:`read_settings`.
+        where: Named first in an error.
+
+    Raises:
+        InputError: As for :func:`read_settings`.
+
+    Examples:
+        >>> class Loss(Section):
+        ...     temperature: float = 0.1
+        >>> settings_of(Loss, ["temperature=5e-1"], "--set")
+        Loss(temperature=0.5)
+    """
+    config = OmegaConf.create({})
+    try:
+        _override(config, overrides)
+        return _validate(OmegaConf.to_container(config, resolve=True), where, model)
+    except (OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{where}: {' '.join(str(error).split())}") from None
+
+
+def _override(config: Any, overrides: Sequence[str]) -> None:
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key:
+            raise InputError(f"{override!r} is not an override; write key=value, as in training.lr=0.001")
+        _check_entries(config, key, override)
+        # Parsed as YAML, so that numbers, lists and null mean here what they mean in the file.
+        OmegaConf.update(config, key, OmegaConf.create(f"v: {value}").v, merge=False)
 
 
 def _check_entries(config: Any, key: str, override: str) -> None:

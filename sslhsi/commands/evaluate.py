@@ -13,7 +13,6 @@ from sslhsi.errors import InputError
 
 if TYPE_CHECKING:
     from sslhsi.evaluation.targets import Target
-    from sslhsi.finetune.finetune import FineTuning
     from sslhsi.scenes.scene import Scene
 
 COLUMNS_TEXT = """
@@ -112,6 +111,8 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
 def evaluate(options: argparse.Namespace) -> int:
     """Judge one backbone on one or more scenes, print a table and, of a series, draw the curves."""
     from sslhsi.evaluation.series import TUNE, series
+    from sslhsi.finetune.settings import FineTuning
+    from sslhsi.recipe_file import settings_of
 
     for key in ("seeds", "tune_seeds", "k", "window"):
         if (value := getattr(options, key, None)) is not None and value < 1:
@@ -120,7 +121,7 @@ def evaluate(options: argparse.Namespace) -> int:
         raise InputError(f"--per-class must be at least 1, not {least[0]}")
     names = [WORDS[word] for word in options.probes] if options.series else options.probe_names
     probes = {name: options.tune_seeds if name == TUNE else options.seeds for name in names}
-    chosen: dict[str, Any] = {"tuning": _tuning(options.set)} if TUNE in probes else {}
+    chosen: dict[str, Any] = {"tuning": settings_of(FineTuning, options.set, "--set")} if TUNE in probes else {}
     if "k-NN" in probes:
         chosen |= {"k": options.k, "weighted": options.vote == "weighted"}
     rows = series(_targets(options), options.out, probes=probes, **chosen)
@@ -180,38 +181,6 @@ def _scene(options: argparse.Namespace, path: str, labels: str | None) -> Scene:
     from sslhsi.scenes.read import read_scene
 
     return read_scene(path, **read_options(options, labels=labels))
-
-
-def _tuning(settings: list[str]) -> FineTuning:
-    """Settings of the fine-tuning from key=value words."""
-    import difflib
-    from dataclasses import fields, replace
-
-    import yaml
-
-    from sslhsi.finetune.finetune import FineTuning
-
-    known = {field.name: type(getattr(FineTuning(), field.name)) for field in fields(FineTuning)}
-    found: dict[str, Any] = {}
-    for word in settings:
-        key, equals, text = word.partition("=")
-        if not equals or key not in known:
-            near = difflib.get_close_matches(key, known, n=1, cutoff=0)[0]
-            raise InputError(f"--set {word}: no setting {key!r}; did you mean {near}=...? ({', '.join(known)})")
-        # YAML 1.1 takes 1e-4 for a text.
-        value = float(text) if known[key] is float and _numeric(text) else yaml.safe_load(text)
-        if not (isinstance(value, known[key]) or (key == "policy" and isinstance(value, list))):
-            raise InputError(f"--set {word}: {key} is a {known[key].__name__}")
-        found[key] = value
-    return replace(FineTuning(), **found)
-
-
-def _numeric(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def table_lines(rows: list[dict[str, str]]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -145,7 +145,7 @@ def fine_tune(
         )
     record = {
         **account,
-        "settings": asdict(settings),
+        "settings": settings.model_dump(mode="json"),
         "seed": seed,
         "samples": int((~held).sum()),
         "validation_samples": int(held.sum()),

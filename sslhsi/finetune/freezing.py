@@ -103,7 +103,7 @@ def make_head(num_features: int, num_classes: int, policy: str | Sequence[str] =
 def _predicate(model: nn.Module, policy: str | Sequence[str]) -> Callable[[str], bool]:
     """Whether a layer or parameter of some name is held."""
     if isinstance(policy, str):
-        check_policy(policy)
+        known_policy(policy)
         if policy in ("none", "all"):
             return lambda name: policy == "all"
         if getattr(model, "name", "") != "hybridsn":
@@ -121,12 +121,17 @@ def _predicate(model: nn.Module, policy: str | Sequence[str]) -> Callable[[str],
     return lambda name: any(_fits(pattern, name) for pattern in policy)
 
 
-def check_policy(policy: str | Sequence[str]) -> None:
-    """Raise :class:`InputError` for a name that no policy bears."""
+def known_policy(policy: str | Sequence[str]) -> str | Sequence[str]:
+    """The policy itself.
+
+    Raises:
+        InputError: No policy bears that name.
+    """
     if isinstance(policy, str) and policy not in POLICIES:
         near = difflib.get_close_matches(policy, POLICIES, n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(POLICIES)}"
         raise InputError(f"unknown freezing policy {policy!r}; {hint} A list names layers to hold")
+    return policy
 
 
 def _fits(pattern: str, name: str) -> bool:

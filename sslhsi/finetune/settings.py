@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal, Self
 
-import numpy as np
+from pydantic import AfterValidator, Field, model_validator
 
-from sslhsi.errors import InputError
-from sslhsi.finetune.freezing import check_policy
+from sslhsi.finetune.freezing import known_policy
+from sslhsi.recipe import BatchSize, Count, Positive, Rate, Share, Strength
+from sslhsi.recipe_file import Section
 
-OPTIMISERS = ("adamw", "sgd", "adadelta")
-HEADS = ("zero", "probe", "gaussian")
-SCHEDULES = ("cosine", "constant", "steps")
-PRECISIONS = ("fp32", "bf16")
+HalfShare = Annotated[float, Field(ge=0, le=0.5)]
+Drop = Annotated[float, Field(gt=0, le=1)]
 
 
-@dataclass(frozen=True)
-class FineTuning:
+class FineTuning(Section):
     """How to fine-tune; the defaults suit 5 to 30 samples per class on a CPU.
 
     Args:
@@ -52,78 +49,67 @@ class FineTuning:
         drop: What they are multiplied by, each time.
         run_frozen: Run a wholly frozen backbone in every step, with its dropout, as published trainings do.
             Without it the backbone is run once, without dropout, and the classifier trains on what it gave.
+
+    Examples:
+        >>> FineTuning(epochs=10, policy=["stages.0"]).optimizer
+        'adamw'
     """
 
-    policy: str | Sequence[str] = "none"
-    head: str = "zero"
-    epochs: int = 40
-    batch_size: int = 64
-    lr_head: float = 1e-3
-    lr_backbone: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 1e-2
-    optimizer: str = "adamw"
-    smoothing: float = 0.1
+    policy: Annotated[str | list[str], AfterValidator(known_policy)] = "none"
+    head: Literal["zero", "probe", "gaussian"] = "zero"
+    epochs: Positive = 40
+    batch_size: BatchSize = 64
+    lr_head: Rate = 1e-3
+    lr_backbone: Rate = 1e-3
+    warmup: Share = 0.1
+    weight_decay: Strength = 1e-2
+    optimizer: Literal["adamw", "sgd", "adadelta"] = "adamw"
+    smoothing: HalfShare = 0.1
     mirror: bool = False
-    validation: float = 0.0
-    patience: int = 0
-    votes: int = 1
-    precision: str = "fp32"
-    schedule: str = "cosine"
-    slow_epochs: int = 0
-    drops: Sequence[int] = ()
-    drop: float = 0.2
+    validation: HalfShare = 0.0
+    patience: Count = 0
+    votes: Positive = 1
+    precision: Literal["fp32", "bf16"] = "fp32"
+    schedule: Literal["cosine", "constant", "steps"] = "cosine"
+    slow_epochs: Count = 0
+    drops: list[Positive] = []
+    drop: Drop = 0.2
     run_frozen: bool = False
 
-    def __post_init__(self) -> None:
-        check_policy(self.policy)
-        named = {"optimizer": OPTIMISERS, "head": HEADS, "precision": PRECISIONS, "schedule": SCHEDULES}
-        for key, choices in named.items():
-            if getattr(self, key) not in choices:
-                raise InputError(
-                    f"fine-tuning: {key} must be one of {', '.join(choices)}, not {getattr(self, key)!r}"
-                )
-        for key, least in (("epochs", 1), ("batch_size", 2), ("votes", 1), ("patience", 0), ("slow_epochs", 0)):
-            if getattr(self, key) < least:
-                raise InputError(f"fine-tuning: {key} must be at least {least}, not {getattr(self, key)}")
-        for key in ("lr_head", "lr_backbone"):
-            if not 0 < getattr(self, key) < np.inf:
-                raise InputError(f"fine-tuning: {key} must be a number above 0, not {getattr(self, key)}")
-        if not 0 <= self.weight_decay < np.inf:
-            raise InputError(f"fine-tuning: weight_decay must be 0 or more, not {self.weight_decay}")
-        for key, most in (("warmup", 1.0), ("smoothing", 0.5), ("validation", 0.5)):
-            if not 0 <= getattr(self, key) <= most:
-                raise InputError(f"fine-tuning: {key} must lie between 0 and {most:g}, not {getattr(self, key)}")
+    @model_validator(mode="after")
+    def consistent(self) -> Self:
         if self.patience and not self.validation:
-            raise InputError("fine-tuning: patience needs validation samples; set validation to 0.2, say")
+            raise ValueError("patience needs validation samples; set validation to 0.2, say")
         if bool(self.drops) != (self.schedule == "steps"):
-            raise InputError("fine-tuning: drops and schedule 'steps' belong together; give both or neither")
-        if list(self.drops) != sorted(set(self.drops)) or not all(0 < epoch < self.epochs for epoch in self.drops):
-            raise InputError(
-                f"fine-tuning: drops {list(self.drops)} must rise and lie between 0 and the {self.epochs} epochs"
-            )
-        if not 0 < self.drop <= 1:
-            raise InputError(f"fine-tuning: drop must lie above 0 and be 1 at most, not {self.drop}")
+            raise ValueError("drops and schedule 'steps' belong together; give both or neither")
+        check_drops(self.drops, self.epochs)
         if self.slow_epochs and self.schedule != "constant":
-            raise InputError("fine-tuning: slow_epochs belongs to schedule 'constant'; set that, or leave it 0")
-        if self.slow_epochs >= self.epochs:
-            raise InputError(
-                f"fine-tuning: slow_epochs {self.slow_epochs} must be fewer than the {self.epochs} epochs"
-            )
+            raise ValueError("slow_epochs belongs to schedule 'constant'; set that, or leave it 0")
+        check_slow_epochs(self.slow_epochs, self.epochs)
+        return self
+
+
+def check_drops(drops: Sequence[int], epochs: int, first: int = 1) -> None:
+    """Raise ``ValueError`` unless the epochs after which the rates fall rise from ``first`` on, before the end."""
+    if list(drops) != sorted(set(drops)) or not all(first <= epoch < epochs for epoch in drops):
+        raise ValueError(f"drops: {list(drops)} must rise and lie between {first} and the {epochs} epochs")
+
+
+def check_slow_epochs(slow_epochs: int, epochs: int) -> None:
+    """Raise ``ValueError`` where all epochs would be slow ones."""
+    if slow_epochs >= epochs:
+        raise ValueError(f"slow_epochs {slow_epochs} must be fewer than the {epochs} epochs")
 
 
 # Not named in texts while they are what they were before there was a choice: rows measured then stay known.
-_LATER = ("schedule", "slow_epochs", "run_frozen", "drops", "drop")
+_LATER = {"schedule", "slow_epochs", "run_frozen", "drops", "drop"}
 
 
 def described(settings: FineTuning) -> str:
     """All settings as one line, ``policy none; head zero; ...``, for the rows of a table."""
-    defaults = {field.name: field.default for field in fields(FineTuning)}
-    given = asdict(settings)
-    return "; ".join(
-        f"{key} {_text(value)}" for key, value in given.items() if key not in _LATER or value != defaults[key]
-    )
+    given = settings.model_dump(exclude=_LATER) | settings.model_dump(include=_LATER, exclude_defaults=True)
+    return "; ".join(f"{key} {_text(value)}" for key, value in given.items())
 
 
 def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)

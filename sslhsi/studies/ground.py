@@ -20,11 +20,12 @@ from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.finetune import FineTuned, fine_tune
 from sslhsi.finetune.samples import Reader
 from sslhsi.finetune.settings import FineTuning
+from sslhsi.recipe import Network
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.protocols import protocol
 from sslhsi.splits.split import Split, split
-from sslhsi.studies.sections import Bands, Network
+from sslhsi.studies.sections import Bands
 
 SCRATCH = "from scratch"
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from sslhsi.finetune.settings import FineTuning
-from sslhsi.recipe import Count, Positive, Share, Strength
+from sslhsi.finetune.settings import FineTuning, check_slow_epochs
+from sslhsi.recipe import Count, Network, Positive, Share, Strength, TrainingSettings
 from sslhsi.recipe_file import Section
 from sslhsi.splits.protocols import protocol
 
 Schemes = Annotated[list[Literal["random", "blocks"]], Field(min_length=1)]
-Rate = Annotated[float, Field(gt=0, le=1)]
+RateShare = Annotated[float, Field(gt=0, le=1)]
 
 
 def _known(name: str) -> str:
@@ -28,13 +28,6 @@ def check_once(key: str, listed: Sequence[str]) -> None:
 
 
 Protocol = Annotated[str, AfterValidator(_known)]
-
-
-class Network(Section):
-    """A backbone with random weights."""
-
-    name: str
-    options: dict[str, Any] = {}
 
 
 class Bands(Section):
@@ -57,23 +50,21 @@ class Bands(Section):
         return ", ".join(parts)
 
 
-class Schedule(Section):
+class Schedule(TrainingSettings):
     """A plain supervised training: constant rate, perhaps a tenth of it at the end; the last epoch is the result."""
 
     epochs: Positive
-    batch_size: Annotated[int, Field(ge=2)]
-    lr: Annotated[float, Field(gt=0)]
     optimizer: Literal["adamw", "sgd", "adadelta"]
     weight_decay: Strength = 0.0
     slow_epochs: Count = Field(default=0, description="last epochs, at a tenth of the rate")
 
     @model_validator(mode="after")
     def possible(self) -> Self:
-        self.tuning()
+        check_slow_epochs(self.slow_epochs, self.epochs)
         return self
 
     def tuning(
-        self, policy: str | Sequence[str] = "none", *, extractor: float = 1.0, epochs: int | None = None
+        self, policy: str | list[str] = "none", *, extractor: float = 1.0, epochs: int | None = None
     ) -> FineTuning:
         """The settings of :func:`sslhsi.finetune.finetune.fine_tune`.
 

@@ -153,9 +153,11 @@ def test_a_scene_without_labels_is_told(place, capsys):
 
 def test_unknown_settings_are_told(place, capsys):
     for word, message in (
-        ("epoch=3", "did you mean epochs"),
-        ("epochs=few", "epochs is a int"),
-        ("epochs", "epochs"),
+        ("epoch=3", "--set: unknown key 'epoch'; did you mean 'epochs'?"),
+        ("epochs=few", "--set: epochs: Input should be a valid integer, not 'few'"),
+        ("epochs", "'epochs' is not an override; write key=value"),
+        ("policy=Network_8", "did you mean 'Network_"),
+        ("patience=3", "patience needs validation samples"),
     ):
         assert main(words(place, "finetune", "--set", word)) == 2
         assert message in capsys.readouterr().err

@@ -21,6 +21,7 @@ from sslhsi.finetune.samples import Remembered
 from sslhsi.finetune.settings import described
 from sslhsi.probes.linear import linear_probe
 from sslhsi.probes.metrics import multilabel_scores
+from sslhsi.recipe_file import settings_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import split
 
@@ -71,7 +72,7 @@ def test_several_labels():
 def test_a_label_that_all_or_none_bear_is_no_error():
     reader, windows, y = toy(n=20)
     marks = np.column_stack([y == 0, np.ones(20), np.zeros(20)]).astype(int)
-    settings = dataclasses.replace(SHORT, head="probe")
+    settings = SHORT.model_copy(update={"head": "probe"})
     found = fine_tune(network(), reader, windows, marks, settings).predict(reader, windows)
     assert (found[:, 1] > 0.8).all()
     assert (found[:, 2] < 0.2).all()
@@ -79,7 +80,7 @@ def test_a_label_that_all_or_none_bear_is_no_error():
 
 def test_the_same_seed_gives_the_same_network_and_touches_no_other_chance():
     reader, windows, y = toy(channels=13, side=9, n=24)
-    settings = dataclasses.replace(SHORT, mirror=True, validation=0.2, votes=2, head="zero")
+    settings = SHORT.model_copy(update={"mirror": True, "validation": 0.2, "votes": 2, "head": "zero"})
     body = network("hybridsn", 13, 9)  # with dropout
 
     def once(seed):
@@ -98,7 +99,7 @@ def test_the_same_seed_gives_the_same_network_and_touches_no_other_chance():
 def test_frozen_layers_stay_and_others_move():
     reader, windows, y = toy(channels=16, side=5, n=18)
     body = network("ainet", 16, 5)
-    tuned = fine_tune(body, reader, windows, y, dataclasses.replace(SHORT, policy=["stem", "stages.0"]))
+    tuned = fine_tune(body, reader, windows, y, SHORT.model_copy(update={"policy": ["stem", "stages.0"]}))
     before, after = states(body), states(tuned.network.backbone)
     for name in set(before):
         same = torch.equal(before[name], after[name])
@@ -141,13 +142,13 @@ def test_weights_of_another_window():
     source = network("hybridsn", 13, 12, seed=1)
     reader, windows, y = toy(channels=13, side=9, n=12)
     target = network("hybridsn", 13, 9, seed=2)
-    settings = dataclasses.replace(SHORT, policy="Network_4")
+    settings = SHORT.model_copy(update={"policy": "Network_4"})
     tuned = fine_tune(target, reader, windows, y, settings, weights=source.state_dict())
     assert set(tuned.record["weights"]["not_carried"]) == {"dense_1.weight", "dense_1.bias"}
     assert torch.equal(tuned.network.backbone.conv3d_1.weight, source.conv3d_1.weight)
     with pytest.raises(InputError, match=r"'Network_3' freezes dense_1\.weight, which the weights don't fill"):
         fine_tune(
-            target, reader, windows, y, dataclasses.replace(SHORT, policy="Network_3"), weights=source.state_dict()
+            target, reader, windows, y, SHORT.model_copy(update={"policy": "Network_3"}), weights=source.state_dict()
         )
 
 
@@ -206,29 +207,32 @@ def test_pixels_of_a_scene():
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("overrides", "message"),
     [
-        ({"optimizer": "adam"}, "optimizer must be one of adamw, sgd, adadelta, not 'adam'"),
-        ({"policy": "Network_8"}, "did you mean 'Network_7'|did you mean 'Network_"),
-        ({"batch_size": 1}, "batch_size must be at least 2"),
-        ({"lr_head": 0.0}, "lr_head"),
-        ({"lr_backbone": float("nan")}, "lr_backbone"),
-        ({"weight_decay": -1.0}, "weight_decay"),
-        ({"smoothing": 1.0}, "smoothing must lie between 0 and 0.5"),
-        ({"validation": 0.9}, "validation must lie between 0 and 0.5"),
-        ({"patience": 3}, "patience needs validation"),
-        ({"schedule": "linear"}, "schedule must be one of cosine, constant, steps"),
-        ({"schedule": "steps"}, "drops and schedule 'steps' belong together"),
-        ({"drops": (3,)}, "drops and schedule 'steps' belong together"),
-        ({"schedule": "steps", "drops": (5, 3)}, "must rise"),
-        ({"schedule": "steps", "drops": (3,), "drop": 0.0}, "drop must lie above 0"),
-        ({"slow_epochs": 3}, "slow_epochs belongs to schedule 'constant'"),
-        ({"schedule": "constant", "slow_epochs": 40}, "must be fewer than the 40 epochs"),
+        ("optimizer=adam", "--set: optimizer: Input should be 'adamw', 'sgd' or 'adadelta', not 'adam'"),
+        ("policy=Network_8", "did you mean 'Network_"),
+        ("batch_size=1", "batch_size: .*greater than or equal to 2, not 1"),
+        ("lr_head=0", "lr_head: .*greater than 0"),
+        ("lr_backbone=.nan", "lr_backbone: .*finite number"),
+        ("weight_decay=-1", "weight_decay"),
+        ("smoothing=1.0", "smoothing: .*less than or equal to 0.5"),
+        ("validation=0.9", "validation: .*less than or equal to 0.5"),
+        ("patience=3", "patience needs validation"),
+        ("schedule=linear", "schedule: Input should be 'cosine', 'constant' or 'steps'"),
+        ("schedule=steps", "drops and schedule 'steps' belong together"),
+        ("drops=[3]", "drops and schedule 'steps' belong together"),
+        ("schedule=steps drops=[5,3]", "must rise"),
+        ("schedule=steps drops=[40]", "between 1 and the 40 epochs"),
+        ("schedule=steps drops=[3] drop=0", "drop: .*greater than 0"),
+        ("slow_epochs=3", "slow_epochs belongs to schedule 'constant'"),
+        ("schedule=constant slow_epochs=40", "must be fewer than the 40 epochs"),
+        ("lr=0.1", "unknown key 'lr'; known here are policy"),
     ],
 )
-def test_senseless_settings(settings, message):
-    with pytest.raises(InputError, match=message):
-        FineTuning(**settings)
+def test_senseless_settings(overrides, message):
+    with pytest.raises(InputError, match=message) as raised:
+        settings_of(FineTuning, overrides.split(), "--set")
+    assert "\n" not in str(raised.value)
 
 
 def test_what_can_not_be_learned():

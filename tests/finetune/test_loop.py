@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -67,7 +65,7 @@ def test_a_wholly_frozen_backbone_may_run_in_every_step():
     body = network("hybridsn", 13, 9)  # with dropout
     settings = FineTuning(policy="all", epochs=4, batch_size=12, lr_head=1e-12, head="gaussian")
     once = fine_tune(body, reader, windows, y, settings)
-    every = fine_tune(body, reader, windows, y, dataclasses.replace(settings, run_frozen=True))
+    every = fine_tune(body, reader, windows, y, settings.model_copy(update={"run_frozen": True}))
     # Without dropout every epoch has the loss of the one before; with it, none.
     assert len({round(entry["loss"], 6) for entry in once.history[1:]}) == 1
     assert len({round(entry["loss"], 6) for entry in every.history[1:]}) == 4
@@ -98,13 +96,13 @@ def test_smoothed_targets():
 def test_votes_are_the_mean_of_checkpoints_two_epochs_apart():
     reader, windows, y = toy(noise=2.0)
     seen = []
-    settings = dataclasses.replace(SHORT, epochs=6, votes=3, lr_backbone=1e-2)
+    settings = SHORT.model_copy(update={"epochs": 6, "votes": 3, "lr_backbone": 1e-2})
     tuned = fine_tune(network(), reader, windows, y, settings, progress=lambda entry: seen.append(entry["epoch"]))
     assert seen == list(range(7))
     assert len(tuned.networks) == 3
     with torch.no_grad():
         each = [net(reader(windows)).softmax(1) for net in tuned.networks]
     np.testing.assert_allclose(tuned.probabilities(reader, windows), torch.stack(each).mean(0).numpy(), atol=1e-6)
-    alone = fine_tune(network(), reader, windows, y, dataclasses.replace(settings, votes=1))
+    alone = fine_tune(network(), reader, windows, y, settings.model_copy(update={"votes": 1}))
     assert torch.equal(alone.network(reader(windows)), tuned.network(reader(windows)))
-    assert len(fine_tune(network(), reader, windows, y, dataclasses.replace(settings, votes=9)).networks) == 3
+    assert len(fine_tune(network(), reader, windows, y, settings.model_copy(update={"votes": 9})).networks) == 3

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 import torch
@@ -48,7 +46,7 @@ def test_no_batch_of_one(n, size):
     assert sorted(torch.cat(parts).tolist()) == list(range(n))
     assert min(map(len, parts)) >= 2
     if n == 9:
-        fine_tune(network("ainet", 16, 5), reader, windows, y, dataclasses.replace(SHORT, batch_size=size))
+        fine_tune(network("ainet", 16, 5), reader, windows, y, SHORT.model_copy(update={"batch_size": size}))
 
 
 def test_windows_that_do_not_fit_are_read_in_batches(monkeypatch):

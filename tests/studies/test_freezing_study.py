@@ -18,10 +18,10 @@ from sslhsi.finetune import finetune
 from sslhsi.finetune.classifier import Classifier
 from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.freezing import freeze, make_head
+from sslhsi.recipe import Network
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.freezing.charts import charts
 from sslhsi.studies.ground import Ground
-from sslhsi.studies.sections import Network
 from sslhsi.studies.study import open_scenes
 
 RECIPE = Path(__file__).parents[2] / "recipes" / "freezing.yaml"

@@ -7,41 +7,45 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sslhsi.finetune.settings import FineTuning
-from sslhsi.recipe import Count, Positive, SceneSource, Strength, Views
+from sslhsi.finetune.settings import Drop, FineTuning, HalfShare, check_drops
+from sslhsi.recipe import (
+    BatchSize,
+    Count,
+    Network,
+    Positive,
+    Rate,
+    SceneSource,
+    Strength,
+    TrainingSettings,
+    Views,
+)
 from sslhsi.recipe_file import Section
 from sslhsi.studies.adaptation.contrast import Round
 from sslhsi.studies.adaptation.image_sets import ImageSet
-from sslhsi.studies.sections import Network, Rate, Schemes
+from sslhsi.studies.sections import Schemes
 from sslhsi.studies.study import Experiment
 
 By = Literal["contrast", "labels"]
 PerClass = Annotated[list[Positive], Field(min_length=1)]
 
 
-class Tuning(Section):
+class Tuning(TrainingSettings):
     """A supervised training: Adam, warm-up epochs, then a rate that falls by steps or along half a cosine."""
 
     epochs: Positive = 100
-    batch_size: Annotated[int, Field(ge=2)] = 100
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    lr_head: Annotated[float, Field(gt=0)] | None = Field(default=None, description="of the classifier; null: lr")
+    batch_size: BatchSize = 100
+    lr: Rate = 1e-3
     warmup: Count = Field(default=5, description="epochs")
     drops: list[Positive] = Field(default=[], description="epochs after which the rate falls; none: half a cosine")
-    drop: Rate = Field(default=0.2, description="what the rate falls to, each time")
+    drop: Drop = Field(default=0.2, description="what the rate falls to, each time")
     weight_decay: Strength = 0.0
-    smoothing: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    smoothing: HalfShare = 0.0
 
     @model_validator(mode="after")
     def in_order(self) -> Self:
         if self.warmup >= self.epochs:
             raise ValueError(f"warmup: {self.warmup} of {self.epochs} epochs leave none to train; lower it")
-        if self.drops and (
-            sorted(set(self.drops)) != self.drops or not self.warmup <= self.drops[0] <= self.drops[-1] < self.epochs
-        ):
-            raise ValueError(
-                f"drops: {self.drops} must rise and lie between warmup ({self.warmup}) and epochs ({self.epochs})"
-            )
+        check_drops(self.drops, self.epochs, max(1, self.warmup))
         return self
 
     def tuning(self) -> FineTuning:
@@ -49,19 +53,18 @@ class Tuning(Section):
         return FineTuning(
             epochs=self.epochs,
             batch_size=self.batch_size,
-            lr_head=self.lr_head or self.lr,
+            lr_head=self.lr,
             lr_backbone=self.lr,
             warmup=self.warmup / self.epochs,
             weight_decay=self.weight_decay,
             smoothing=self.smoothing,
             schedule="steps" if self.drops else "cosine",
-            drops=tuple(self.drops),
+            drops=self.drops,
             drop=self.drop,
         )
 
     def __str__(self) -> str:
         words = f"{self.epochs} epochs of Adam, batch {self.batch_size}, lr {self.lr:g}"
-        words += f" (classifier {self.lr_head:g})" if self.lr_head else ""
         words += f", warm-up {self.warmup} epochs, "
         words += f"x {self.drop:g} after {'/'.join(map(str, self.drops))}" if self.drops else "then half a cosine"
         words += f", decay {self.weight_decay:g}" if self.weight_decay else ""

@@ -19,13 +19,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sslhsi.finetune.freezing import HYBRIDSN, check_policy, freeze
-from sslhsi.recipe import Positive, SceneSource
+from sslhsi.finetune.freezing import HYBRIDSN, freeze, known_policy
+from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
 from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
 from sslhsi.studies.pretraining import Pretraining
-from sslhsi.studies.sections import Bands, Network, Protocol, Schedule, Schemes, check_once, input_text
+from sslhsi.studies.sections import Bands, Protocol, Schedule, Schemes, check_once, input_text
 from sslhsi.studies.study import Experiment, open_scenes
 from sslhsi.studies.table import Table
 
@@ -63,7 +63,7 @@ class Settings(Experiment):
         for policy in self.policies:
             if not isinstance(policy, str) or policy == SCRATCH:
                 continue
-            check_policy(policy)
+            known_policy(policy)
             if policy in HYBRIDSN and self.network.name != "hybridsn":
                 raise ValueError(
                     f"policies: {policy!r} names layers of hybridsn, and the network is {self.network.name!r}; use "

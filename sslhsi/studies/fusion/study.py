@@ -27,14 +27,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sslhsi.finetune.settings import FineTuning
-from sslhsi.recipe import Positive, SceneSource
+from sslhsi.finetune.settings import FineTuning, check_slow_epochs
+from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.splits.split import Split
 from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
 from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
 from sslhsi.studies.pretraining import Pretraining
-from sslhsi.studies.sections import Bands, Network, Protocol, Rate, Schedule, Schemes, check_once, input_text
+from sslhsi.studies.sections import Bands, Protocol, RateShare, Schedule, Schemes, check_once, input_text
 from sslhsi.studies.study import Experiment, open_scenes
 from sslhsi.studies.table import Table
 
@@ -65,13 +65,13 @@ class Settings(Experiment):
     schemes: Schemes = ["random"]
     pretraining: Schedule = Schedule(epochs=10, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5)
     pretrainings: Positive = Field(default=1, description="networks pretrained per chain; seeds take them in turn")
-    second_extractor: Rate = Field(
+    second_extractor: RateShare = Field(
         default=0.1, description="share of the rate at which source 2 trains the extractor"
     )
     training: Schedule = Schedule(
         epochs=60, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5, slow_epochs=12
     )
-    target_extractor: Rate = Field(default=1.0, description="the same share on the target")
+    target_extractor: RateShare = Field(default=1.0, description="the same share on the target")
     self_supervised: str | None = Field(default=None, description="a backbone/ folder or hub id, for rows beside")
 
     @model_validator(mode="after")
@@ -87,7 +87,7 @@ class Settings(Experiment):
                 )
         if self.pretraining.epochs < 2 and any(len(CHAINS[method]) == 2 for method in self.methods):
             raise ValueError("pretraining.epochs: the second source takes half of them; give 2 or more, or no T3, T4")
-        phases(self)
+        check_slow_epochs(self.pretraining.slow_epochs, second_epochs(self))
         return self
 
 
@@ -108,12 +108,16 @@ def run(settings: Settings, table: Table, show: bool) -> None:
     run_jobs("fusion: row", _jobs(settings, sources, targets), table, show)
 
 
+def second_epochs(settings: Settings) -> int:
+    """Epochs on the second source: half as many as on the first."""
+    return max(1, settings.pretraining.epochs // 2)
+
+
 def phases(settings: Settings) -> tuple[FineTuning, FineTuning, FineTuning]:
     """How the network trains on the first source, on the second, and on the target (after pretraining)."""
-    half = max(1, settings.pretraining.epochs // 2)
     return (
         settings.pretraining.tuning(),
-        settings.pretraining.tuning(extractor=settings.second_extractor, epochs=half),
+        settings.pretraining.tuning(extractor=settings.second_extractor, epochs=second_epochs(settings)),
         settings.training.tuning(extractor=settings.target_extractor),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,13 +16,11 @@ from torch.optim import Adadelta
 from sslhsi.backbones.fast import fastest_safe_setting, set_memory_format
 from sslhsi.errors import InputError
 from sslhsi.finetune.samples import BATCH, MIRRORS
-from sslhsi.recipe import Positive
-from sslhsi.recipe_file import Section
+from sslhsi.recipe import BatchSize, Positive, Rate, TrainingSettings
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split
 from sslhsi.studies.multitask.network import MultitaskNetwork, joint_loss, joint_step_macs
 
-Rate = Annotated[float, Field(gt=0)]
 # Keras's AdaDelta, with which the published figures were made; PyTorch's defaults are 0.9 and 1e-6.
 RHO, EPSILON = 0.95, 1e-7
 # Epochs between entries of the history.
@@ -31,7 +29,7 @@ NOTED = 10
 _ROWS = 16
 
 
-class Schedule(Section):
+class Schedule(TrainingSettings):
     """The published training: AdaDelta at a high rate, then at a low one, and a vote while that goes on."""
 
     epochs: Positive = 100
@@ -40,7 +38,7 @@ class Schedule(Section):
     settling_lr: Rate = 0.1
     votes: Positive = Field(default=5, description="predictions, of which the most frequent class is taken")
     vote_every: Positive = Field(default=2, description="further epochs before each prediction")
-    batch_size: Annotated[int, Field(ge=2)] = Field(default=20, description="of the task with the most samples")
+    batch_size: BatchSize = Field(default=20, description="of the task with the most samples")
 
     @property
     def settled(self) -> int:
