@@ -92,7 +92,7 @@ def settings_of(model: type[Settings], overrides: Sequence[str], where: str) -> 
     config = OmegaConf.create({})
     try:
         _override(config, overrides)
-        return _validate(OmegaConf.to_container(config, resolve=True), where, model)
+        return validated(OmegaConf.to_container(config, resolve=True), where, model)
     except (OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
         if isinstance(error, InputError):
             raise
