@@ -1,8 +1,9 @@
-"""Multi-band GeoTIFF through rasterio."""
+"""GeoTIFF and every other raster that GDAL knows, through rasterio."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,19 +13,22 @@ from rasterio.windows import Window
 from sslhsi.errors import InputError
 from sslhsi.scenes.bad_bands import row_blocks
 from sslhsi.scenes.raw import Raw, check_memory, reading
+from sslhsi.scenes.sidecar import Sidecar, beside, listed, passed_over
 from sslhsi.scenes.wavelengths import to_nanometres
 
 _NUMBER_UNIT = re.compile(
-    r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*(nm|nanomet\w+|um|µm|μm|micromet\w+|microns?|cm-1|1/cm)(?![a-z0-9])",
+    r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*"
+    r"(nm|nanomet\w+|um|µm|μm|micromet\w+|microns?|angstroms?|cm-1|1/cm)(?![a-z0-9])",
     re.IGNORECASE,
 )
 
 
 def open_geotiff(path: Path) -> Raw:
-    """A GeoTIFF as a cube in the dtype of the file, with no-data, wavelengths and georeference.
+    """A TIFF as a cube in the file's own dtype, with no-data, wavelengths and georeference.
 
-    Wavelengths come from each band's tags (``wavelength``, ``CENTRAL_WAVELENGTH_UM``) or its
-    description ("450.3 nm"), when every band has one.
+    Wavelengths come from each band's tags (``wavelength``, ``CENTRAL_WAVELENGTH_UM``; GDAL reads them from
+    ``name.tif.aux.xml`` too) or its description ("450.3 nm") when every band has one, else from the file's tags, else
+    from product metadata or an ENVI header beside. Pages of one band and one size are bands.
 
     Args:
         path: The file.
@@ -32,43 +36,142 @@ def open_geotiff(path: Path) -> Raw:
     Raises:
         InputError: Not a TIFF, truncated, or complex numbers.
     """
-    with reading(path, "a GeoTIFF"), rasterio.open(path, driver="GTiff") as file:
-        dtype = np.dtype(file.dtypes[0])
-        if dtype.kind not in "iuf":
-            raise InputError(f"{path}: a cube must hold real numbers, not {dtype}")
-        shape = (file.height, file.width, file.count)
-        check_memory(path, shape, dtype.itemsize)
-        cube = np.empty(shape, dtype)
-        for rows in row_blocks(cube):
-            window = Window(0, rows.start, file.width, rows.stop - rows.start)
-            cube[rows] = np.moveaxis(file.read(window=window), 0, 2)
-        georeference = None
-        if file.crs is not None or not file.transform.is_identity:
-            georeference = {"crs": file.crs, "transform": file.transform}
-        return Raw(cube, path, wavelengths=_wavelengths(file), nodata=file.nodata, georeference=georeference)
+    return _open(path, "GTiff", "a GeoTIFF")
+
+
+def open_raster(path: Path, driver: str | None = None) -> Raw:
+    """Any raster that GDAL reads: Erdas .img, JPEG 2000, .vrt, ESRI .bil ...; else as ``open_geotiff``.
+
+    Args:
+        path: The file.
+        driver: GDAL's name of the format; found by GDAL when None.
+
+    Raises:
+        InputError: GDAL can't read it, it holds several images, or complex numbers.
+    """
+    return _open(path, driver, f"a raster of the {driver} format" if driver else "a raster")
+
+
+def _open(path: Path, driver: str | None, what: str) -> Raw:
+    with reading(path, what), rasterio.open(path, driver=driver) as file:
+        pages = sorted(file.subdatasets, key=_page) if file.driver == "GTiff" else []
+        if file.subdatasets and not pages:
+            raise InputError(f"{path}: holds {len(file.subdatasets)} images ({file.driver}); save the one you need")
+        if len(pages) > 1 and file.count == 1:
+            raw = _stacked(path, file, pages)
+        else:
+            raw = _image(path, file)
+            if len(pages) > 1:
+                raw.notes.append(f"{len(pages) - 1} further pages passed over, the first has {file.count} bands")
+    for sidecar in beside(path, (raw.cube.shape[0], raw.cube.shape[1], raw.cube.shape[2])):
+        _take(raw, sidecar)
+    if layers := passed_over(path):
+        raw.notes.append(layers)
+    return raw
+
+
+def _page(name: str) -> int:
+    """The number in "GTIFF_DIR:10:file.tif"; rasterio lists pages in the order of the alphabet."""
+    match = re.match(r"GTIFF_DIR:(\d+):", name)
+    return int(match.group(1)) if match else 0
+
+
+def _image(path: Path, file: rasterio.DatasetReader) -> Raw:
+    dtype = np.result_type(*(np.dtype(name) for name in file.dtypes))
+    if dtype.kind not in "iuf":
+        raise InputError(f"{path}: a cube must hold real numbers, not {dtype}")
+    shape = (file.height, file.width, file.count)
+    check_memory(path, shape, dtype.itemsize)
+    cube = np.empty(shape, dtype)
+    for rows in row_blocks(cube):
+        window = Window(0, rows.start, file.width, rows.stop - rows.start)
+        cube[rows] = np.moveaxis(file.read(window=window), 0, 2)
+    georeference = None
+    if file.crs is not None or not file.transform.is_identity:
+        georeference = {"crs": file.crs, "transform": file.transform}
+    return Raw(cube, path, wavelengths=_wavelengths(file), nodata=file.nodata, georeference=georeference)
+
+
+def _stacked(path: Path, first: rasterio.DatasetReader, pages: list[str]) -> Raw:
+    """Pages of one band each as the bands of one cube; pages of another size or type are passed over."""
+    raw = _image(path, first)
+    bands, others, centres = [raw.cube], 0, [raw.wavelengths]
+    for page in pages[1:]:
+        with rasterio.open(page) as file:
+            if (file.height, file.width, file.count, file.dtypes) != (first.height, first.width, 1, first.dtypes):
+                others += 1
+                continue
+            raw_page = _image(path, file)
+            bands.append(raw_page.cube)
+            centres.append(raw_page.wavelengths)
+            check_memory(path, (first.height, first.width, len(bands)), raw.cube.itemsize)
+    raw.cube = np.concatenate(bands, axis=2)
+    known = [c for c in centres if c is not None]
+    raw.wavelengths = np.concatenate(known) if len(known) == len(bands) else None
+    if len(bands) > 1:
+        raw.notes.append(f"{len(bands)} pages read as the bands of one image")
+    if others:
+        raw.notes.append(f"{others} pages of another size, type or number of bands passed over")
+    return raw
+
+
+def _take(raw: Raw, sidecar: Sidecar) -> None:
+    """Fill in what the image file itself leaves open."""
+    used = []
+    if raw.wavelengths is None and sidecar.wavelengths is not None:
+        raw.wavelengths = sidecar.wavelengths
+        used.append("wavelengths")
+    if raw.bad is None and sidecar.bad is not None:
+        raw.bad = sidecar.bad
+        used.append("bad bands")
+    if raw.nodata is None and sidecar.nodata is not None:
+        raw.nodata = sidecar.nodata
+        used.append("no-data value")
+    if raw.scale == 1.0 and sidecar.gains is not None and len(set(sidecar.gains)) == 1 and sidecar.gains[0] > 0:
+        raw.scale = 1 / sidecar.gains[0]
+        used.append("scale")
+    if used:
+        raw.notes.append(f"{', '.join(used)} from {sidecar.path.name}")
+    raw.notes += sidecar.notes
 
 
 def _wavelengths(file: rasterio.DatasetReader) -> np.ndarray | None:
     centres: list[np.ndarray] = []
     for band in range(1, file.count + 1):
-        tags = {key.lower(): value for key, value in file.tags(band).items()}
-        imagery = {key.lower(): value for key, value in file.tags(band, ns="IMAGERY").items()}
-        micrometres = imagery.get("central_wavelength_um", tags.get("central_wavelength_um"))
-        described = _NUMBER_UNIT.search(file.descriptions[band - 1] or "")
-        value: str | None
-        if micrometres is not None:
-            value, unit = micrometres, "um"
-        elif "wavelength" in tags:
-            value = tags["wavelength"]
-            unit = tags.get("wavelength_units", tags.get("wavelength_unit", ""))
-            if match := _NUMBER_UNIT.fullmatch(value.strip()):
-                value, unit = match.groups()
-        elif described:
-            value, unit = described.groups()
-        else:
-            return None
-        converted = to_nanometres([value], unit, f"{file.name}: band {band}")  # type: ignore[list-item]
+        centre = _band_centre(
+            {**_lower(file.tags(band)), **_lower(file.tags(band, ns="IMAGERY"))}, file.descriptions[band - 1] or ""
+        )
+        converted = None if centre is None else to_nanometres([centre[0]], centre[1], f"{file.name}: band {band}")  # type: ignore[list-item]
         if converted is None:
-            return None
+            return _of_file(file)
         centres.append(converted)
     return np.concatenate(centres) if centres else None
+
+
+def _lower(tags: Mapping[str, str]) -> dict[str, str]:
+    return {key.lower(): value for key, value in tags.items()}
+
+
+def _band_centre(tags: Mapping[str, str], description: str) -> tuple[str, str] | None:
+    """A band's centre and its unit, as text, from its tags or its description."""
+    if (micrometres := tags.get("central_wavelength_um")) is not None:
+        return micrometres, "um"
+    if (value := next((tags[key] for key in ("wavelength", "wavelengths") if key in tags), None)) is not None:
+        if match := _NUMBER_UNIT.fullmatch(value.strip()):
+            return match.group(1), match.group(2)
+        return value, tags.get("wavelength_units", tags.get("wavelength_unit", ""))
+    match = _NUMBER_UNIT.search(description)
+    return (match.group(1), match.group(2)) if match else None
+
+
+def _of_file(file: rasterio.DatasetReader) -> np.ndarray | None:
+    """A list of all bands' centres in the file's tags, as GDAL carries it over from ENVI headers."""
+    tags = {**_lower(file.tags()), **_lower(file.tags(ns="ENVI"))}
+    for key in ("wavelength", "wavelengths"):
+        try:
+            values = listed(tags.get(key, ""))
+        except ValueError:
+            continue
+        if len(values) == file.count:
+            return to_nanometres(values, tags.get("wavelength_units", ""), f"{file.name}: {key}")
+    return None

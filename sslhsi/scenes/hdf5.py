@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,20 @@ import h5py
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.neon import neon_images
+from sslhsi.scenes.pace import pace_images
+from sslhsi.scenes.prisma import prisma_images
 from sslhsi.scenes.raw import Variable, check_memory, reading
+
+_PRODUCTS = (prisma_images, neon_images, pace_images)
 
 
 def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
     """The numeric datasets of an HDF5 file, named by their path (``group/dataset``).
 
-    Contiguous, unfiltered datasets are memory-mapped; chunked ones are read whole.
+    Contiguous, unfiltered datasets are memory-mapped; chunked ones are read whole. Axes keep their names where the
+    file has them (dimension scales, as netCDF writes them); leading axes of length one are left out. Products that are
+    known (PRISMA, NEON, PACE) come first, as images.
 
     Args:
         path: The file.
@@ -36,17 +44,51 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
                 return
             if item.dtype.kind not in "biufcV" or item.attrs.get("MATLAB_empty", 0):
                 return
+            if bytes(item.attrs.get("NAME", b"")).startswith(b"This is a netCDF dimension but not"):
+                return
             shape = item.shape[::-1] if reverse else item.shape
             dtype = item.dtype
             if dtype.names in (("real", "imag"), ("r", "i")):
                 dtype = np.dtype(complex)
             elif dtype.kind == "V":
                 return
-            attributes = {} if reverse else _simple(item.attrs)
-            variables.append(Variable(name, shape, dtype, _loader(path, name, reverse), attributes))
+            attributes, dims = ({}, ()) if reverse else (_simple(item.attrs), _dims(item))
+            variables.append(squeezed(Variable(name, shape, dtype, _loader(path, name, reverse), attributes, dims)))
 
         file.visititems(visit)
-    return variables
+    if reverse:
+        return variables
+    images = [image for product in _PRODUCTS for image in product(path, variables)]
+    names = {image.name for image in images}
+    return images + [v for v in variables if v.name not in names]
+
+
+def squeezed(variable: Variable) -> Variable:
+    """A variable of four or more axes without its leading axes of length one (a time, say)."""
+    leading = 0
+    while len(variable.shape) - leading > 3 and variable.shape[leading] == 1:
+        leading += 1
+    if not leading:
+        return variable
+    shape = variable.shape[leading:]
+    return replace(
+        variable, shape=shape, dims=variable.dims[leading:], load=lambda: np.asarray(variable.load()).reshape(shape)
+    )
+
+
+def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
+    """Names of the axes, by their dimension scales or labels; () unless every axis has one."""
+    names = []
+    for axis in range(len(dataset.shape)):
+        try:
+            dimension = dataset.dims[axis]
+            name = dimension[0].name.rsplit("/", 1)[-1] if len(dimension) else dimension.label
+        except (RuntimeError, KeyError, ValueError, OSError, AttributeError):  # references into nowhere
+            return ()
+        names.append(name or "")
+    if len(names) == 1 and not names[0] and dataset.is_scale:
+        names = [dataset.name.rsplit("/", 1)[-1]]
+    return tuple(names) if all(names) else ()
 
 
 def _simple(attributes: h5py.AttributeManager) -> dict[str, Any]:

@@ -30,6 +30,7 @@ class Raw:
         nodata: Value that stands for "no data", or None.
         scale: Divisor that turns the stored numbers into reflectance.
         georeference: ``{"crs": ..., "transform": ...}`` or None.
+        notes: What the reader assumed, left out or converted, a sentence each.
     """
 
     cube: np.ndarray
@@ -41,6 +42,7 @@ class Raw:
     nodata: float | None = None
     scale: float = 1.0
     georeference: dict[str, Any] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Variable:
         dtype: Element type, as far as it is known before loading.
         load: Reads (or maps) the array.
         attributes: Metadata stored beside the array (HDF5 attributes).
+        dims: Names of the axes, where the file names them all (netCDF).
+        image: Reads the whole image that a known product makes of its arrays; such a variable is taken unless
+            the caller names another.
     """
 
     name: str
@@ -79,6 +84,8 @@ class Variable:
     dtype: np.dtype
     load: Callable[[], np.ndarray]
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    dims: tuple[str, ...] = ()
+    image: Callable[[], Raw] | None = None
 
     @property
     def real(self) -> bool:

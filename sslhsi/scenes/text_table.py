@@ -1,4 +1,4 @@
-"""Maps written as a long table: one line per pixel and band, y, x, band centre, value."""
+"""Text tables: maps with one line per pixel and band (y, x, band centre, value), and spectra."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import TextIO
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.raw import Raw, check_memory, reading
+from sslhsi.scenes.raw import Raw, Variable, check_file, check_memory, reading
+from sslhsi.scenes.spectra_table import parse_spectra
 from sslhsi.scenes.wavelengths import is_wavenumber, to_nanometres
 
+_LARGEST = 2**30
 
-def open_text_table(path: Path) -> Raw:
-    """A table of four columns - y, x, band centre, value - as a cube (float32).
+
+def open_text_table(path: Path) -> Raw | list[Variable]:
+    """A table of four columns - y, x, band centre, value - as a cube (float32); any other one as spectra.
 
     The third column holds wavenumbers (1/cm) unless a heading says otherwise: such tables come from
     Raman and infrared microscopes. Missing values (NA, empty combinations) become NaN. Rows and
@@ -25,16 +28,79 @@ def open_text_table(path: Path) -> Raw:
     Args:
         path: .csv, .txt or .tsv, or such a table compressed as .xz.
 
+    Returns:
+        The map; or, of a table with a spectrum a line or a column, the variables ``spectra`` (n, B) and ``wavelengths``.
+
     Raises:
-        InputError: Other than four columns, text where numbers belong, or points that form no grid.
+        InputError: Neither, text where numbers belong, or points that form no grid.
     """
     with reading(path, "a table of y, x, wavenumber, value"):
         with _text(path) as file:
-            heading, delimiter = _first_line(file.readline(), path)
-        with _text(path) as file:
-            if heading:
-                file.readline()
-            table = np.loadtxt(_numbers(file), delimiter=delimiter, ndmin=2)
+            heading, delimiter, count = _first_line(file.readline())
+    if count != 4:
+        return spectra_variables(path)
+    with reading(path, "a table of y, x, wavenumber, value"), _text(path) as file:
+        if heading:
+            file.readline()
+        table = np.loadtxt(_numbers(file), delimiter=delimiter, ndmin=2)
+    return _map(path, table, heading[2] if heading else "wavenumber", bool(heading))
+
+
+def spectra_variables(path: Path, *, heading: bool | None = None) -> list[Variable]:
+    """A table of spectra as variables: ``spectra`` (n, B), and ``wavelengths`` (B,) where the table has them.
+
+    Args:
+        path: The file.
+        heading: See ``sslhsi.scenes.spectra_table.parse_spectra``.
+
+    Returns:
+        The attributes of ``spectra`` hold ``names``, ``columns`` and ``notes``.
+
+    Raises:
+        InputError: The text is no such table.
+    """
+    table = parse_spectra(read_text(path), heading=heading)
+    if table is None:
+        raise InputError(
+            f"{path}: a table must have 4 columns (y, x, wavenumber, value) or a spectrum in each line under a heading "
+            "of wavelengths"
+        )
+    names = table.columns.get("name") or next(iter(table.columns.values()), [])
+    names = names if len(set(names)) == len(table.spectra) else []
+    attributes = {"names": tuple(names), "columns": table.columns, "notes": tuple(table.notes)}
+    variables = [Variable("spectra", table.spectra.shape, table.spectra.dtype, lambda: table.spectra, attributes)]
+    if (centres := table.centres) is not None:
+        unit = {"units": "wavenumber" if is_wavenumber(table.unit) else _unit(table.unit)}
+        variables.append(Variable("wavelengths", centres.shape, centres.dtype, lambda: centres, unit))
+    return variables
+
+
+def read_text(path: Path) -> str:
+    """The text of a table, also of a compressed one.
+
+    Raises:
+        InputError: Missing, too large, or no text.
+    """
+    check_file(path)
+    if path.stat().st_size > _LARGEST:
+        raise InputError(f"{path}: is too large for a table of spectra; save it as .npy")
+    with reading(path, "a table of text"):
+        content = lzma.open(path).read(_LARGEST) if path.suffix.lower() == ".xz" else path.read_bytes()
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode("latin-1")
+    if "\0" in text[:4096]:
+        raise InputError(f"{path}: is no text")
+    return text
+
+
+def _unit(text: str) -> str:
+    match = re.search(r"nm|um|µm|nanomet\w+|micromet\w+", text, re.IGNORECASE)
+    return match.group() if match else ""
+
+
+def _map(path: Path, table: np.ndarray, unit: str, worded: bool) -> Raw:
     if table.shape[1] != 4 or not len(table):
         raise InputError(f"{path}: a table must have 4 columns (y, x, wavenumber, value)")
     if not np.isfinite(table[:, :3]).all():
@@ -50,10 +116,8 @@ def open_text_table(path: Path) -> Raw:
     check_memory(path, shape, 4)
     cube = np.full(shape, np.nan, dtype=np.float32)
     cube[row, column, band] = table[:, 3]
-    unit = heading[2] if heading else "wavenumber"
-    if heading and not is_wavenumber(unit):
-        word = re.search(r"nm|um|µm|nanomet\w+|micromet\w+", unit, re.IGNORECASE)
-        unit = word.group() if word else ""
+    if worded and not is_wavenumber(unit):
+        unit = _unit(unit)
     return Raw(cube, path, wavelengths=to_nanometres(sorted_centres[by_file], unit, str(path)))
 
 
@@ -63,17 +127,15 @@ def _text(path: Path) -> TextIO:
     return path.open(encoding="utf-8")
 
 
-def _first_line(line: str, path: Path) -> tuple[list[str] | None, str | None]:
-    """The heading (None when the first line holds numbers) and the delimiter (None = white space)."""
+def _first_line(line: str) -> tuple[list[str] | None, str | None, int]:
+    """The heading (None when the first line holds numbers), the delimiter (None = white space) and the columns."""
     delimiter = next((mark for mark in "\t;," if mark in line), None)
     words = [word.strip().strip('"') for word in line.strip().split(delimiter)]
-    if len(words) != 4:
-        raise InputError(f"{path}: a table must have 4 columns (y, x, wavenumber, value), not {len(words)}")
     try:
         [float(word) for word in words[:3]]
     except ValueError:
-        return words, delimiter
-    return None, delimiter
+        return words, delimiter, len(words)
+    return None, delimiter, len(words)
 
 
 def _numbers(lines: TextIO) -> Iterator[str]:

@@ -1,0 +1,119 @@
+"""One cube out of several detectors of one instrument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.raw import check_memory
+
+
+@dataclass(frozen=True)
+class Detector:
+    """The cube of one detector as a file stores it.
+
+    Args:
+        name: Of the detector, for messages.
+        load: Reads the array.
+        shape: Of the array.
+        dtype: Of the array.
+        axes: Its axes, a permutation of "hwb".
+        wavelengths: (B,) nanometres; 0, NaN or negative where a band is dead.
+        gain, offset: Stored numbers times ``gain`` plus ``offset`` are physical values.
+    """
+
+    name: str
+    load: Callable[[], np.ndarray]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    axes: str
+    wavelengths: np.ndarray
+    gain: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def size(self) -> tuple[int, int, int]:
+        """(H, W, B)."""
+        height, width, bands = (self.shape[self.axes.index(axis)] for axis in "hwb")
+        return height, width, bands
+
+
+def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The cubes of several detectors as one, by ascending wavelength.
+
+    Dead bands are left out. Where detectors overlap, the first in the list is kept and the others begin or end where
+    it ends: two detectors differ by some percent, and their bands in turn would make a saw of every spectrum.
+
+    Args:
+        detectors: In order of preference.
+        path: File, for messages.
+        nodata: Stored number that stands for "no data" where all bands of a pixel hold it.
+
+    Returns:
+        The cube (H, W, B), float32 when a detector has a gain or an offset (pixels without data are then NaN), else
+        in the file's dtype; (B,) nanometres; what was left out, in words.
+
+    Raises:
+        InputError: The detectors differ in height or width, wavelengths don't fit, or no band is left.
+    """
+    notes: list[str] = []
+    chosen: list[tuple[float, int, int]] = []
+    spans: list[tuple[float, float]] = []
+    height, width, _ = detectors[0].size
+    for number, detector in enumerate(detectors):
+        if detector.size[:2] != (height, width):
+            raise InputError(
+                f"{path}: {detectors[0].name} is {height} x {width} pixels and {detector.name} is "
+                f"{detector.size[0]} x {detector.size[1]}; they make no one scene, name one with cube="
+            )
+        if len(detector.wavelengths) != detector.size[2]:
+            raise InputError(
+                f"{path}: {len(detector.wavelengths)} wavelengths for the {detector.size[2]} bands of {detector.name} "
+                f"{detector.shape}"
+            )
+        alive = np.isfinite(detector.wavelengths) & (detector.wavelengths > 0)
+        within = np.zeros_like(alive)
+        for low, high in spans:
+            within |= alive & (detector.wavelengths >= low) & (detector.wavelengths <= high)
+        if not alive.all():
+            notes.append(f"{detector.name}: {np.sum(~alive)} bands without a wavelength (dead) left out")
+        if within.any():
+            notes.append(
+                f"{detector.name}: {within.sum()} bands left out, at wavelengths where another detector measures too "
+                "(name the detector with cube= to have all of its bands)"
+            )
+        kept = np.flatnonzero(alive & ~within)
+        chosen += [(float(detector.wavelengths[band]), number, int(band)) for band in kept]
+        if alive.any():
+            spans.append((detector.wavelengths[alive].min(), detector.wavelengths[alive].max()))
+    if not chosen:
+        raise InputError(f"{path}: no band has a wavelength")
+    chosen.sort()
+    return _filled(detectors, chosen, path, nodata), np.array([centre for centre, _, _ in chosen]), notes
+
+
+def _filled(
+    detectors: Sequence[Detector], chosen: Sequence[tuple[float, int, int]], path: Path, nodata: float | None
+) -> np.ndarray:
+    height, width, _ = detectors[0].size
+    scaled = any((d.gain, d.offset) != (1.0, 0.0) for d in detectors)
+    dtype = np.dtype(np.float32) if scaled else np.result_type(*(d.dtype for d in detectors))
+    shape = (height, width, len(chosen))
+    check_memory(path, shape, dtype.itemsize)
+    cube = np.empty(shape, dtype.newbyteorder("="))
+    empty = np.ones((height, width), dtype=bool)
+    for number, detector in enumerate(detectors):
+        array = np.asarray(detector.load()).transpose([detector.axes.index(axis) for axis in "hwb"])
+        for position, (_, owner, band) in enumerate(chosen):
+            if owner == number:
+                values = array[:, :, band]
+                if nodata is not None:
+                    empty &= values == nodata
+                cube[:, :, position] = values * detector.gain + detector.offset if scaled else values
+    if scaled and nodata is not None:
+        cube[empty] = np.nan
+    return cube

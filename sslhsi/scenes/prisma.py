@@ -1,0 +1,137 @@
+"""PRISMA products (HDF-EOS5, .he5): two cubes, VNIR and SWIR, as one scene."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from rasterio.crs import CRS
+from rasterio.transform import from_origin
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.detectors import Detector, join
+from sslhsi.scenes.products import together
+from sslhsi.scenes.raw import Raw, Variable, reading
+
+_FULL = 65535.0  # L2: reflectance = Min + number * (Max - Min) / 65535
+
+
+def prisma_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
+    """The images of a PRISMA product: both detectors as ``PRISMA``, and each by itself as ``VNIR`` and ``SWIR``.
+
+    After ASI's "PRISMA Products Specification" (issue 2.3): "HDFEOS/SWATHS/PRS_L.../Data Fields" holds VNIR_Cube and
+    SWIR_Cube as (lines, bands, samples), "Global attributes" the band centres (List_Cw_Vnir, List_Cw_Swir: from long
+    to short, 0 for dead bands), the scale of level 2 (L2ScaleVnirMin, L2ScaleVnirMax ...) and of level 1
+    (ScaleFactor_Vnir, Offset_Vnir ...), and the map corners of level 2D. Of two swaths with cubes the coregistered
+    (HCO) one is taken. Pixels that are 0 in every band are padding, without data.
+
+    Args:
+        path: The file.
+        variables: Its arrays.
+
+    Returns:
+        The images; none when the file is no PRISMA product.
+    """
+    cubes = [v for v in variables if v.name.endswith(("/VNIR_Cube", "/SWIR_Cube")) and len(v.shape) == 3]
+    if not cubes:
+        return []
+    swaths = sorted({v.name.rsplit("/", 1)[0] for v in cubes}, key=lambda name: ("_HCO" not in name, name))
+    with reading(path, "a PRISMA product"), h5py.File(path, "r") as file:
+        attributes = {key: file.attrs[key] for key in file.attrs if file.attrs.get_id(key).dtype.kind in "iufSO"}
+    cubes = [v for v in cubes if v.name.rsplit("/", 1)[0] == swaths[0]]
+    cubes.sort(key=_word, reverse=True)  # VNIR first: it is the less noisy where both measure
+    both = len(cubes) > 1 and all(f"List_Cw_{_word(cube)}" in attributes for cube in cubes)
+    choices = {"PRISMA": cubes} if both else {}
+    choices |= {name: [cube] for cube in cubes for name in (cube.name, _word(cube).upper())}
+    images = []
+    for name, parts in choices.items():
+        read = _reader(path, parts, attributes, swaths)
+        if len(parts) > 1:
+            bands = sum(part.shape[1] for part in parts)
+            images.append(together(name, (parts[0].shape[0], parts[0].shape[2], bands), read))
+        else:
+            images.append(replace(parts[0], name=name, image=read))
+    return images
+
+
+def _word(cube: Variable) -> str:
+    """ "Vnir" or "Swir", as the attributes spell it."""
+    return cube.name.rsplit("/", 1)[1].split("_")[0].capitalize()
+
+
+def _reader(
+    path: Path, parts: Sequence[Variable], attributes: Mapping[str, Any], swaths: Sequence[str]
+) -> Callable[[], Raw]:
+    def read() -> Raw:
+        detectors = [_detector(part, attributes, path) for part in parts]
+        cube, wavelengths, notes = join(detectors, path, nodata=0)
+        if f"List_Cw_{_word(parts[0])}" not in attributes:
+            wavelengths = None
+            notes.append("the file lists no band centres (List_Cw_Vnir, List_Cw_Swir): bands in the file's order")
+        names = " and ".join(d.name for d in detectors)
+        swath, *others = (name.split("/")[-2] for name in swaths)
+        notes.insert(0, f"PRISMA product: {names} of {swath}, read as (lines, bands, samples)")
+        notes += [f"swath {name} passed over" for name in others]
+        scales = {(d.gain, d.offset) for d in detectors}
+        if scales != {(1.0, 0.0)}:
+            told = ", ".join(f"x {gain:.6g} + {offset:g}" for gain, offset in sorted(scales))
+            notes.append(f"stored numbers converted as the file says ({told})")
+        place = _place(attributes, (cube.shape[0], cube.shape[1]), path)
+        if place is None:
+            notes.append("not on a map grid: the file gives latitudes and longitudes of pixels only")
+        return Raw(cube, path, wavelengths=wavelengths, georeference=place, notes=notes)
+
+    return read
+
+
+def _detector(part: Variable, attributes: Mapping[str, Any], path: Path) -> Detector:
+    word = _word(part)
+    centres = np.asarray(attributes.get(f"List_Cw_{word}", 1 + np.arange(part.shape[1])), dtype=np.float64).ravel()
+    flags = np.asarray(attributes.get(f"List_Cw_{word}_Flags", np.ones(len(centres)))).ravel()
+    if flags.shape == centres.shape:
+        centres = np.where(flags == 0, 0.0, centres)
+    low, high = (_number(attributes, f"L2Scale{word}{end}", path) for end in ("Min", "Max"))
+    factor, subtracted = (_number(attributes, f"{key}_{word}", path) for key in ("ScaleFactor", "Offset"))
+    gain, offset = 1.0, 0.0
+    if low is not None and high is not None:
+        if not high > low:
+            raise InputError(f"{path}: L2Scale{word}Max is {high}, L2Scale{word}Min is {low}: no scale")
+        gain, offset = (high - low) / _FULL, low
+    elif factor is not None:
+        if not factor > 0:
+            raise InputError(f"{path}: ScaleFactor_{word} is {factor}: no scale")
+        gain, offset = 1 / factor, -(subtracted or 0.0)
+    return Detector(word.upper(), part.load, part.shape, part.dtype, "hbw", centres, gain, offset)
+
+
+def _number(attributes: Mapping[str, Any], key: str, path: Path) -> float | None:
+    if key not in attributes:
+        return None
+    try:
+        value = float(np.asarray(attributes[key]).ravel()[0])
+    except (TypeError, ValueError, IndexError) as error:
+        raise InputError(f"{path}: attribute {key} is no number") from error
+    if not np.isfinite(value):
+        raise InputError(f"{path}: attribute {key} is {value}")
+    return value
+
+
+def _place(attributes: Mapping[str, Any], shape: tuple[int, int], path: Path) -> dict[str, Any] | None:
+    """Level 2D: the corners are centres of pixels of a north-up map grid."""
+    keys = ("Epsg_Code", *(f"Product_{c}_{a}" for c in ("ULcorner", "LRcorner") for a in ("easting", "northing")))
+    numbers = [_number(attributes, key, path) for key in keys]
+    code, west, north, east, south = numbers
+    if code is None or west is None or north is None or east is None or south is None or min(shape) < 2:
+        return None
+    x, y = (east - west) / (shape[1] - 1), (north - south) / (shape[0] - 1)
+    if not (x > 0 and y > 0):
+        return None
+    try:
+        crs = CRS.from_epsg(int(code))
+    except Exception as error:  # rasterio raises its own and GDAL's kinds
+        raise InputError(f"{path}: Epsg_Code {code:g} is no known coordinate system") from error
+    return {"crs": crs, "transform": from_origin(west - x / 2, north + y / 2, x, y)}

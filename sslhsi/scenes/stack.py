@@ -1,0 +1,133 @@
+"""One band a file: a folder or a pattern of single-band images as one cube."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.raw import Raw, Variable, check_memory
+from sslhsi.scenes.wavelengths import to_nanometres
+
+_CENTRE_IN_NAME = re.compile(r"(?<![0-9.])(\d{3,5}(?:[._]\d+)?)\s*_?nm(?![a-z])", re.IGNORECASE)
+# What lies beside images and is none.
+_NO_IMAGES = {".xml", ".txt", ".csv", ".json", ".hdr", ".tfw", ".prj", ".md", ".pdf", ".aux", ".ovr", ".html", ".yaml"}
+
+
+def natural(path: Path) -> list[tuple[int, int | str]]:
+    """A key that puts B2 before B10."""
+    return [(0, int(part)) if part.isdigit() else (1, part.lower()) for part in re.split(r"(\d+)", path.name) if part]
+
+
+def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) -> Raw:
+    """Single-band images as the bands of one, in the natural order of their names (B2 before B10).
+
+    All must have one size, type of georeference and place. Wavelengths come from the files, else from names such as
+    ``plot_450nm.tif``, when every file has one.
+
+    Args:
+        path: A folder, or a pattern such as ``scene/B*.tif``.
+        open_file: Opens a file of any supported format.
+
+    Returns:
+        The cube; its ``source`` is the folder, and ``files`` lists what was read.
+
+    Raises:
+        InputError: Fewer than two images, or one that doesn't fit the others.
+    """
+    files, skipped = _files(path)
+    bands: list[Raw] = []
+    for file in files:
+        opened = open_file(file)
+        raw = _plane(opened, file) if isinstance(opened, list) else opened
+        if raw.cube.shape[2] != 1:
+            raise InputError(
+                f"{file}: has {raw.cube.shape[2]} bands, stack= takes images of one band; "
+                "give a pattern such as B*.tif that matches those alone"
+            )
+        bands.append(raw)
+        _agree(bands[0], raw, files[0], file)
+    cube = _joined(bands, path)
+    nodata = {raw.nodata for raw in bands}
+    notes = [f"{len(files)} files read as bands, from {files[0].name} to {files[-1].name}"]
+    if skipped:
+        notes.append(f"passed over beside them: {', '.join(p.name for p in skipped[:10])}")
+    if len(nodata) > 1:
+        raise InputError(f"{path}: the files name several no-data values ({nodata}); give one with nodata=")
+    notes += [note for raw in bands for note in raw.notes]
+    return Raw(
+        cube,
+        files[0].parent,
+        wavelengths=_wavelengths(bands, files),
+        nodata=nodata.pop(),
+        scale=bands[0].scale,
+        georeference=bands[0].georeference,
+        notes=notes,
+    )
+
+
+def _files(path: Path) -> tuple[list[Path], list[Path]]:
+    try:
+        if path.is_dir():
+            candidates = list(path.iterdir())
+        elif path.is_file():
+            raise InputError(f"{path}: is one file; stack= wants a folder, or a pattern such as B*.tif")
+        else:
+            anchor = Path(path.anchor or ".")
+            candidates = list(anchor.glob(str(path.relative_to(anchor) if path.anchor else path)))
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise InputError(f"{path}: can't be opened ({error})") from error
+    candidates = [p for p in candidates if p.is_file() and not p.name.startswith(".")]
+    files = sorted((p for p in candidates if p.suffix.lower() not in _NO_IMAGES), key=natural)
+    if len(files) < 2:
+        raise InputError(f"{path}: {len(files)} images there, stack= needs one for each band")
+    return files, sorted(set(candidates) - set(files))
+
+
+def _plane(variables: Sequence[Variable], file: Path) -> Raw:
+    planes = [v for v in variables if v.real and len(v.shape) == 2 and min(v.shape) > 1]
+    if len(planes) != 1:
+        listed = ", ".join(map(str, planes or variables)) or "nothing"
+        raise InputError(f"{file}: one image of one band is needed, it holds {listed}")
+    return Raw(np.asarray(planes[0].load())[:, :, None], file)
+
+
+def _agree(first: Raw, other: Raw, first_file: Path, file: Path) -> None:
+    if other.cube.shape != first.cube.shape:
+        sizes = [f"{raw.cube.shape[0]} x {raw.cube.shape[1]}" for raw in (first, other)]
+        raise InputError(
+            f"{file}: is {sizes[1]} pixels, {first_file.name} is {sizes[0]}; resample them to one grid first, "
+            "or give a pattern that matches bands of one size"
+        )
+    places = [raw.georeference or {} for raw in (first, other)]
+    if places[0].get("crs") != places[1].get("crs"):
+        raise InputError(f"{file}: lies in {places[1].get('crs')}, {first_file.name} in {places[0].get('crs')}")
+    transforms = [place.get("transform") for place in places]
+    if None not in transforms and not transforms[0].almost_equals(transforms[1], 1e-3 * abs(transforms[0].a)):
+        raise InputError(f"{file}: lies at another place than {first_file.name}; warp them to one grid first")
+    if other.scale != first.scale:
+        raise InputError(f"{file}: its scale factor differs from that of {first_file.name}")
+
+
+def _joined(bands: Sequence[Raw], path: Path) -> np.ndarray:
+    dtype = np.result_type(*(raw.cube.dtype for raw in bands)).newbyteorder("=")
+    shape = (*bands[0].cube.shape[:2], len(bands))
+    check_memory(path, shape, dtype.itemsize)
+    cube = np.empty(shape, dtype)
+    for number, raw in enumerate(bands):
+        cube[:, :, number] = raw.cube[:, :, 0]
+    return cube
+
+
+def _wavelengths(bands: Sequence[Raw], files: Sequence[Path]) -> np.ndarray | None:
+    centres = [raw.wavelengths[0] for raw in bands if raw.wavelengths is not None]
+    if len(centres) == len(bands):
+        return np.array(centres)
+    matches = [_CENTRE_IN_NAME.search(file.stem) for file in files]
+    if not all(matches):
+        return None
+    numbers = [float(match.group(1).replace("_", ".")) for match in matches if match]
+    return to_nanometres(numbers, "nm", f"{files[0].parent}: names of files")
