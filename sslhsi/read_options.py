@@ -33,6 +33,9 @@ class ReadOptions(Section):
     )
     sensor: str = Field(default="", description="the camera, for tables")
     cube: str | None = Field(default=None, description="variable that holds the cube")
+    stack: bool = Field(
+        default=False, description="path is a folder or a pattern of images of one band each: read them as one cube"
+    )
     labels: str | None = Field(
         default=None, description="file or variable that holds the label map or abundances; none: read without"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import check_memory
 
 
@@ -42,11 +43,11 @@ class Detector:
         return height, width, bands
 
 
-def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> tuple[np.ndarray, np.ndarray]:
     """The cubes of several detectors as one, by ascending wavelength.
 
     Dead bands are left out. Where detectors overlap, the first in the list is kept and the others begin or end where
-    it ends: two detectors differ by some percent, and their bands in turn would make a saw of every spectrum.
+    it ends: two detectors differ by some percent, and their bands in turn would make every spectrum jagged.
 
     Args:
         detectors: In order of preference.
@@ -55,12 +56,11 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
 
     Returns:
         The cube (H, W, B), float32 when a detector has a gain or an offset (pixels without data are then NaN), else
-        in the file's dtype; (B,) nanometres; what was left out, in words.
+        in the file's dtype; (B,) nanometres.
 
     Raises:
         InputError: The detectors differ in height or width, wavelengths don't fit, or no band is left.
     """
-    notes: list[str] = []
     chosen: list[tuple[float, int, int]] = []
     spans: list[tuple[float, float]] = []
     height, width, _ = detectors[0].size
@@ -72,19 +72,19 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
             )
         if len(detector.wavelengths) != detector.size[2]:
             raise InputError(
-                f"{path}: {len(detector.wavelengths)} wavelengths for the {detector.size[2]} bands of {detector.name} "
-                f"{detector.shape}"
+                f"{path}: {len(detector.wavelengths)} wavelengths for the {detector.size[2]} bands of {detector.name}"
             )
         alive = np.isfinite(detector.wavelengths) & (detector.wavelengths > 0)
         within = np.zeros_like(alive)
         for low, high in spans:
             within |= alive & (detector.wavelengths >= low) & (detector.wavelengths <= high)
         if not alive.all():
-            notes.append(f"{detector.name}: {np.sum(~alive)} bands without a wavelength (dead) left out")
+            note(path, f"{detector.name}: {np.sum(~alive)} bands without a wavelength (dead) left out")
         if within.any():
-            notes.append(
+            note(
+                path,
                 f"{detector.name}: {within.sum()} bands left out, at wavelengths where another detector measures too "
-                "(name the detector with cube= to have all of its bands)"
+                "(name the detector with cube= to have all of its bands)",
             )
         kept = np.flatnonzero(alive & ~within)
         chosen += [(float(detector.wavelengths[band]), number, int(band)) for band in kept]
@@ -93,7 +93,7 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
     if not chosen:
         raise InputError(f"{path}: no band has a wavelength")
     chosen.sort()
-    return _filled(detectors, chosen, path, nodata), np.array([centre for centre, _, _ in chosen]), notes
+    return _filled(detectors, chosen, path, nodata), np.array([centre for centre, _, _ in chosen])
 
 
 def _filled(

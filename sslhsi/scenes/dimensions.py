@@ -1,4 +1,4 @@
-"""What named axes say (netCDF, HDF5 dimension scales): which is the spectrum, where its wavelengths and place stand."""
+"""What named axes say (netCDF, HDF5 dimension scales): which is the spectrum, where wavelengths and place stand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from sslhsi.scenes.raw import Variable
 _SPECTRAL = re.compile(r"wave|lambda|band|spectr|channel|^wl|^(b|c|nb|nwl)$", re.IGNORECASE)
 _COLUMN = re.compile(r"^(x|lon|col|sample|width|i$)|cross|pixel|easting", re.IGNORECASE)
 _ROW = re.compile(r"^(y|lat|row|line|height|j$)|down|along|scan|northing", re.IGNORECASE)
-_CENTRES = re.compile(r"^(band_?|cent(er|re)_?|central_?)?(wave_?lengths?|wavelength_3d|wl|lambda|wavenumbers?)$", re.I)
+_CENTRES = re.compile(
+    r"^(band_?|cent(er|re)_?|central_?)?(wave_?lengths?|wavelength_3d|wl|lambda|wavenumbers?)$", re.I
+)
 _GOOD = re.compile(r"^(good_(wavelengths|bands)|bbl)$", re.IGNORECASE)
 
 
@@ -137,6 +139,15 @@ def place(variable: Variable, others: Sequence[Variable]) -> dict[str, Any] | No
         return None  # numbers of rows and columns are no place
     (top, down), (left, right) = steps["h"], steps["w"]
     return {"crs": crs, "transform": Affine(right, 0.0, left, 0.0, down, top)}
+
+
+def in_swath(variable: Variable, others: Sequence[Variable]) -> bool:
+    """True where latitudes of single pixels lie beside a cube."""
+    axes = layout_by_names(variable, others)
+    if axes is None:
+        return False
+    size = tuple(variable.shape[axes.index(letter)] for letter in "hw")
+    return any(v.shape == size and re.match(r"lat(itude)?s?$", tail(v.name), re.IGNORECASE) for v in others)
 
 
 def _crs(variable: Variable, others: Sequence[Variable]) -> CRS | None:

@@ -15,7 +15,7 @@ from spectral.io import envi
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, check_file, check_memory, reading
+from sslhsi.scenes.raw import Raw, Variable, check_file, check_memory, reading
 from sslhsi.scenes.wavelengths import to_nanometres
 
 _LARGEST_HEADER = 64 * 2**20
@@ -38,7 +38,7 @@ def is_envi_data(path: Path) -> bool:
     return path.suffix.lower() in _DATA_SUFFIXES
 
 
-def open_envi(path: Path) -> Raw:
+def open_envi(path: Path) -> Raw | list[Variable]:
     """An ENVI image, memory-mapped, from its header or its data file.
 
     Read from the header: shape, data type, interleave, byte order (little-endian when absent), offset,
@@ -47,6 +47,10 @@ def open_envi(path: Path) -> Raw:
 
     Args:
         path: The .hdr, the data file beside it, or a .zip that holds one of each.
+
+    Returns:
+        The image; of a spectral library the variables ``spectral library`` (n, B), with ``names`` among its
+        attributes, and ``wavelengths``.
 
     Raises:
         InputError: A part is missing, is shorter than the header says, or isn't ENVI.
@@ -69,6 +73,8 @@ def open_envi(path: Path) -> Raw:
     header.check_size(data, size)
     with reading(data, "ENVI data"):
         flat = np.memmap(data, header.dtype, "r", header.offset, header.on_disk)
+    if header.library:
+        return header.spectra(flat)
     return header.image(flat, data, _georeference(data) if "map info" in header.fields else None)
 
 
@@ -93,7 +99,7 @@ def integration_time(path: Path) -> float | None:
     return None
 
 
-def _open_zip(path: Path) -> Raw:
+def _open_zip(path: Path) -> Raw | list[Variable]:
     """Header and data are looked up by name inside the archive; the data is unpacked into memory."""
     with reading(path, "a zip archive with an ENVI image"), zipfile.ZipFile(path) as archive:
         files = {i.filename: i for i in archive.infolist() if not i.is_dir() and "__MACOSX" not in i.filename}
@@ -114,7 +120,7 @@ def _open_zip(path: Path) -> Raw:
             member.read(header.offset)
             content = member.read(math.prod(header.on_disk) * header.dtype.itemsize)
         flat = np.frombuffer(content, header.dtype).reshape(header.on_disk)
-    return header.image(flat, path, None)
+    return header.spectra(flat) if header.library else header.image(flat, path, None)
 
 
 def _data_names(base: str) -> set[str]:
@@ -170,8 +176,6 @@ class _Header:
             self.fields["byte order"] = "0"
         if self.fields.get("file compression", "0") not in ("", "0"):
             raise InputError(f"{path}: compressed ENVI data; save it uncompressed first")
-        if str(self.fields.get("file type", "")).lower() == "envi spectral library":
-            raise InputError(f"{path}: is a spectral library, not an image")
         envi.check_compatibility(self.fields)
         if str(self.fields["data type"]) not in envi.envi_to_dtype:
             raise InputError(f"{path}: unknown data type {self.fields['data type']}")
@@ -190,7 +194,8 @@ class _Header:
                 f"{path}: lines, samples and bands must be at least 1 and the offset at least 0, "
                 f"not {params.nrows}, {params.ncols}, {params.nbands} and {params.offset}"
             )
-        self.bands = params.nbands
+        self.library = "spectral library" in str(self.fields.get("file type", "")).lower()
+        self.bands = params.ncols if self.library else params.nbands
         self.offset = params.offset
         self.on_disk = tuple(sizes[axis] for axis in _ON_DISK[self.interleave][0])
 
@@ -230,6 +235,17 @@ class _Header:
         if not unit and "wavenumber" in str(self.fields.get("z plot titles", "")).lower():
             unit = "wavenumber"
         return to_nanometres(values, str(unit), str(self.path))
+
+    def spectra(self, flat: np.ndarray) -> list[Variable]:
+        """A spectral library: its lines are spectra, its samples bands."""
+        matrix = flat.transpose(_ON_DISK[self.interleave][1])[:, :, 0]
+        names = self.fields.get("spectra names", [])
+        names = tuple(names) if isinstance(names, list) and len(names) == len(matrix) else ()
+        variables = [Variable("spectral library", matrix.shape, matrix.dtype, lambda: matrix, {"names": names})]
+        if (centres := self._wavelengths()) is not None:
+            units = {"units": "nm"}
+            variables.append(Variable("wavelengths", centres.shape, centres.dtype, lambda: centres, units))
+        return variables
 
     def image(self, flat: np.ndarray, data: Path, georeference: dict[str, Any] | None) -> Raw:
         bad = self._numbers("bbl")

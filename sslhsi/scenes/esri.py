@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.geotiff import open_raster
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, reading
 
 _SUFFIXES = (".bil", ".bip", ".bsq", ".flt", ".dem", ".raw", ".img", ".dat", "")
@@ -22,9 +23,11 @@ def esri_fields(header: Path) -> dict[str, str]:
         if header.stat().st_size > _LARGEST:
             return {}
         text = header.read_bytes().decode("latin-1")
-    if text.lstrip("\ufeffï»¿ \t\r\n").upper().startswith("ENVI"):
+    if text.lstrip("\xef\xbb\xbf \t\r\n").upper().startswith("ENVI"):
         return {}
-    fields = {key.lower(): value for key, value in re.findall(r"^[ \t]*(\w+)[ \t]+(\S+)[ \t]*\r?$", text, re.MULTILINE)}
+    fields = {
+        key.lower(): value for key, value in re.findall(r"^[ \t]*(\w+)[ \t]+(\S+)[ \t]*\r?$", text, re.MULTILINE)
+    }
     return fields if {"nrows", "ncols"} <= fields.keys() else {}
 
 
@@ -45,16 +48,17 @@ def open_esri(header: Path, fields: dict[str, str], data: Path | None) -> Raw:
         candidates = [p for p in beside if p.suffix.lower() in _SUFFIXES]
         if len(candidates) != 1:
             names = ", ".join(p.name for p in candidates) or "none"
-            raise InputError(f"{header}: ESRI header; which data file belongs to it is unclear ({names}); give that file")
+            raise InputError(
+                f"{header}: ESRI header; which data file belongs to it is unclear ({names}); give that file"
+            )
         data = candidates[0]
-    notes = _check_size(header, fields, data)
+    _check_size(header, fields, data)
     driver = "EHdr" if data.suffix.lower() != ".flt" or "nbits" in fields else None
-    raw = open_raster(data, driver)
-    raw.notes += [f"ESRI header {header.name}", *notes]
-    return raw
+    note(data, f"described by the ESRI header {header.name}")
+    return open_raster(data, driver)
 
 
-def _check_size(header: Path, fields: dict[str, str], data: Path) -> list[str]:
+def _check_size(header: Path, fields: dict[str, str], data: Path) -> None:
     """GDAL reads what a short file lacks as zeros."""
     try:
         rows, columns = int(fields["nrows"]), int(fields["ncols"])
@@ -79,4 +83,5 @@ def _check_size(header: Path, fields: dict[str, str], data: Path) -> list[str]:
             f"{data}: holds {size:,} bytes but {header.name} claims {needed:,}; it is truncated, or nrows, ncols, "
             "nbands or nbits are wrong"
         )
-    return [f"{data.name} is {size - needed:,} bytes longer than {header.name} says"] if size > needed else []
+    if size > needed:
+        note(data, f"is {size - needed:,} bytes longer than {header.name} says")

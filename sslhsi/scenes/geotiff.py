@@ -12,6 +12,7 @@ from rasterio.windows import Window
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.bad_bands import row_blocks
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, check_memory, reading
 from sslhsi.scenes.sidecar import Sidecar, beside, listed, passed_over
 from sslhsi.scenes.wavelengths import to_nanometres
@@ -62,11 +63,11 @@ def _open(path: Path, driver: str | None, what: str) -> Raw:
         else:
             raw = _image(path, file)
             if len(pages) > 1:
-                raw.notes.append(f"{len(pages) - 1} further pages passed over, the first has {file.count} bands")
+                note(path, f"{len(pages) - 1} further pages passed over, the first has {file.count} bands")
     for sidecar in beside(path, (raw.cube.shape[0], raw.cube.shape[1], raw.cube.shape[2])):
         _take(raw, sidecar)
     if layers := passed_over(path):
-        raw.notes.append(layers)
+        note(path, layers)
     return raw
 
 
@@ -109,9 +110,9 @@ def _stacked(path: Path, first: rasterio.DatasetReader, pages: list[str]) -> Raw
     known = [c for c in centres if c is not None]
     raw.wavelengths = np.concatenate(known) if len(known) == len(bands) else None
     if len(bands) > 1:
-        raw.notes.append(f"{len(bands)} pages read as the bands of one image")
+        note(path, f"{len(bands)} pages read as the bands of one image")
     if others:
-        raw.notes.append(f"{others} pages of another size, type or number of bands passed over")
+        note(path, f"{others} pages of another size, type or number of bands passed over")
     return raw
 
 
@@ -131,8 +132,7 @@ def _take(raw: Raw, sidecar: Sidecar) -> None:
         raw.scale = 1 / sidecar.gains[0]
         used.append("scale")
     if used:
-        raw.notes.append(f"{', '.join(used)} from {sidecar.path.name}")
-    raw.notes += sidecar.notes
+        note(raw.source, f"{', '.join(used)} from {sidecar.path.name}")
 
 
 def _wavelengths(file: rasterio.DatasetReader) -> np.ndarray | None:

@@ -23,8 +23,8 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
     """The numeric datasets of an HDF5 file, named by their path (``group/dataset``).
 
     Contiguous, unfiltered datasets are memory-mapped; chunked ones are read whole. Axes keep their names where the
-    file has them (dimension scales, as netCDF writes them); leading axes of length one are left out. Products that are
-    known (PRISMA, NEON, PACE) come first, as images.
+    file has them (dimension scales, as netCDF writes them); leading axes of length one are left out. Known
+    products (PRISMA, NEON, PACE) come first, as images.
 
     Args:
         path: The file.

@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, Variable, reading
 from sslhsi.scenes.wavelengths import to_nanometres
 
@@ -53,9 +54,9 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
         values = np.asarray(centres.load(), dtype=np.float64).ravel()
         if len(values) != cube.shape[2]:
             raise InputError(f"{path}: {len(values)} wavelengths for {cube.shape[2]} bands of {cube.name}")
-        notes = [f"NEON file: {cube.name}, no ground truth in it"]
+        note(path, f"NEON file: {cube.name}, no ground truth in it")
         if layers:
-            notes.append(f"quality and terrain layers passed over: {', '.join(layers)}")
+            note(path, f"quality and terrain layers passed over: {', '.join(layers)}")
         return Raw(
             cube.load(),
             path,
@@ -63,7 +64,6 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
             nodata=_number(cube, "Data_Ignore_Value", path),
             scale=_number(cube, "Scale_Factor", path) or 1.0,
             georeference=_place(path, metadata),
-            notes=notes,
         )
 
     return replace(cube, image=read)

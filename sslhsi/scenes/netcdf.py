@@ -40,9 +40,8 @@ def open_netcdf(path: Path) -> list[Variable]:
             if variable.data.dtype.kind not in "biuf":
                 continue
             shape, dims = variable.data.shape, tuple(variable.dimensions)
-            variables.append(
-                squeezed(Variable(name, shape, variable.data.dtype, _loader(path, name), dict(variable._attributes), dims))
-            )
+            known = Variable(name, shape, variable.data.dtype, _loader(path, name), dict(variable._attributes), dims)
+            variables.append(squeezed(known))
     return variables
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from sslhsi.scenes.detectors import Detector, join
 from sslhsi.scenes.products import together
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, Variable
 
 _DETECTORS = ("blue", "red", "SWIR")
@@ -33,9 +34,8 @@ def pace_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
     parts = {}
     for detector in _DETECTORS:
         centres = by_name.get(f"sensor_band_parameters/{detector}_wavelength")
-        cube = next(
-            (by_name[name] for kind in ("rhot", "Lt") if (name := f"observation_data/{kind}_{detector}") in by_name), None
-        )
+        names = (f"observation_data/{kind}_{detector}" for kind in ("rhot", "Lt"))
+        cube = next((by_name[name] for name in names if name in by_name), None)
         if cube is not None and centres is not None and len(cube.shape) == 3:
             parts[detector] = cube, centres
     choices = ({"OCI": list(parts)} if len(parts) > 1 else {}) | {detector: [detector] for detector in parts}
@@ -46,10 +46,10 @@ def pace_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
             detectors = [_detector(detector, *parts[detector]) for detector in chosen]
             fill = parts[chosen[0]][0].attributes.get("_FillValue")
             nodata = None if fill is None else float(np.asarray(fill).ravel()[0])
-            cube, wavelengths, notes = join(detectors, path, nodata=nodata)
-            notes.insert(0, f"PACE OCI level 1B: {', '.join(chosen)}, read as (bands, scans, pixels)")
-            notes.append("not on a map grid: the file gives latitudes and longitudes of pixels only")
-            return Raw(cube, path, wavelengths=wavelengths, nodata=nodata, notes=notes)
+            cube, wavelengths = join(detectors, path, nodata=nodata)
+            note(path, f"PACE OCI level 1B: {', '.join(chosen)}, read as (bands, scans, pixels)")
+            note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
+            return Raw(cube, path, wavelengths=wavelengths, nodata=nodata)
 
         if len(chosen) > 1:
             cubes = [parts[detector][0] for detector in chosen]

@@ -12,6 +12,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
+from sslhsi.scenes.dimensions import band_centres, good_bands, layout_by_names, place, spectral_cubes, in_swath
 from sslhsi.scenes.flat import decide_order, unfold
 from sslhsi.scenes.labels import image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
@@ -20,6 +21,7 @@ from sslhsi.scenes.wavelengths import is_wavenumber, pick_wavelengths, to_nanome
 
 _ROWS = {"lines", "line", "rows", "row", "nrow", "nrows", "nr", "nl", "height", "h"}
 _COLUMNS = {"cols", "col", "columns", "samples", "ncol", "ncols", "nc", "width", "w"}
+_AXES = {"h": "height", "w": "width", "b": "bands"}
 Shape = tuple[int, int]
 Flat = tuple[Shape, bool]  # of a matrix: (H, W), and whether bands are its first axis
 
@@ -52,24 +54,14 @@ def _bands_first(variable: Variable, hints: Sequence[Shape]) -> Flat | None:
     return None
 
 
-def _square(variable: Variable) -> Flat | None:
-    """The same for a matrix whose longer side is a perfect square and which is no label map."""
-    if len(variable.shape) != 2 or min(variable.shape) < 2:
-        return None
-    pixels = max(variable.shape)
-    side = math.isqrt(pixels)
-    if side * side != pixels or variable.shape[0] == variable.shape[1]:
-        return None
-    return None if whole(np.asarray(variable.load())) else ((side, side), variable.shape[1] == pixels)
-
-
 def find_cube(
     variables: Sequence[Variable], path: Path, cube: str | None, hints: list[Shape], shape: Shape | None
 ) -> tuple[Variable, Flat | None]:
     """The variable that holds the cube.
 
-    A 3-D real array, or a matrix of (bands, pixels) whose image shape is known from ``shape``, from
-    scalars such as ``lines`` and ``cols``, from the labels, or because the pixels make a square.
+    A 3-D real array, that with a spectral axis where axes have names; or a matrix of (bands, pixels) whose image
+    shape is known from ``shape``, from
+    scalars such as ``lines`` and ``cols``, or from the labels. A matrix alone is a table of spectra, not an image.
 
     Args:
         variables: All arrays of the file.
@@ -91,12 +83,12 @@ def find_cube(
         hints = ([(rows, columns)] if rows and columns else []) + hints
     if cube is not None:
         return _as_cube(named(variables, cube, path), path, hints)
-    solid = [v for v in variables if v.real and len(v.shape) == 3 and v.size]
+    solid = spectral_cubes(variables) or [v for v in variables if v.real and len(v.shape) == 3 and v.size]
     if not solid and any(v.dtype.kind == "c" and len(v.shape) == 3 for v in variables):
         raise InputError(f"{path}: the cube holds complex numbers; take their magnitude first")
     if shape is None:
         hints = hints + _shapes_of_maps(variables, hints)
-    flats = _matrices(variables, hints, squares=not solid)
+    flats = _matrices(variables, hints)
     candidates = solid + [v for v in variables if v.name in flats]
     bands = {v.name: v.shape[2] for v in solid}
     bands |= {v.name: v.shape[0 if flats[v.name][1] else 1] for v in candidates if v.name in flats}
@@ -108,6 +100,9 @@ def find_cube(
     listed = ", ".join(map(str, candidates or variables)) or "no array at all"
     if candidates:
         raise InputError(f"{path}: several variables may be the cube ({listed}); name one with cube=")
+    tables = [v for v in variables if v.real and len(v.shape) == 2 and min(v.shape) > 1]
+    if tables and not any(whole(np.asarray(v.load())) for v in tables):
+        raise InputError(f"{path}: {_no_image(tables[0])}")
     raise InputError(
         f"{path}: no variable is a (height, width, bands) cube ({listed}); "
         "if one is (bands, pixels), pass shape=(rows, columns)"
@@ -120,10 +115,17 @@ def _as_cube(variable: Variable, path: Path, hints: list[Shape]) -> tuple[Variab
         raise InputError(f"{path}: {variable} doesn't hold real numbers")
     if len(variable.shape) == 3 and variable.size:
         return variable, None
-    if len(variable.shape) == 2 and (flat := _bands_first(variable, hints) or _square(variable)):
+    if len(variable.shape) == 2 and (flat := _bands_first(variable, hints)):
         return variable, flat
-    raise InputError(
-        f"{path}: {variable} is no (height, width, bands) cube; if it is (bands, pixels), pass shape=(rows, columns)"
+    if len(variable.shape) == 2 and min(variable.shape) > 1:
+        raise InputError(f"{path}: {_no_image(variable)}")
+    raise InputError(f"{path}: {variable} is no (height, width, bands) cube")
+
+
+def _no_image(table: Variable) -> str:
+    return (
+        f"{table} is a table of {table.shape[0]} spectra, no image; to make an image of its pixels pass "
+        "shape=(rows, columns), or read it as spectra with sslhsi.read_spectra"
     )
 
 
@@ -136,16 +138,13 @@ def _shapes_of_maps(variables: Sequence[Variable], known: list[Shape]) -> list[S
     return shapes
 
 
-def _matrices(variables: Sequence[Variable], hints: list[Shape], *, squares: bool) -> dict[str, Flat]:
-    """Matrices that may be cubes, by name; ``squares``: where no shape fits, those of square images."""
-    flats = {
+def _matrices(variables: Sequence[Variable], hints: list[Shape]) -> dict[str, Flat]:
+    """Matrices that may be cubes, by name: those whose rows or columns are as many as an image has pixels."""
+    return {
         v.name: flat
         for v in variables
         if v.real and len(v.shape) == 2 and (flat := _bands_first(v, hints)) is not None
     }
-    if squares and not flats:
-        flats = {v.name: flat for v in variables if v.real and (flat := _square(v))}
-    return flats
 
 
 def _has_image_shape(variable: Variable) -> bool:
@@ -156,7 +155,9 @@ def _has_image_shape(variable: Variable) -> bool:
 
 
 def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape], bands: int | None) -> str:
-    """Either "hwb", or "bhw" where the wavelengths or the labels fit only that."""
+    """Axes by their names; else "hwb", or "bhw" where the wavelengths or the labels fit only that."""
+    if (by_names := layout_by_names(variable, variables)) is not None:
+        return by_names
     a, b, c = variable.shape
     others = [v for v in variables if v.name != variable.name and v.real]
     maps = hints + [(v.shape[0], v.shape[1]) for v in others if len(v.shape) == 2 and min(v.shape) > 1]
@@ -181,12 +182,7 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
     Raises:
         InputError: Something is missing, ambiguous or doesn't fit; the message lists the candidates.
     """
-    arrays: dict[str, Any] = {
-        key: np.asarray(named(variables, value, path).load())
-        for key in ("labels", "abundances")
-        if isinstance(value := getattr(given, key), str)
-    }
-    given = replace(given, **arrays)
+    given = with_arrays(given, variables, path)
     maps = [m for m in (given.labels, given.abundances) if isinstance(m, np.ndarray)]
     hints = [shape for each in maps for shape in image_shapes(each)]
     variable, flat = find_cube(variables, path, options.cube, hints, options.shape)
@@ -199,7 +195,7 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
         order = options.order or default
         axes = options.layout or _layout(variable, variables, hints, bands)
         if options.layout is None and axes != "hwb":
-            note(path, f"{variable} read as (bands, height, width)")
+            note(path, f"{variable} read as ({', '.join(_AXES[axis] for axis in axes)})")
         image = array.transpose([axes.index(axis) for axis in "hwb"])
         if options.shape is not None and image.shape[:2] != options.shape:
             raise InputError(f"{path}: shape={options.shape} was given, the cube is {image.shape}")
@@ -209,9 +205,37 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
         order = options.order or _smoother_order(matrix, shape, rest, path, given, default)
         image = unfold(matrix, shape, order)
     name = given.wavelengths if isinstance(given.wavelengths, str) else None
-    centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
+    by_names = options.layout is None  # else names of axes are overruled
+    centres = _by_axis(variable, rest, path) if name is None and bands is None and by_names else None
+    if centres is None:
+        centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
     labels = _labels(rest, path, image.shape[:2], given, purity=options.purity, order=order)
-    return Raw(image, path, wavelengths=centres, labels=labels, nodata=_nodata(variable))
+    raw = Raw(image, path, centres, labels, nodata=_nodata(variable))
+    if by_names:
+        raw.bad, raw.georeference = good_bands(variable, rest), place(variable, rest)
+        if in_swath(variable, rest):
+            note(path, "in the swath's geometry, not on a map grid: latitudes and longitudes of pixels only")
+    return raw
+
+
+def with_arrays(given: Given, variables: Sequence[Variable], path: Path) -> Given:
+    """What the caller brings along, with the arrays of the file that labels and abundances name.
+
+    Raises:
+        InputError: No variable has such a name.
+    """
+    arrays: dict[str, Any] = {
+        key: np.asarray(named(variables, value, path).load())
+        for key in ("labels", "abundances")
+        if isinstance(value := getattr(given, key), str)
+    }
+    return replace(given, **arrays)
+
+
+def _by_axis(variable: Variable, others: Sequence[Variable], path: Path) -> np.ndarray | None:
+    """Band centres that stand along the spectral axis, where axes have names."""
+    known = band_centres(variable, others)
+    return None if known is None else to_nanometres(known[0], known[1], f"{path}: {known[2]}")
 
 
 def _smoother_order(

@@ -15,6 +15,7 @@ from rasterio.transform import from_origin
 from sslhsi.errors import InputError
 from sslhsi.scenes.detectors import Detector, join
 from sslhsi.scenes.products import together
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, Variable, reading
 
 _FULL = 65535.0  # L2: reflectance = Min + number * (Max - Min) / 65535
@@ -68,22 +69,29 @@ def _reader(
 ) -> Callable[[], Raw]:
     def read() -> Raw:
         detectors = [_detector(part, attributes, path) for part in parts]
-        cube, wavelengths, notes = join(detectors, path, nodata=0)
+        without = [d.name for d in detectors if (d.gain, d.offset) == (1.0, 0.0)]
+        if len(without) < len(detectors):  # one scale must hold for one scene
+            detectors = [replace(d, gain=1.0, offset=0.0) if without else d for d in detectors]
+        cube, centres = join(detectors, path, nodata=0)
+        wavelengths: np.ndarray | None = centres
         if f"List_Cw_{_word(parts[0])}" not in attributes:
             wavelengths = None
-            notes.append("the file lists no band centres (List_Cw_Vnir, List_Cw_Swir): bands in the file's order")
+            note(path, "the file lists no band centres (List_Cw_Vnir, List_Cw_Swir): bands in the file's order")
         names = " and ".join(d.name for d in detectors)
         swath, *others = (name.split("/")[-2] for name in swaths)
-        notes.insert(0, f"PRISMA product: {names} of {swath}, read as (lines, bands, samples)")
-        notes += [f"swath {name} passed over" for name in others]
+        note(path, f"PRISMA product: {names} of {swath}, read as (lines, bands, samples)")
+        for name in others:
+            note(path, f"swath {name} passed over")
+        if without:
+            note(path, f"stored numbers kept, the file has no scale for {' and '.join(without)}")
         scales = {(d.gain, d.offset) for d in detectors}
         if scales != {(1.0, 0.0)}:
-            told = ", ".join(f"x {gain:.6g} + {offset:g}" for gain, offset in sorted(scales))
-            notes.append(f"stored numbers converted as the file says ({told})")
+            factors = ", ".join(f"x {gain:.6g} + {offset:g}" for gain, offset in sorted(scales))
+            note(path, f"stored numbers converted as the file says ({factors})")
         place = _place(attributes, (cube.shape[0], cube.shape[1]), path)
         if place is None:
-            notes.append("not on a map grid: the file gives latitudes and longitudes of pixels only")
-        return Raw(cube, path, wavelengths=wavelengths, georeference=place, notes=notes)
+            note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
+        return Raw(cube, path, wavelengths=wavelengths, georeference=place)
 
     return read
 

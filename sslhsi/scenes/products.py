@@ -39,5 +39,7 @@ def chosen_image(variables: Sequence[Variable], path: Path, options: ReadOptions
     given = [key for key in ("layout", "shape", "order") if getattr(options, key) is not None]
     if given and JOINED in image.attributes:
         arrays = ", ".join(v.name for v in images if JOINED not in v.attributes)
-        raise InputError(f"{path}: {given[0]}= is for one array, {image.name} is made of several; name one of {arrays}")
+        raise InputError(
+            f"{path}: {given[0]}= is for one array, {image.name} is made of several; pass cube= ({arrays})"
+        )
     return None if given or image.image is None else image.image()

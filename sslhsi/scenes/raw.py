@@ -30,7 +30,6 @@ class Raw:
         nodata: Value that stands for "no data", or None.
         scale: Divisor that turns the stored numbers into reflectance.
         georeference: ``{"crs": ..., "transform": ...}`` or None.
-        notes: What the reader assumed, left out or converted, a sentence each.
     """
 
     cube: np.ndarray
@@ -42,7 +41,6 @@ class Raw:
     nodata: float | None = None
     scale: float = 1.0
     georeference: dict[str, Any] | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -12,27 +12,34 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions, checked
 from sslhsi.scenes.envi import header_beside, open_envi
+from sslhsi.scenes.esri import esri_fields, open_esri
 from sslhsi.scenes.finish import finish
-from sslhsi.scenes.geotiff import open_geotiff
+from sslhsi.scenes.geotiff import open_geotiff, open_raster
 from sslhsi.scenes.hdf5 import open_hdf5
 from sslhsi.scenes.labels import image_shapes, label_array, to_labels
 from sslhsi.scenes.matlab import open_matlab
+from sslhsi.scenes.netcdf import open_netcdf
 from sslhsi.scenes.notes import collected_notes
 from sslhsi.scenes.numpy_files import open_npy, open_npz
-from sslhsi.scenes.pick import pick
+from sslhsi.scenes.pick import pick, with_arrays
+from sslhsi.scenes.products import chosen_image
 from sslhsi.scenes.raw import Given, Raw, Variable, check_file
 from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.sidecar import spectral_image, tiff_of
+from sslhsi.scenes.stack import open_stack
 from sslhsi.scenes.text_table import open_text_table
 from sslhsi.scenes.wavelengths import read_wavelengths, to_nanometres
 
 PathLike = str | os.PathLike[str]
 
+_ENVI = (".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq", ".sli", ".zip")
 #: What opens which suffix: an image reader returns a Raw, a reader of named arrays a list of Variable.
 READERS: dict[str, Callable[[Path], Raw | list[Variable]]] = {
     ".mat": open_matlab,
-    **dict.fromkeys((".hdr", ".img", ".raw", ".dat", ".bil", ".bip", ".bsq", ".zip"), open_envi),
+    **dict.fromkeys(_ENVI, open_envi),
     **dict.fromkeys((".tif", ".tiff"), open_geotiff),
     **dict.fromkeys((".h5", ".hdf5", ".he5"), open_hdf5),
+    **dict.fromkeys((".nc", ".nc4", ".cdf"), open_netcdf),
     ".npy": open_npy,
     ".npz": open_npz,
     **dict.fromkeys((".csv", ".txt", ".tsv", ".xz"), open_text_table),
@@ -40,19 +47,44 @@ READERS: dict[str, Callable[[Path], Raw | list[Variable]]] = {
 
 
 def open_file(path: Path) -> Raw | list[Variable]:
-    """Open a file with the reader of its suffix; a data file with an ENVI header beside is ENVI.
+    """Open a file with the reader of its suffix; what no reader claims goes to GDAL.
+
+    A data file with a header beside it is opened by what the header is, ENVI's or ESRI's; a header beside a TIFF,
+    METADATA.XML and the folder of a product (EnMAP, DESIS) stand for their image.
 
     Raises:
         InputError: Missing, empty, unsupported or unreadable.
     """
+    if path.is_dir() and (image := spectral_image(path)) is not None:
+        path = image
     check_file(path)
-    reader = READERS.get(path.suffix.lower())
-    if reader is None and header_beside(path) is not None:
-        reader = open_envi
-    if reader is None:
+    suffix = path.suffix.lower()
+    if suffix == ".xml" and (image := spectral_image(path.parent)) is not None:
+        path, suffix = image, image.suffix.lower()
+    if suffix in READERS and suffix not in _ENVI:
+        return READERS[suffix](path)
+    if suffix == ".zip":
+        return open_envi(path)
+    header = path if suffix == ".hdr" else header_beside(path)
+    if header is None:
+        return _other_raster(path)
+    if fields := esri_fields(header):
+        return open_esri(header, fields, None if header == path else path)
+    if header == path and (tiff := tiff_of(header)) is not None:
+        return open_geotiff(tiff)
+    return open_envi(path)
+
+
+def _other_raster(path: Path) -> Raw:
+    try:
+        return open_raster(path)
+    except InputError as error:
+        if path.suffix.lower() in _ENVI:
+            names = f"{path.name}.hdr or {path.stem}.hdr"
+            raise InputError(f"{path}: no ENVI header beside it ({names}), and GDAL can't read it") from error
         kind = f"unknown suffix {path.suffix!r}" if path.suffix else "no suffix and no ENVI header beside it"
-        raise InputError(f"{path}: {kind}; supported are {', '.join(READERS)}")
-    return reader(path)
+        known = f"{', '.join(READERS)} and what GDAL reads"
+        raise InputError(f"{path}: {kind}; supported are {known} ({str(error).removeprefix(f'{path}: ')})") from error
 
 
 def read_labels(
@@ -90,11 +122,11 @@ def read_labels(
 
 
 def read_scene(path: PathLike, **options: Any) -> Scene:
-    """Read a hyperspectral scene: MATLAB, ENVI, GeoTIFF, HDF5, NumPy or a text table.
+    """Read a hyperspectral scene: MATLAB, ENVI, GeoTIFF, HDF5, netCDF, NumPy, a text table, or what GDAL reads.
 
     Variables of MATLAB, HDF5 and .npz files are chosen by shape when not named: the cube is the only 3-D
     real array with many bands, or a (bands, pixels) matrix whose image shape is known from scalars (``lines``
-    and ``cols``, ``nRow`` and ``nCol`` ...), from the labels, or by being square; labels are the only 2-D
+    and ``cols``, ``nRow`` and ``nCol`` ...) or from the labels; labels are the only 2-D
     array of whole numbers of the image's shape, else abundances; wavelengths are the only plausible vector
     with one value per band.
 
@@ -105,7 +137,8 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
     What was assumed, converted or dropped is in ``scene.notes``, and logged at INFO level under "sslhsi.scenes".
 
     Args:
-        path: The file. For ENVI the header or the data file, or a .zip of both.
+        path: The file. For ENVI the header or the data file, or a .zip of both; for EnMAP and DESIS also the folder
+            or METADATA.XML; with ``stack`` a folder or a pattern.
         **options: Those of :class:`sslhsi.read_options.ReadOptions`, which recipes and commands take too. In
             Python ``labels`` (H, W), ``abundances`` (H, W, C), ``wavelengths`` (B,) and ``mask`` (H, W) may be
             arrays, and ``labels=False`` reads a scene without labels. Where text may name a file or a variable,
@@ -127,9 +160,14 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
 
 def _read(path: Path, options: dict[str, Any]) -> Scene:
     asked, arrays = checked(options, str(path))
-    opened = open_file(path)
+    opened = open_stack(path, open_file) if asked.stack else open_file(path)
     given = _given(asked, arrays)
-    if isinstance(opened, list):
+    image = chosen_image(opened, path, asked) if isinstance(opened, list) else None
+    if isinstance(opened, list) and image is not None:
+        given = with_arrays(given, opened, path)
+        raw = image
+        raw.labels = _image_labels(raw, given, asked.purity)
+    elif isinstance(opened, list):
         raw = pick(opened, path, asked, given)
     else:
         raw = _image(opened, path, asked, given)

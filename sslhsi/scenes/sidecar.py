@@ -6,12 +6,13 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import reading
 from sslhsi.scenes.wavelengths import to_nanometres
 
@@ -31,7 +32,6 @@ class Sidecar:
         gains: (B,) factors that turn stored numbers into physical values, or None.
         offsets: (B,) added after the gain, or None.
         nodata: Value that stands for "no data", or None.
-        notes: What could not be used, in words.
     """
 
     path: Path
@@ -40,7 +40,6 @@ class Sidecar:
     gains: np.ndarray | None = None
     offsets: np.ndarray | None = None
     nodata: float | None = None
-    notes: list[str] = field(default_factory=list)
 
 
 def header_fields(path: Path) -> dict[str, str]:
@@ -73,6 +72,18 @@ def headers_beside(path: Path) -> list[Path]:
     return [candidate for name in dict.fromkeys(names) if (candidate := path.with_name(name)).is_file()]
 
 
+def tiff_of(header: Path) -> Path | None:
+    """The TIFF beside a header: ``name.tif`` of ``name.tif.hdr``, or of ``name.hdr`` where there is no other data."""
+    inner = header.with_suffix("")
+    if inner.suffix.lower() in (".tif", ".tiff"):
+        return inner if inner.is_file() else None
+    with reading(header, "a header's folder"):
+        data = [p for p in header.parent.iterdir() if p.stem == header.stem and p != header and p.is_file()]
+    tiffs = [p for p in data if p.suffix.lower() in (".tif", ".tiff")]
+    raw = inner.is_file() or any(p.suffix.lower() in (".img", ".raw", ".dat", ".bil", ".bip", ".bsq") for p in data)
+    return tiffs[0] if tiffs and not raw else None
+
+
 def beside(path: Path, size: tuple[int, int, int]) -> list[Sidecar]:
     """What stands beside an image of (H, W, B): product metadata first, then headers.
 
@@ -84,12 +95,12 @@ def beside(path: Path, size: tuple[int, int, int]) -> list[Sidecar]:
 
 def from_header(header: Path, size: tuple[int, int, int]) -> Sidecar:
     """What an ENVI header says about an image of (H, W, B) beside it."""
-    told = Sidecar(header)
+    sidecar = Sidecar(header)
     fields = header_fields(header)
     for key, length in zip(("lines", "samples", "bands"), size, strict=True):
         if fields.get(key, str(length)).strip() != str(length):
-            told.notes.append(f"{header.name} is not used: it says {key} = {fields[key]}, the image has {length}")
-            return told
+            note(header, f"is not used: it says {key} = {fields[key]}, the image has {length}")
+            return sidecar
     vectors: dict[str, np.ndarray] = {}
     for key in ("wavelength", "bbl", "data gain values", "data offset values"):
         if key not in fields:
@@ -97,30 +108,30 @@ def from_header(header: Path, size: tuple[int, int, int]) -> Sidecar:
         try:
             values = np.array(listed(fields[key]))
         except ValueError:
-            told.notes.append(f"{header.name}: {key} holds text where numbers belong and is not used")
+            note(header, f"{key} holds text where numbers belong and is not used")
             continue
         if len(values) == size[2]:
             vectors[key] = values
         elif len(values):
-            told.notes.append(f"{header.name}: {key} has {len(values)} entries for {size[2]} bands and is not used")
-    told.wavelengths = _centres(vectors.get("wavelength"), fields.get("wavelength units", ""), told)
+            note(header, f"{key} has {len(values)} entries for {size[2]} bands and is not used")
+    sidecar.wavelengths = _centres(vectors.get("wavelength"), fields.get("wavelength units", ""), sidecar)
     if (flags := vectors.get("bbl")) is not None:
-        told.bad = flags == 0
-    told.gains, told.offsets = vectors.get("data gain values"), vectors.get("data offset values")
+        sidecar.bad = flags == 0
+    sidecar.gains, sidecar.offsets = vectors.get("data gain values"), vectors.get("data offset values")
     factor = _number(fields.get("reflectance scale factor"))
-    if told.gains is None and factor:
-        told.gains = np.full(size[2], 1 / factor)
-    told.nodata = _number(fields.get("data ignore value"))
-    return told
+    if sidecar.gains is None and factor:
+        sidecar.gains = np.full(size[2], 1 / factor)
+    sidecar.nodata = _number(fields.get("data ignore value"))
+    return sidecar
 
 
-def _centres(values: np.ndarray | None, unit: str, told: Sidecar) -> np.ndarray | None:
+def _centres(values: np.ndarray | None, unit: str, sidecar: Sidecar) -> np.ndarray | None:
     if values is None:
         return None
     try:
-        return to_nanometres(values, unit, str(told.path))
+        return to_nanometres(values, unit, str(sidecar.path))
     except InputError as error:
-        told.notes.append(f"{error}; not used")
+        note(sidecar.path, f"{error}; not used")
         return None
 
 
@@ -146,9 +157,9 @@ def from_metadata(document: Path, image: Path, bands: int) -> Sidecar | None:
     """What METADATA.XML of EnMAP or DESIS says about the bands of ``image``.
 
     After the "EnMAP HSI Product Specification" (EN-PCV-ICD-2009, section on metadata) and the "DESIS Products
-    Specification": specific/bandCharacterisation has for each band wavelengthCenterOfBand (nm), a width, GainOfBand and
-    OffsetOfBand; physical values are stored number x gain + offset. Level 1B keeps VNIR and SWIR in files of their
-    own: the first and the last bands of the list are theirs. backgroundValue is EnMAP's number for "no data".
+    Specification": specific/bandCharacterisation has for each band wavelengthCenterOfBand (nm), a width, GainOfBand
+    and OffsetOfBand; physical values are stored number x gain + offset. Level 1B keeps VNIR and SWIR in two files:
+    the first and the last bands of the list are theirs. backgroundValue is EnMAP's number for "no data".
 
     Returns:
         None when the document has no such list.
@@ -160,19 +171,20 @@ def from_metadata(document: Path, image: Path, bands: int) -> Sidecar | None:
     entries = [element for element in root.iter() if _child(element, "wavelengthCenterOfBand") is not None]
     if not entries:
         return None
-    told = Sidecar(document)
+    sidecar = Sidecar(document)
     if len(entries) > bands and re.search(r"SPECTRAL_IMAGE_(VNIR|SWIR)", image.name, re.IGNORECASE):
         vnir = re.search("SPECTRAL_IMAGE_VNIR", image.name, re.IGNORECASE)
         entries = entries[:bands] if vnir else entries[-bands:]
-        told.notes.append(f"{document.name}: its {'first' if vnir else 'last'} {bands} bands are those of {image.name}")
+        end = "first" if vnir else "last"
+        note(document, f"its {end} {bands} bands are those of {image.name}")
     if len(entries) != bands:
-        told.notes.append(f"{document.name} describes {len(entries)} bands, the image has {bands}: it is not used")
-        return told
-    told.wavelengths = _centres(_column(entries, "wavelengthCenterOfBand", math.nan), "nm", told)
-    told.gains, told.offsets = _column(entries, "GainOfBand", 1.0), _column(entries, "OffsetOfBand", 0.0)
+        note(document, f"describes {len(entries)} bands, the image has {bands}: it is not used")
+        return sidecar
+    sidecar.wavelengths = _centres(_column(entries, "wavelengthCenterOfBand", math.nan), "nm", sidecar)
+    sidecar.gains, sidecar.offsets = _column(entries, "GainOfBand", 1.0), _column(entries, "OffsetOfBand", 0.0)
     background = next((e.text for e in root.iter() if _tag(e) == "backgroundvalue" and e.text), None)
-    told.nodata = _number(background)
-    return told
+    sidecar.nodata = _number(background)
+    return sidecar
 
 
 def _tag(element: ElementTree.Element) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.labels import named
+from sslhsi.scenes.notes import collected_notes, note
 from sslhsi.scenes.raw import Raw, Variable
 from sslhsi.scenes.read import open_file
 from sslhsi.scenes.spectra_table import rows_of
@@ -80,14 +81,28 @@ def read_spectra(
         labels_key: Column of the ``labels`` file. Its lines are matched by the spectra's names where one column holds
             them all, else taken in order.
         wavelengths: (B,) nanometres (micrometres when all are under 100), in place of the file's.
-        layout: "nb": a spectrum a row, "bn": a spectrum a column; by default as wavelengths or labels show, else "nb".
+        layout: "nb": a spectrum a row, "bn": a spectrum a column; by default as wavelengths or labels show, else
+            "nb".
         heading: Of a text table: False when its first line of numbers is a spectrum, True when it holds band centres.
         name: Of the set, the file's stem by default.
 
     Raises:
         InputError: The file holds an image, no or several matrices, or the parts don't fit together.
     """
-    path = Path(path)
+    with collected_notes() as notes:
+        spectra = _read(Path(path), cube, labels, labels_key, wavelengths, layout, heading)
+    return replace(spectra, name=spectra.name if name is None else name, notes=tuple(notes))
+
+
+def _read(
+    path: Path,
+    cube: str | None,
+    labels: Any,
+    key: str | None,
+    wavelengths: Any,
+    layout: str | None,
+    heading: bool | None,
+) -> Spectra:
     if layout not in (None, "nb", "bn"):
         raise InputError(f'layout must be "nb" (a spectrum a row) or "bn" (a spectrum a column), not {layout!r}')
     opened = spectra_variables(path, heading=heading) if heading is not None else open_file(path)
@@ -96,22 +111,22 @@ def read_spectra(
     matrix = _matrix(opened, path, cube)
     others = [v for v in opened if v.name != matrix.name]
     array = np.asarray(matrix.load())
-    notes = list(matrix.attributes.get("notes", ()))
+    for text in matrix.attributes.get("notes", ()):
+        note(path, text)
     given = None if wavelengths is None else to_nanometres(wavelengths, None, "wavelengths=")
     array, turned = _turned(array, others, given, labels, layout)
     if turned is not None:
-        notes.append(turned)
-    array, found, more = _labels(array, others, matrix, labels, labels_key, path)
-    notes += more
+        note(path, turned)
+    array, values, assumed = _labels(array, others, matrix, labels, key, path)
+    if assumed:
+        note(path, assumed)
     if given is None:
         given = _wavelengths(others, array.shape[1], path)
     elif len(given) != array.shape[1]:
         raise InputError(f"{path}: {len(given)} wavelengths were given for spectra of {array.shape[1]} bands")
-    numbers, classes = _numbered(found, len(array), path)
-    return Spectra(
-        name if name is not None else path.name.split(".")[0],
-        array, given, numbers, classes, tuple(matrix.attributes.get("names", ())), tuple(notes), path,
-    )  # fmt: skip
+    numbers, classes = _numbered(values, len(array), path)
+    names = tuple(matrix.attributes.get("names", ()))
+    return Spectra(path.name.split(".")[0], array, given, numbers, classes, names, source=path)
 
 
 def _matrix(variables: Sequence[Variable], path: Path, name: str | None) -> Variable:
@@ -160,39 +175,41 @@ def _wavelengths(others: Sequence[Variable], bands: int, path: Path) -> np.ndarr
 
 def _labels(
     array: np.ndarray, others: Sequence[Variable], matrix: Variable, labels: Any, key: str | None, path: Path
-) -> tuple[np.ndarray, Any, list[str]]:
+) -> tuple[np.ndarray, Any, str]:
     """The matrix (without a column of labels), n labels as numbers or words, and what was assumed."""
     columns = dict(matrix.attributes.get("columns", {}))
     if labels is False:
-        return array, None, []
+        return array, None, ""
     if isinstance(labels, str | os.PathLike):
         if Path(labels).is_file():
-            return array, _from_table(Path(labels), key, matrix.attributes.get("names", ()), len(array)), []
+            return array, _from_table(Path(labels), key, matrix.attributes.get("names", ()), len(array)), ""
         if labels in columns:
-            return array, columns[str(labels)], []
+            return array, columns[str(labels)], ""
         if any(v.name == labels for v in others):
-            return array, np.asarray(named(others, str(labels), path).load()).ravel(), []
+            return array, np.asarray(named(others, str(labels), path).load()).ravel(), ""
         listed = ", ".join([*columns, *(v.name for v in others)]) or "none"
         raise InputError(f"{path}: {str(labels)!r} is no file and none of its columns ({listed})")
     if labels is not None:
-        return array, np.asarray(labels).ravel(), []
+        return array, np.asarray(labels).ravel(), ""
     words = [name for name in columns if name.lower() in ("label", "labels", "class", "classes", "target", "y")]
     if words:
-        return array, columns[words[0]], [f"labels are the column {words[0]!r}"]
-    vectors = [v for v in others if v.real and v.size == len(array) == max(v.shape) and _classes(np.asarray(v.load()))]
+        return array, columns[words[0]], f"labels are the column {words[0]!r}"
+    vectors = [v for v in others if v.real and v.size == len(array) == max(v.shape)]
+    vectors = [v for v in vectors if _classes(np.asarray(v.load()))]
     if len(vectors) == 1:
-        return array, np.asarray(vectors[0].load()).ravel(), [f"labels are {vectors[0].name}"]
+        return array, np.asarray(vectors[0].load()).ravel(), f"labels are {vectors[0].name}"
     last = array[:, -1]
     if array.shape[1] > 3 and _classes(last) and not _classes(array[:, :-1]):
-        return array[:, :-1], last, ["labels are the last column, of whole numbers (labels=False keeps it as a band)"]
-    return array, None, []
+        return array[:, :-1], last, "labels are the last column, of whole numbers (labels=False keeps it as a band)"
+    return array, None, ""
 
 
 def _classes(values: np.ndarray) -> bool:
     """True for few distinct whole numbers."""
     if values.dtype.kind not in "iuf" or not values.size or not np.isfinite(values).all():
         return False
-    return bool((values == np.round(values)).all()) and 1 < len(np.unique(values)) <= min(MOST_CLASSES, len(values) // 2)
+    most = min(MOST_CLASSES, len(values) // 2)
+    return bool((values == np.round(values)).all()) and 1 < len(np.unique(values)) <= most
 
 
 def _from_table(path: Path, key: str | None, names: Sequence[str], count: int) -> list[str]:

@@ -36,7 +36,7 @@ class SpectraTable:
 
 
 def rows_of(text: str) -> list[list[str]]:
-    """The cells of a table: separated by tabs, semicolons, commas or white space; comments and empty lines left out."""
+    """The cells of a table, separated by tabs, semicolons, commas or white space; no comments, no empty lines."""
     lines = [line for line in text.splitlines() if line.strip(" \t\r,;") and line.lstrip()[0] not in "#%"]
     delimiter = next((mark for mark in "\t;," if any(mark in line for line in lines[:3])), None)
     if delimiter is None:
@@ -85,7 +85,7 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
         names = [name or cell for name, cell in zip(names, body[0], strict=True)]
         table = _by_lines(names, body[1:], unit=body[0][0] if not _is_number(body[0][0]) else "")
         if table is not None:
-            table.notes.append("first line of numbers read as band centres (heading=False: it is a spectrum)")
+            table.notes.append("first line of numbers read as band centres (with heading False it is a spectrum)")
         return table
     if headings is None and width >= 5:
         numbers = _numbers(body, range(width))
@@ -99,7 +99,9 @@ def are_centres(values: np.ndarray) -> bool:
     if len(values) < 2 or not np.isfinite(values).all() or not ((steps > 0).all() or (steps < 0).all()):
         return False
     whole = (values == np.round(values)).all()
-    return bool((values.min() >= 200 and values.max() <= 20_000) or (values.min() >= 0.2 and values.max() <= 20 and not whole))
+    nanometres = values.min() >= 200 and values.max() <= 20_000
+    micrometres = values.min() >= 0.2 and values.max() <= 20 and not whole
+    return bool(nanometres or micrometres)
 
 
 def _is_number(cell: str) -> bool:

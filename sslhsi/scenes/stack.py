@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, Variable, check_memory
 from sslhsi.scenes.wavelengths import to_nanometres
 
 _CENTRE_IN_NAME = re.compile(r"(?<![0-9.])(\d{3,5}(?:[._]\d+)?)\s*_?nm(?![a-z])", re.IGNORECASE)
 # What lies beside images and is none.
-_NO_IMAGES = {".xml", ".txt", ".csv", ".json", ".hdr", ".tfw", ".prj", ".md", ".pdf", ".aux", ".ovr", ".html", ".yaml"}
+_NO_IMAGES = {".xml", ".txt", ".csv", ".json", ".hdr", ".tfw", ".prj", ".md", ".pdf", ".aux", ".ovr", ".html"}
 
 
 def natural(path: Path) -> list[tuple[int, int | str]]:
@@ -52,12 +53,11 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
         _agree(bands[0], raw, files[0], file)
     cube = _joined(bands, path)
     nodata = {raw.nodata for raw in bands}
-    notes = [f"{len(files)} files read as bands, from {files[0].name} to {files[-1].name}"]
+    note(path, f"{len(files)} files read as bands, from {files[0].name} to {files[-1].name}")
     if skipped:
-        notes.append(f"passed over beside them: {', '.join(p.name for p in skipped[:10])}")
+        note(path, f"passed over beside them: {', '.join(p.name for p in skipped[:10])}")
     if len(nodata) > 1:
         raise InputError(f"{path}: the files name several no-data values ({nodata}); give one with nodata=")
-    notes += [note for raw in bands for note in raw.notes]
     return Raw(
         cube,
         files[0].parent,
@@ -65,7 +65,6 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
         nodata=nodata.pop(),
         scale=bands[0].scale,
         georeference=bands[0].georeference,
-        notes=notes,
     )
 
 
@@ -105,8 +104,8 @@ def _agree(first: Raw, other: Raw, first_file: Path, file: Path) -> None:
     places = [raw.georeference or {} for raw in (first, other)]
     if places[0].get("crs") != places[1].get("crs"):
         raise InputError(f"{file}: lies in {places[1].get('crs')}, {first_file.name} in {places[0].get('crs')}")
-    transforms = [place.get("transform") for place in places]
-    if None not in transforms and not transforms[0].almost_equals(transforms[1], 1e-3 * abs(transforms[0].a)):
+    here, there = (place.get("transform") for place in places)
+    if here is not None and there is not None and not here.almost_equals(there, 1e-3 * abs(here.a)):
         raise InputError(f"{file}: lies at another place than {first_file.name}; warp them to one grid first")
     if other.scale != first.scale:
         raise InputError(f"{file}: its scale factor differs from that of {first_file.name}")

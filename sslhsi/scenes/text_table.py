@@ -29,14 +29,13 @@ def open_text_table(path: Path) -> Raw | list[Variable]:
         path: .csv, .txt or .tsv, or such a table compressed as .xz.
 
     Returns:
-        The map; or, of a table with a spectrum a line or a column, the variables ``spectra`` (n, B) and ``wavelengths``.
+        The map; or, of a table with a spectrum a line or a column, ``spectra`` (n, B) and ``wavelengths``.
 
     Raises:
         InputError: Neither, text where numbers belong, or points that form no grid.
     """
-    with reading(path, "a table of y, x, wavenumber, value"):
-        with _text(path) as file:
-            heading, delimiter, count = _first_line(file.readline())
+    with reading(path, "a table of y, x, wavenumber, value"), _text(path) as file:
+        heading, delimiter, count = _first_line(file.readline())
     if count != 4:
         return spectra_variables(path)
     with reading(path, "a table of y, x, wavenumber, value"), _text(path) as file:
@@ -62,8 +61,8 @@ def spectra_variables(path: Path, *, heading: bool | None = None) -> list[Variab
     table = parse_spectra(read_text(path), heading=heading)
     if table is None:
         raise InputError(
-            f"{path}: a table must have 4 columns (y, x, wavenumber, value) or a spectrum in each line under a heading "
-            "of wavelengths"
+            f"{path}: a table must have 4 columns (y, x, wavenumber, value), or a spectrum in each line under a "
+            "heading of wavelengths"
         )
     names = table.columns.get("name") or next(iter(table.columns.values()), [])
     names = names if len(set(names)) == len(table.spectra) else []
@@ -85,7 +84,8 @@ def read_text(path: Path) -> str:
     if path.stat().st_size > _LARGEST:
         raise InputError(f"{path}: is too large for a table of spectra; save it as .npy")
     with reading(path, "a table of text"):
-        content = lzma.open(path).read(_LARGEST) if path.suffix.lower() == ".xz" else path.read_bytes()
+        with lzma.open(path) if path.suffix.lower() == ".xz" else path.open("rb") as file:
+            content = file.read(_LARGEST)
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:

@@ -130,8 +130,12 @@ def test_square_image_takes_its_order_from_the_labels(tmp_path, order):
 def test_square_image_without_labels_is_column_major_unless_told(tmp_path):
     cube = smooth(15, 15, 30)
     scipy.io.savemat(tmp_path / "a.mat", {"Y": cube.reshape(-1, 30, order="F").T})
-    np.testing.assert_array_equal(read_scene(tmp_path / "a.mat").cube, cube)
-    np.testing.assert_array_equal(read_scene(tmp_path / "a.mat", order="C").cube, cube.transpose(1, 0, 2))
+    with pytest.raises(InputError, match="no image"):
+        read_scene(tmp_path / "a.mat")
+    square = {"shape": (15, 15)}
+    np.testing.assert_array_equal(read_scene(tmp_path / "a.mat", **square).cube, cube)
+    turned = cube.transpose(1, 0, 2)
+    np.testing.assert_array_equal(read_scene(tmp_path / "a.mat", **square, order="C").cube, turned)
 
 
 def test_abundances_give_labels_and_purity_leaves_mixed_pixels_out(tmp_path):
