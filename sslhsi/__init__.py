@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Scene", "create_backbone", "list_backbones", "load_backbone", "read_scene"]
+__all__ = ["InputError", "Scene", "create_backbone", "list_backbones", "load_backbone", "read_scene", "read_spectra"]
 
 if TYPE_CHECKING:
     from sslhsi.backbones.registry import create_backbone, list_backbones
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sslhsi.errors import InputError
     from sslhsi.scenes.read import read_scene
     from sslhsi.scenes.scene import Scene
+    from sslhsi.scenes.spectra import read_spectra
 
 _HOMES = {
     "InputError": "sslhsi.errors",
@@ -30,6 +31,7 @@ _HOMES = {
     "list_backbones": "sslhsi.backbones.registry",
     "load_backbone": "sslhsi.encoder.load",
     "read_scene": "sslhsi.scenes.read",
+    "read_spectra": "sslhsi.scenes.spectra",
 }
 
 

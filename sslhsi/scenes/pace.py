@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from sslhsi.scenes.detectors import Detector, join
-from sslhsi.scenes.products import together
 from sslhsi.scenes.notes import note
+from sslhsi.scenes.products import together
 from sslhsi.scenes.raw import Raw, Variable
 
 _DETECTORS = ("blue", "red", "SWIR")

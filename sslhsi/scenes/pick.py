@@ -12,7 +12,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
-from sslhsi.scenes.dimensions import band_centres, good_bands, layout_by_names, place, spectral_cubes, in_swath
+from sslhsi.scenes.dimensions import band_centres, good_bands, in_swath, layout_by_names, place, spectral_cubes
 from sslhsi.scenes.flat import decide_order, unfold
 from sslhsi.scenes.labels import image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note

@@ -14,8 +14,8 @@ from rasterio.transform import from_origin
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.detectors import Detector, join
-from sslhsi.scenes.products import together
 from sslhsi.scenes.notes import note
+from sslhsi.scenes.products import together
 from sslhsi.scenes.raw import Raw, Variable, reading
 
 _FULL = 65535.0  # L2: reflectance = Min + number * (Max - Min) / 65535
@@ -60,7 +60,7 @@ def prisma_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
 
 
 def _word(cube: Variable) -> str:
-    """ "Vnir" or "Swir", as the attributes spell it."""
+    """The detector as the attributes spell it: "Vnir" or "Swir"."""
     return cube.name.rsplit("/", 1)[1].split("_")[0].capitalize()
 
 

@@ -148,7 +148,7 @@ def netcdf(path, variables, dims, form="NETCDF4"):
 
 
 def test_emit(tmp_path):
-    """LP DAAC, EMIT L2A user guide: reflectance (downtrack, crosstrack, bands), groups sensor_band_parameters, location."""
+    """LP DAAC, EMIT L2A user guide: reflectance (downtrack, crosstrack, bands) and two groups of metadata."""
     cube = RNG.random((H, W, 8)).astype("float32")
     cube[2, 2] = -9999
     good = np.float32([1, 1, 1, 0, 0, 1, 1, 1])
@@ -174,8 +174,9 @@ def test_emit(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["NETCDF4", "NETCDF3_CLASSIC", "NETCDF3_64BIT_OFFSET"])
-@pytest.mark.parametrize("axes", [("y", "x", "wavelength"), ("wavelength", "y", "x"), ("time", "wavelength", "y", "x")])
+@pytest.mark.parametrize("axes", ["y x wavelength", "wavelength y x", "time wavelength y x"])
 def test_netcdf_axes_by_name(tmp_path, form, axes):
+    axes = axes.split()
     sizes = {"y": H, "x": W, "wavelength": W, "time": 1}  # as many bands as columns: names alone can tell
     cube = numbers((H, W, W), "int16")
     order = [("y", "x", "wavelength").index(axis) for axis in axes if axis != "time"]
