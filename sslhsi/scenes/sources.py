@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
+
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
-from sslhsi.read_options import ARRAYS
 from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes.folders import beside_scene, doubled, plain_stem, scene_files, scene_names
 from sslhsi.scenes.read import read_labels, read_scene
@@ -19,6 +20,11 @@ from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_domain
 from sslhsi.scenes.simulated.stand_in import PREFIX, stand_in_of
 
+# Settings that have always been part of a source's hash, in their order there.
+_FIRST = (
+    "simulated", "stand_in", "index", "size", "name", "domain", "sensor", "site", "cube", "labels_key", "abundances",
+    "purity", "wavelengths", "nodata", "drop_bands", "background", "holdout",
+)  # fmt: skip
 log = logging.getLogger(__name__)
 
 
@@ -129,18 +135,21 @@ def open_source(source: SceneSource, seed: int) -> Scene:
 def source_hash(source: SceneSource, seed: int) -> str:
     """Hash of everything that a source's scene depends on: settings, file contents, the simulator's code."""
     digest = hashlib.blake2b(digest_size=16)
-    settings = source.model_dump_json(exclude={"path", "labels"})
-    digest.update(settings.encode())
+    settings = source.model_dump(mode="json", exclude={"path", "labels"})
+    # As 0.1 wrote them, so that its corpora and runs keep their names; keys that are younger count where they are set.
+    later = [key for key in settings if key not in _FIRST]
+    given = [key for key in later if getattr(source, key) != SceneSource.model_fields[key].default]
+    digest.update(to_json({key: settings[key] for key in (*_FIRST, *given)}))
     if source.path is None:
         digest.update(f"simulated with seed {seed}".encode())
         # The simulator's code stands for its version.
         for file in sorted((Path(__file__).parent / "simulated").glob("*.py")):
             digest.update(file.read_bytes())
-    for name in (source.path, *(getattr(source, key) for key in ARRAYS)):
+    for name in (source.path, source.labels, source.wavelengths, source.abundances, source.mask):
         if isinstance(name, str) and Path(name).exists():
             for file in companions(Path(name)):
                 digest.update(bytes.fromhex(sha256(file)))
-        elif name is not None:
+        elif name is not None and name != source.abundances:
             digest.update(str(name).encode())
     return digest.hexdigest()
 
