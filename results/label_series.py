@@ -15,9 +15,8 @@ import rasterio
 import scipy.io
 
 from sslhsi.encoder.load import load_backbone
-from sslhsi.evaluation.calibration import calibration_rows
+from sslhsi.evaluation.rows import read_result_rows
 from sslhsi.evaluation.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
-from sslhsi.files import read_rows
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.curves import write_curves
 from sslhsi.report.examples import make_examples
@@ -103,25 +102,14 @@ PARTS: dict[str, Callable[..., Iterable[tuple[Target, dict[str, int]]]]] = {
 }
 
 
-def calibration(folder: Path) -> list[dict[str, object]]:
-    """The SVM on each stand-in against the published figures, where its rows are measured."""
-    found = []
-    for part, (name, file) in STAND_INS.items():
-        path = folder / f"{part}.csv"
-        rows = [r for r in read_rows(path) if r["probe"] == "SVM" and r["split"] == "random" and r["oa"]]
-        if len(rows) == CHEAP * len(SERIES):
-            found += calibration_rows(name, read_labels(data() / "gt-only" / file), CHEAP, path)
-    return found
-
-
 def write_label_page(folder: Path, networks: Networks, scene: Callable[[str], Scene]) -> None:
     """label_efficiency.html and its curves, from the rows of all parts; pictures of Indian Pines."""
-    rows = [row for part in PARTS for row in read_rows(folder / f"{part}.csv")]
+    rows = [row for part in PARTS for row in read_result_rows(folder / f"{part}.csv")]
     if not rows:
         return
     name = "indian_pines_8bit"
     scenes, examples = {}, {}
-    if any(row["scene"] == name for row in rows):
+    if any(row.scene == name for row in rows):
         scenes[name] = scene(name)
         examples[name] = make_examples(scenes[name], judged(networks, name), per_class=10)
     title = "Label efficiency: 5 to 30 samples per class"

@@ -32,9 +32,10 @@ from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.judge import judge_domains
 from sslhsi.evaluation.measure import Row, predict
+from sslhsi.evaluation.rows import read_result_rows
 from sslhsi.evaluation.series import series
 from sslhsi.evaluation.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
-from sslhsi.files import read_rows, write_rows
+from sslhsi.files import write_rows
 from sslhsi.pretrain import pretrain
 from sslhsi.recipe import Patches, Recipe, load_recipe
 from sslhsi.scenes.scene import Scene
@@ -248,8 +249,7 @@ def main() -> int:
         return 2
     from page import write_page
 
-    parts = {part: read_rows(HERE / f"{part}.csv") for part in known}
-    write_page(HERE, {**parts, "calibration": label_series.calibration(HERE)})
+    write_page(HERE, {part: read_result_rows(HERE / f"{part}.csv") for part in known})
     if not options.page:
         label_series.write_label_page(HERE, without, pixel_scene)
     return 0

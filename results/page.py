@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import Any
 
+from sslhsi.evaluation.calibration import PUBLISHED_SVM
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.summary import Summary, by_split, differences, grouped, scored, summarise, tabulate
 from sslhsi.files import write_atomic
+from sslhsi.report.tables import markdown, mean_of
 
-Row = Mapping[str, Any]
 CONDITIONS = ("all scenes", "the scene alone", "all but the scene")
 INTRO = """# Measured results
 
@@ -61,175 +64,169 @@ CALIBRATION = """An SVM on the spectra of each stand-in, random split, less what
 (Liu and Shi, GRSL 2020), in points of OA: the stand-ins are made about as hard as the scenes they stand for."""
 METHODS = ("raw spectra", "random weights", "pretrained", "from scratch")
 PROBES = ("SVM", "k-NN", "linear", "fine-tune")
+# Parts whose rows are those of a calibrated stand-in, with the scene that it stands for.
+STAND_INS = {"labels_stand_in_pavia": "pavia_university", "labels_stand_in_salinas": "salinas"}
 
 
-def write_page(folder: Path, parts: Mapping[str, Sequence[Row]]) -> None:
+def write_page(folder: Path, parts: Mapping[str, Sequence[ResultRow]]) -> None:
     """Write README.md into the folder of results."""
     blocks = [INTRO]
     for part in ("indian_pines", "indian_pines_field", "small_scenes"):
         blocks += pixel_tables(parts.get(part, ()), part.endswith("_field"))
     if labelled := [row for part, rows in parts.items() if part.startswith("labels_") for row in rows]:
         blocks += ["## Label efficiency", LABELS, *label_tables(labelled)]
-    if parts.get("calibration"):
-        blocks += ["### Difficulty of the stand-ins", CALIBRATION, calibration_table(parts["calibration"])]
-    if parts.get("domains"):
-        blocks += ["## Patches by domain", DOMAINS]
-        blocks += patch_tables(parts["domains"])
-    if parts.get("types"):
-        folds = [r for r in parts["types"] if r["scene"].startswith("fold")]
-        blocks += ["## Patches by scene type", TYPES, *scene_tally(r for r in parts["types"] if r not in folds)]
-        blocks += patch_tables(folds)
+    if calibrated := calibration_table(parts):
+        blocks += ["### Difficulty of the stand-ins", CALIBRATION, calibrated]
+    if domains := parts.get("domains"):
+        blocks += ["## Patches by domain", DOMAINS, *patch_tables(domains)]
+    if types := parts.get("types"):
+        # A left-out scene by itself is all of one type, so that its rows hold no average accuracy.
+        single = [row for row in types if row.aa is None]
+        folds = [row for row in types if row.aa is not None]
+        blocks += ["## Patches by scene type", TYPES, *scene_tally(single), *patch_tables(folds)]
     write_atomic(folder / "README.md", "\n\n".join(b.rstrip() for b in blocks) + "\n")
 
 
-def pixel_tables(rows: Sequence[Row], field: bool) -> Iterable[str]:
-    for scene in dict.fromkeys(r["scene"] for r in rows):
-        mine = [r for r in rows if r["scene"] == scene]
+def pixel_tables(rows: Sequence[ResultRow], field: bool) -> Iterable[str]:
+    for scene, mine in by_scene(rows).items():
         yield f"## Pixels of {scene}" + (", recipe for broad fields" if field else "")
         for probe, title in (("linear", "Linear probe"), ("k-NN", "k-NN")):
-            columns = [(f"pretrained on {c}", {"pretraining": c, "method": "pretrained"}) for c in CONDITIONS]
-            # The untrained network of the honest condition, whose projection never saw the scene either.
-            columns += [(method, {"method": method}) for method in ("random weights", "raw spectra")]
-            yield f"{title}, window {mine[0]['window']}. {tally([r for r in mine if r.get('probe') == probe])}"
-            yield table(mine, {"probe": probe}, columns)
-        if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note")}):
-            yield "\n".join(noted)
+            of_probe = [row for row in mine if row.probe == probe]
+            yield f"{title}, window {mine[0].window}. {tally(of_probe)}"
+            # The untrained network is that of the honest condition, whose projection never saw the scene either.
+            columns = [f"pretrained on {condition}" for condition in CONDITIONS] + ["random weights", "raw spectra"]
+            yield table(
+                of_probe,
+                columns,
+                lambda r: f"pretrained on {r.pretraining}" if r.method == "pretrained" else r.method,
+            )
+        yield from noted(row for row in mine if row.note)
 
 
-def label_tables(rows: Sequence[Row]) -> Iterable[str]:
+def label_tables(rows: Sequence[ResultRow]) -> Iterable[str]:
     """A table per scene: a line per protocol, a column per method and probe."""
-    for scene in dict.fromkeys(r["scene"] for r in rows):
-        mine = [r for r in rows if r["scene"] == scene]
-        kind = mine[0]["kind"]
-        yield f"### {scene}" + ("" if kind in ("real", scene.split(":")[0]) else f" ({kind})")
-        pairs = sorted(
-            {(r["method"], r["probe"]) for r in mine}, key=lambda p: (METHODS.index(p[0]), PROBES.index(p[1]))
-        )
-        yield table(mine, {}, [(f"{method}, {probe}", {"method": method, "probe": probe}) for method, probe in pairs])
-        if noted := sorted({f"- {r['protocol']}: {r['note']}" for r in mine if r.get("note") and not r.get("oa")}):
-            yield "\n".join(noted)
+    for scene, mine in by_scene(rows).items():
+        kind = mine[0].kind
+        yield f"### {scene}" + ("" if kind == "real" or scene.startswith(kind) else f" ({kind})")
+        pairs = {(row.method, row.probe) for row in mine}
+        pairs = sorted(pairs, key=lambda pair: (METHODS.index(pair[0]), PROBES.index(pair[1])))
+        yield table(mine, [f"{method}, {probe}" for method, probe in pairs], method_and_probe)
+        yield from noted(row for row in mine if row.note and row.oa is None)
 
 
-def calibration_table(rows: Sequence[Row]) -> str:
-    sizes = list(dict.fromkeys(r["per_class"] for r in rows))
-    lines = ["| stand-in | " + " | ".join(f"{n} per class" for n in sizes) + " |", "|---" * (len(sizes) + 1) + "|"]
-    for scene in dict.fromkeys(r["scene"] for r in rows):
-        cells = [f"{r['difference']:+.1f} (± {r['std']:.1f})" for r in rows if r["scene"] == scene]
-        lines.append(f"| {scene} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+def calibration_table(parts: Mapping[str, Sequence[ResultRow]]) -> str:
+    """OA of the SVM on each whole part's stand-in less the published one, by samples per class."""
+    lines, sizes = [], []
+    for part, name in STAND_INS.items():
+        rows = [row for row in parts.get(part, ()) if row.probe == "SVM" and row.split == "random" and scored(row)]
+        measured = tabulate(rows, lambda row: row.scene, lambda row: row.per_class, lambda row: row.oa)
+        for scene, cells in measured.items():
+            if len(cells) == len(PUBLISHED_SVM[name]):
+                gaps = zip(cells.values(), PUBLISHED_SVM[name], strict=True)
+                lines.append([scene, *(f"{cell.mean - oa:+.1f} (± {cell.std or 0.0:.1f})" for cell, oa in gaps)])
+                sizes = list(cells)
+    return "\n".join(markdown(["stand-in", *(f"{n} per class" for n in sizes)], lines)) if lines else ""
 
 
-def tally(rows: Sequence[Row]) -> str:
+def tally(rows: Sequence[ResultRow]) -> str:
     """Features pretrained on all but the scene against what needs no pretraining: settings won, and mean difference.
 
     The difference is paired, split by split; its standard error is over splits within settings.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for r in rows:
-        if r.get("oa") and r["pretraining"] in ("none", CONDITIONS[2]):
-            found.setdefault(r["protocol"], {}).setdefault(r["method"], {})[r["seed"]] = float(r["oa"])
+    compared = [row for row in rows if scored(row) and row.pretraining in ("none", CONDITIONS[2])]
+    pretrained = [row for row in compared if row.method == "pretrained"]
+    ours, *others = (
+        by_split((row for row in compared if row.method == method), lambda row: row.setting)
+        for method in ("pretrained", "random weights", "raw spectra")
+    )
     # A part that another process is still measuring has protocols without all methods.
-    whole = [methods for methods in found.values() if len(methods) == 3]
+    everywhere = set.intersection(*({setting for setting, _ in scores} for scores in (ours, *others)))
+    ours = {key: oa for key, oa in ours.items() if key[0] in everywhere}
     said = []
-    for other in ("random weights", "raw spectra"):
-        differences = [
-            [oa - m[other][seed] for seed, oa in m["pretrained"].items() if seed in m[other]] for m in whole
-        ]
-        wins = sum(fmean(m["pretrained"].values()) > fmean(m[other].values()) for m in whole)
-        means = [fmean(d) for d in differences if d]
-        # A split without chance has one difference and no spread.
-        errors = [stdev(d) / len(d) ** 0.5 if len(d) > 1 else 0.0 for d in differences if d]
-        error = sum(e**2 for e in errors) ** 0.5 / max(1, len(errors))
-        said.append(f"{other} in {wins}" + (f" ({fmean(means):+.1f} ± {error:.1f} points)" if means else ""))
-    return f"Pretrained on all but the scene beats {' and '.join(said)} of {len(whole)} settings.{_each(rows)}"
+    for name, scores in zip(("random weights", "raw spectra"), others, strict=True):
+        gain = differences(ours, scores)
+        said.append(
+            f"{name} in {gain.wins}" + (f" ({gain.mean:+.1f} ± {gain.standard_error:.1f} points)" if gain else "")
+        )
+    each = own_starts(pretrained, others[0])
+    return f"Pretrained on all but the scene beats {' and '.join(said)} of {len(everywhere)} settings.{each}"
 
 
-def _each(rows: Sequence[Row]) -> str:
+def own_starts(pretrained: Sequence[ResultRow], untrained: Mapping[tuple[str, int | None], float]) -> str:
     """What each of several pretrainings gained on the untrained network that it began from, over all settings."""
-    untrained = {
-        (r["protocol"], r["seed"]): float(r["oa"]) for r in rows if r["method"] == "random weights" and r["oa"]
-    }
-    gains: dict[str, list[float]] = {}
-    for r in rows:
-        if r.get("oa") and r["pretraining"] == CONDITIONS[2] and (place := (r["protocol"], r["seed"])) in untrained:
-            gains.setdefault(r["backbone"], []).append(float(r["oa"]) - untrained[place])
-    means = [f"{mean:+.1f}" for mean in sorted(map(fmean, gains.values()))]
-    return f" Each pretraining beside its own start: {', '.join(means)}." if len(means) > 1 else ""
+    networks = grouped(pretrained, lambda row: row.backbone).values()
+    gains = [differences(by_split(mine, lambda row: row.setting), untrained) for mine in networks]
+    means = [fmean(one for some in gain.by_setting.values() for one in some) for gain in gains if gain]
+    texts = [f"{mean:+.1f}" for mean in sorted(means)]
+    return f" Each pretraining beside its own start: {', '.join(texts)}." if len(texts) > 1 else ""
 
 
-def patch_tables(rows: Sequence[Row]) -> Iterable[str]:
-    for scene in dict.fromkeys(r["scene"] for r in rows):
-        mine = [{**r, "protocol": _amount(r["per_class"])} for r in rows if r["scene"] == scene]
+def patch_tables(rows: Sequence[ResultRow]) -> Iterable[str]:
+    for scene, mine in by_scene(rows).items():
         yield f"### {scene[0].upper()}{scene[1:]}"
-        yield patch_tally(mine)
+        gains = unpaired(mine, lambda row: (row.per_class, row.probe))
+        wins, mean = sum(gain > 0 for gain in gains.values()), fmean(gains.values())
+        yield f"Pretrained beats random weights in {wins} of {len(gains)} settings ({mean:+.1f} points)."
         columns = [
-            (f"{method}, {probe}", {"method": method, "probe": probe})
+            f"{method}, {probe}"
             for probe in ("k-NN", "linear")
             for method in ("pretrained", "random weights", "mean spectrum")
         ]
-        yield table(mine, {}, columns)
+        yield table(mine, columns, method_and_probe, amount)
 
 
-def patch_tally(rows: Sequence[Row]) -> str:
-    """Pretrained features against untrained ones: settings won, and mean difference."""
-    found: dict[tuple[str, str], dict[str, list[float]]] = {}
-    for r in rows:
-        if r.get("oa"):
-            found.setdefault((r["protocol"], r["probe"]), {}).setdefault(r["method"], []).append(float(r["oa"]))
-    differences = [fmean(m["pretrained"]) - fmean(m["random weights"]) for m in found.values()]
-    wins, mean = sum(d > 0 for d in differences), fmean(differences)
-    return f"Pretrained beats random weights in {wins} of {len(differences)} settings ({mean:+.1f} points)."
-
-
-def scene_tally(rows: Iterable[Row]) -> Iterable[str]:
-    """Gain on untrained networks with a scene as the unit; all windows train."""
-    found: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for r in rows:
-        found.setdefault(r["probe"], {}).setdefault(r["scene"], {}).setdefault(r["method"], []).append(float(r["oa"]))
-    for probe, scenes in found.items():
-        gains = {name: fmean(m["pretrained"]) - fmean(m["random weights"]) for name, m in scenes.items()}
-        mean, error = fmean(gains.values()), stdev(gains.values()) / len(gains) ** 0.5
+def scene_tally(rows: Iterable[ResultRow]) -> Iterable[str]:
+    """Gain on untrained networks, each scene counting once; all windows train."""
+    for probe, mine in grouped(rows, lambda row: row.probe).items():
+        gains = unpaired(mine, lambda row: row.scene)
+        over = summarise(list(gains.values()))
+        error = (over.std or 0.0) / over.seeds**0.5
         each = ", ".join(f"{name} {gain:+.1f}" for name, gain in gains.items())
         yield (
-            f"Scene by scene, {probe}, all windows: {mean:+.1f} ± {error:.1f} points on random weights "
+            f"Scene by scene, {probe}, all windows: {over.mean:+.1f} ± {error:.1f} points on random weights "
             f"(standard error over {len(gains)} scenes): {each}."
         )
 
 
-def _amount(per_class: str) -> str:
-    return "all windows" if per_class in ("", "all") else f"{per_class} windows per class"
+def unpaired(rows: Sequence[ResultRow], setting: Callable[[ResultRow], Any]) -> dict[Any, float]:
+    """Mean OA of pretrained features less that of random weights, of which there are more networks, by setting."""
+    means = tabulate(rows, setting, lambda row: row.method, lambda row: row.oa)
+    return {key: cells["pretrained"].mean - cells["random weights"].mean for key, cells in means.items()}
 
 
-def table(rows: Sequence[Row], where: Row, columns: Sequence[tuple[str, Row]]) -> str:
+def amount(row: ResultRow) -> str:
+    return f"{row.per_class} windows per class" if isinstance(row.per_class, int) else "all windows"
+
+
+def method_and_probe(row: ResultRow) -> str:
+    return f"{row.method}, {row.probe}"
+
+
+def by_scene(rows: Iterable[ResultRow]) -> dict[str, list[ResultRow]]:
+    return grouped(rows, lambda row: row.scene)
+
+
+def noted(rows: Iterable[ResultRow]) -> Iterable[str]:
+    if lines := sorted({f"- {row.setting}: {row.note}" for row in rows}):
+        yield "\n".join(lines)
+
+
+def table(
+    rows: Sequence[ResultRow],
+    columns: Sequence[str],
+    column: Callable[[ResultRow], str],
+    line: Callable[[ResultRow], str] = lambda row: row.setting,
+) -> str:
     """A Markdown table with a line per protocol; the best mean of a line is bold."""
-    lines = ["| protocol | leak | " + " | ".join(name for name, _ in columns) + " |"]
-    lines.append("|---" * (len(columns) + 2) + "|")
-    for protocol in dict.fromkeys(r["protocol"] for r in rows):
-        found = [
-            [
-                float(r["oa"])
-                for r in rows
-                if r["protocol"] == protocol and r.get("oa") and _matches(r, {**where, **which})
-            ]
-            for _, which in columns
-        ]
-        if not any(found):
-            continue
-        best = max(fmean(values) for values in found if values)
-        leaks = [float(r["leak"]) for r in rows if r["protocol"] == protocol and r.get("leak")]
-        cells = [_cell(values, best) for values in found]
-        leak = f"{100 * fmean(leaks):.0f} %" if leaks else "?"
-        lines.append(f"| {protocol} | {leak} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    cells = tabulate(rows, line, column, lambda row: row.oa)
+    body = []
+    for name, mine in grouped(rows, line).items():
+        if name in cells:
+            leak = mean_of(row.leak for row in mine)
+            here = [cells[name].get(column) for column in columns]
+            body.append([name, "?" if leak is None else f"{100 * leak:.0f} %", *map(_cell, here)])
+    return "\n".join(markdown(["protocol", "leak", *columns], body))
 
 
-def _matches(row: Row, which: Row) -> bool:
-    return all(row.get(key) == value for key, value in which.items())
-
-
-def _cell(values: Sequence[float], best: float) -> str:
-    if not values:
-        return "-"
-    spread = f" ± {stdev(values):.1f}" if len(values) > 1 else ""
-    text = f"{fmean(values):.1f}{spread}"
-    return f"**{text}**" if fmean(values) == best else text
+def _cell(cell: Summary | None) -> str:
+    return "-" if cell is None else f"**{cell}**" if cell.best else str(cell)

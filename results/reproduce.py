@@ -11,16 +11,16 @@ prints a summary. Nothing is trained.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean, stdev
 from typing import Any
 
 import yaml
 
-from sslhsi.files import write_atomic
+from sslhsi.evaluation.summary import grouped, summarise
+from sslhsi.files import read_rows, write_atomic
+from sslhsi.report.tables import markdown
 
 HERE = Path(__file__).resolve().parent
 # Kinds of rows, none of which shares a column with another.
@@ -32,6 +32,8 @@ KINDS = {
     "another scene": "ours, another scene",
 }
 ABSENT = "not measured here"
+# Columns that count something: printed whole.
+COUNTS = ("train", "trainable", "parameters")
 INTRO = """# The papers' tables and figures, beside ours
 
 Made by `make reproduce` (`results/reproduce.py`) from `published.yaml`, where every published value has its source,
@@ -44,7 +46,7 @@ An 8-bit version of a scene is not the scene, a stand-in is made-up spectra on a
 another scene: each has a column of its own, and none is comparable with what was published on the real cube.
 """
 Row = Mapping[str, str]
-Results = dict[str, list[Row]]
+Results = Mapping[str, Sequence[Row]]
 
 
 @dataclass(frozen=True)
@@ -66,14 +68,13 @@ def read_published(path: Path = HERE / "published.yaml") -> dict[str, Any]:
 
 def read_results(folder: Path = HERE) -> Results:
     """Rows of all measured tables by target, each with the name of its ``file``."""
-    found: Results = {}
-    for path in sorted([*folder.glob("*.csv"), *folder.glob("transfer/*.csv")]):
-        with path.open(newline="", encoding="utf-8") as stream:
-            for row in csv.DictReader(stream):
-                if "method" in row and "seed" in row:
-                    target = row.get("target") or row.get("scene", "")
-                    found.setdefault(target, []).append({**row, "target": target, "file": path.stem})
-    return found
+    rows = [
+        {**row, "target": row.get("target") or row.get("scene", ""), "file": path.stem}
+        for path in sorted([*folder.glob("*.csv"), *folder.glob("transfer/*.csv")])
+        for row in read_rows(path)
+        if "method" in row and "seed" in row
+    ]
+    return grouped(rows, lambda row: row["target"])
 
 
 def cells(table: Mapping[str, Any], scenes: Mapping[str, Any], results: Results) -> Iterator[Cell]:
@@ -93,12 +94,12 @@ def matches(row: Row, where: Mapping[str, Any], scenes: Mapping[str, Any]) -> bo
     """Whether a row is what ``where`` asks for; see the head of published.yaml."""
     for key, wanted in where.items():
         if key == "protocol":
-            found = row.get("settings", "").split(";")[0] == wanted
+            fits = row.get("settings", "").split(";")[0] == wanted
         elif key == "partners":
-            found = _partners(row.get("source", ""), wanted, scenes)
+            fits = _partners(row.get("source", ""), wanted, scenes)
         else:
-            found = row.get(key, "") in [str(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
-        if not found:
+            fits = row.get(key, "") in [str(one) for one in (wanted if isinstance(wanted, list) else [wanted])]
+        if not fits:
             return False
     return True
 
@@ -114,13 +115,17 @@ def _partners(source: str, wanted: list[str] | str, scenes: Mapping[str, Any]) -
 def _ours(
     results: Results, where: Mapping[str, Any], scene: str, scenes: Mapping[str, Any]
 ) -> dict[str, list[list[Row]]]:
-    found: dict[str, dict[tuple[str, ...], list[Row]]] = {}
+    ours = {}
     for kind, names in scenes[scene]["ours"].items():
-        for row in (row for name in names for row in results.get(name, ())):
-            honest = kind == "another scene" or row.get("kind", kind) == kind
-            if honest and matches(row, where, scenes):
-                found.setdefault(kind, {}).setdefault(_setting(row), []).append(row)
-    return {kind: list(groups.values()) for kind, groups in found.items()}
+        rows = [
+            row
+            for name in names
+            for row in results.get(name, ())
+            if (kind == "another scene" or row.get("kind", kind) == kind) and matches(row, where, scenes)
+        ]
+        if rows:
+            ours[kind] = list(grouped(rows, _setting).values())
+    return ours
 
 
 def _setting(row: Row) -> tuple[str, ...]:
@@ -156,13 +161,9 @@ def printed(value: Any) -> str:
         return "–"
     if isinstance(value, list):
         return f"{value[0]:.2f} ± {value[1]:.2f}"
-    return (
-        f"{value:,}"
-        if isinstance(value, int) and value > 9999
-        else f"{value:.2f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, float):
+        return f"{value:.2f}"
+    return f"{value:,}" if isinstance(value, int) and value > 9999 else str(value)
 
 
 def measured(cell: Cell, kind: str, notes: Notes) -> str:
@@ -170,16 +171,15 @@ def measured(cell: Cell, kind: str, notes: Notes) -> str:
     texts = []
     assert cell.value
     for rows in cell.ours.get(kind, ()):
-        values = [float(row[cell.value]) for row in rows if row.get(cell.value)]
-        seeds = len({row["seed"] for row in rows if row.get(cell.value)})
-        if not values:
+        scored = [row for row in rows if row.get(cell.value)]
+        if not scored:
             texts.append(f"no figure: {rows[0].get('note', '')}")
             continue
-        spread = f" ± {stdev(values):.2f}" if len(values) > 1 and len(set(values)) > 1 else ""
-        mean = (
-            f"{fmean(values):.0f}" if cell.value in ("train", "trainable", "parameters") else f"{fmean(values):.2f}"
-        )
-        texts.append(f"{mean}{spread} ({seeds} seed{'' if seeds == 1 else 's'}) [{notes.mark(rows[0], cell.where)}]")
+        over = summarise([float(row[cell.value]) for row in scored])
+        digits = ".0f" if cell.value in COUNTS else ".2f"
+        mean = f"{over.mean:{digits}}" + (f" ± {over.std:.2f}" if over.std else "")
+        seeds = len({row["seed"] for row in scored})
+        texts.append(f"{mean} ({seeds} seed{'' if seeds == 1 else 's'}) [{notes.mark(rows[0], cell.where)}]")
     return "<br>".join(texts) or ABSENT
 
 
@@ -206,21 +206,22 @@ def section(table: Mapping[str, Any], data: Mapping[str, Any], results: Results)
     for key in missing(table, data["scenes"], results):
         scene = data["scenes"][key]
         get = f"to get them: `{scene['get']}`" if scene["get"] else scene["download"]
-        told = f"nothing measured on the real data; {get}. Meanwhile: {scene['meanwhile']}."
-        lines += [f"- {scene['title']}: {told}"]
-    lines += [""]
-    found = list(cells(table, data["scenes"], results))
-    kinds = [kind for kind in KINDS if any(kind in cell.ours for cell in found)]
+        lines += [f"- {scene['title']}: nothing measured on the real data; {get}. Meanwhile: {scene['meanwhile']}."]
+    here = list(cells(table, data["scenes"], results))
+    kinds = [kind for kind in KINDS if any(kind in cell.ours for cell in here)]
     notes = Notes()
     if kinds:
-        lines += _table(["", "", "published", *(KINDS[kind] for kind in kinds)])
-        for cell in found:
-            ours = [measured(cell, kind, notes) if cell.value else "" for kind in kinds]
-            lines += _line([cell.line, cell.column, printed(cell.published), *ours])
+        heads = ["", "", "published", *(KINDS[kind] for kind in kinds)]
+        body = [
+            [cell.line, cell.column, printed(cell.published)]
+            + [measured(cell, kind, notes) if cell.value else "" for kind in kinds]
+            for cell in here
+        ]
     else:
-        lines += [f"{ABSENT[0].upper()}{ABSENT[1:]}. Published:", ""]
-        lines += _table(["", *(column["label"] for column in table["columns"])])
-        lines += [_line([line["label"], *map(printed, line["values"])])[0] for line in table["lines"]]
+        lines += ["", f"{ABSENT[0].upper()}{ABSENT[1:]}. Published:"]
+        heads = ["", *(column["label"] for column in table["columns"])]
+        body = [[line["label"], *map(printed, line["values"])] for line in table["lines"]]
+    lines += ["", *markdown(heads, body)]
     lines += [""]
     lines += [f"{number}. {text}" for number, text in enumerate(notes.texts, 1)]
     lines += [""] if notes.texts else []
@@ -229,37 +230,24 @@ def section(table: Mapping[str, Any], data: Mapping[str, Any], results: Results)
     return lines
 
 
-def _table(heads: Sequence[str]) -> list[str]:
-    return [*_line(heads), "|" + "---|" * len(heads)]
-
-
-def _line(parts: Sequence[str]) -> list[str]:
-    return ["| " + " | ".join(part.replace("|", "\\|") for part in parts) + " |"]
-
-
 def summary(data: Mapping[str, Any], results: Results) -> list[list[str]]:
     """A line per table: what it is, published values, cells of ours by kind, missing cubes."""
-    found = []
+    lines = []
     for table in data["tables"]:
-        mine = list(cells(table, data["scenes"], results))
-        published = sum(cell.published is not None for cell in mine)
-        ours = {kind: sum(kind in cell.ours for cell in mine) for kind in KINDS}
-        told = ", ".join(f"{n} {kind}" for kind, n in ours.items() if n) or ABSENT
+        here = list(cells(table, data["scenes"], results))
+        published = sum(cell.published is not None for cell in here)
+        counts = {kind: sum(kind in cell.ours for cell in here) for kind in KINDS}
+        ours = ", ".join(f"{n} {kind}" for kind, n in counts.items() if n) or ABSENT
         cubes = ", ".join(data["scenes"][key]["title"] for key in missing(table, data["scenes"], results)) or "–"
         number = f"{table['source']['paper']}, {table['source']['number']}"
-        found.append([number, table["title"], str(published), told, cubes])
-    return found
+        lines.append([number, table["title"], str(published), ours, cubes])
+    return lines
 
 
 def write_page(data: Mapping[str, Any], results: Results, target: Path) -> None:
     """Write the page, whole or not at all."""
-    lines = [
-        INTRO,
-        "| paper | table | published values | cells of ours | real data missing |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [_line(line)[0] for line in summary(data, results)]
-    lines += [""]
+    heads = ["paper", "table", "published values", "cells of ours", "real data missing"]
+    lines = [INTRO, *markdown(heads, summary(data, results)), ""]
     for table in data["tables"]:
         lines += section(table, data, results)
     write_atomic(target, "\n".join(lines).rstrip() + "\n")

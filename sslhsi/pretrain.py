@@ -40,6 +40,7 @@ from sslhsi.encoder.load import read_weights
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.judge import Row, judge_run, monitor_accuracy
+from sslhsi.evaluation.rows import ResultRow
 from sslhsi.files import write_atomic, write_rows
 from sslhsi.methods.base import Batch, JointEmbedding
 from sslhsi.methods.registry import create_method
@@ -258,7 +259,7 @@ def finish(recipe: Recipe, corpus: Corpus, backbone: torch.nn.Module, untrained:
     say("judging the backbone beside the same network with random weights")
     rows: list[Row] = judge_run({"pretrained": backbone, "random weights": untrained.eval()}, corpus, recipe)
     write_rows(recipe.run_dir / "results.csv", rows)
-    report = write_report(recipe.run_dir, recipe, corpus, backbone, rows)
+    report = write_report(recipe.run_dir, recipe, corpus, backbone, [ResultRow.from_csv(row) for row in rows])
     for line in report.summary:
         say(line)
     say(f"report: {report.path}")

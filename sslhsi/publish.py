@@ -18,9 +18,10 @@ from sslhsi.backbones.base import BACKBONES
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import ResultRow
 from sslhsi.files import atomic_folder, in_use, read_rows, write_atomic, write_rows
 from sslhsi.report.model_card import model_card
-from sslhsi.report.tables import KEYS, Row, key_of
+from sslhsi.report.tables import KEYS, Row
 
 HUB = "hf:"
 
@@ -96,7 +97,7 @@ def _write(
         parameters=sum(p.numel() for p in encoder.backbone.parameters()),
         recipe=recipe,
         provenance=provenance,
-        rows=rows,
+        rows=[ResultRow.from_csv(row) for row in rows],
         licence=licence,
         where=where,
         timm="no" if architecture.startswith("timm/") else "registered" if base in BACKBONES else "own",
@@ -137,7 +138,7 @@ def collect(own: Sequence[Row], files: Sequence[str | Path], corpus: str) -> lis
 
 
 def _setting(row: Row) -> tuple:
-    return (*(key_of(row, key) for key in (*KEYS, "seed", "probe")), row.get("recipe") or "")
+    return tuple(row.get(key) or "" for key in (*KEYS, "seed", "probe", "recipe"))
 
 
 def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 
 if TYPE_CHECKING:
+    from sslhsi.evaluation.rows import ResultRow
     from sslhsi.report.examples import Example
     from sslhsi.scenes.scene import Scene
 
@@ -54,7 +55,7 @@ def compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def gather(sources: list[Path]) -> list[dict[str, Any]]:
+def gather(sources: list[Path]) -> list[ResultRow]:
     """Rows of runs and tables, each with its source's name as ``run``.
 
     Args:
@@ -63,27 +64,24 @@ def gather(sources: list[Path]) -> list[dict[str, Any]]:
     Raises:
         InputError: A source is missing or holds no result rows.
     """
-    from sslhsi.files import read_rows
+    from dataclasses import replace
+
+    from sslhsi.evaluation.rows import read_result_rows
 
     short = [source.resolve().name if source.is_dir() else source.stem for source in sources]
-    found: list[dict[str, Any]] = []
+    rows: list[ResultRow] = []
     for source, name in zip(sources, short, strict=True):
         path = source / "results.csv" if source.is_dir() else source
         if not path.is_file():
             what = f"{source} holds no results.csv" if source.is_dir() else f"{source}: no such file"
             raise InputError(f"{what}; give the directory of a run that has been judged, or a table of results")
-        try:
-            rows = read_rows(path)
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: can't be read as a table ({error}); give a CSV of result rows") from None
-        if not rows or not {"method", "probe", "oa"} <= rows[0].keys():
-            raise InputError(f"{path}: no result rows; a table of results has the columns method, probe and oa")
         kinds = _kinds(source) if source.is_dir() else {}
         label = name if short.count(name) == 1 else str(source)
-        found += [
-            {"run": label, **row, "kind": row.get("kind") or kinds.get(row.get("scene", ""), "")} for row in rows
-        ]
-    return found
+        measured = read_result_rows(path)
+        if not measured:
+            raise InputError(f"{path}: no result rows; give the table of a run or series that has measured something")
+        rows += [replace(row, run=row.run or label, kind=row.kind or kinds.get(row.scene, "")) for row in measured]
+    return rows
 
 
 def _kinds(run: Path) -> dict[str, str]:
@@ -103,19 +101,18 @@ def _kinds(run: Path) -> dict[str, str]:
 
 
 def _pictures(
-    options: argparse.Namespace, rows: list[dict[str, Any]]
+    options: argparse.Namespace, rows: list[ResultRow]
 ) -> tuple[dict[str, Scene], dict[str, list[Example]]]:
     """The scene and its example splits, under the name that the rows have for it."""
     from sslhsi.evaluation.targets import Network
     from sslhsi.report.examples import make_examples
-    from sslhsi.report.tables import per_class
     from sslhsi.scenes.read import read_scene
 
     name, equals, path = options.scene.partition("=")
     if not equals or Path(options.scene).exists():
         name, path = "", options.scene
     scene = read_scene(path, **read_options(options, name=name or None))
-    known = list(dict.fromkeys(str(row["scene"]) for row in rows if row.get("scene")))
+    known = list(dict.fromkeys(row.scene for row in rows if row.scene))
     if scene.name not in known:
         raise InputError(
             f"--scene {options.scene}: the rows have no scene {scene.name!r}; say which it is as NAME={path}, "
@@ -132,6 +129,6 @@ def _pictures(
         pretraining, saw, fitted = seen(options.backbone, scene.source)
         encoder = load_backbone(options.backbone)
         networks = beside(encoder, pretraining=pretraining, saw=saw, fitted=fitted)
-    sizes = sorted({n for row in rows if row.get("scene") == scene.name and isinstance(n := per_class(row), int)})
+    sizes = sorted({n for row in rows if row.scene == scene.name and isinstance(n := row.per_class, int)})
     amount = sizes[len(sizes) // 2] if sizes else 15
     return {scene.name: scene}, {scene.name: make_examples(scene, networks, per_class=amount)}

@@ -110,6 +110,7 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
 
 def evaluate(options: argparse.Namespace) -> int:
     """Judge one backbone on one or more scenes, print a table and, of a series, draw the curves."""
+    from sslhsi.evaluation.rows import ResultRow
     from sslhsi.evaluation.series import TUNE, series
     from sslhsi.finetune.settings import FineTuning
     from sslhsi.recipe_file import settings_of
@@ -129,14 +130,17 @@ def evaluate(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if not any(row["oa"] for row in rows):
         raise InputError("nothing could be measured; the notes say why")
+    typed = [ResultRow.from_csv(row) for row in rows]
     if options.json:
         print(json.dumps(rows, indent=1))
     else:
-        print("\n".join(table_lines(rows)))
+        from sslhsi.report.tables import score_lines
+
+        print("\n".join(score_lines(typed)))
     if options.series:
         from sslhsi.report.curves import write_curves
 
-        for path in write_curves(rows, Path(options.out).parent):
+        for path in write_curves(typed, Path(options.out).parent):
             print(f"curves: {path}", file=sys.stderr)
     return 0
 
@@ -181,40 +185,3 @@ def _scene(options: argparse.Namespace, path: str, labels: str | None) -> Scene:
     from sslhsi.scenes.read import read_scene
 
     return read_scene(path, **read_options(options, labels=labels))
-
-
-def table_lines(rows: list[dict[str, str]]) -> list[str]:
-    """The rows' means as aligned lines, methods of one probe under each other."""
-    from statistics import fmean
-
-    from sslhsi.report.tables import number, percent, probe_title, results_table
-
-    keys = (
-        "scene", "kind", "split", "protocol", "per_class", "probe", "method", "pretraining", "pretraining_saw_pixels",
-        "projection_saw_pixels", "window",
-    )  # fmt: skip
-    lines = [["scene", "split", "per class", "probe", "method", "OA", "+-", "95 %", "AA", "kappa", "leak (touch)"]]
-    lines[0] += ["saw", "seeds"]
-    for line in results_table(rows, "oa", keys).lines:
-        at, cell = line.keys, next(iter(line.cells.values()))
-        mine = [row for row in rows if row["oa"] and all(row[key] == str(at[key]) for key in keys)]
-        spread = "" if cell.std is None else f"{cell.std:.1f}"
-        mean = {key: fmean(float(row[key]) for row in mine) for key in ("oa_low", "oa_high", "aa", "kappa")}
-        low, high = (mean["oa_low"], mean["oa_high"]) if cell.low is None else (cell.low, cell.high)
-        touch = [value for row in mine if (value := number(row["leak_overlap"])) is not None]
-        lines.append([
-            f"{at['scene']} ({at['kind']})", str(at["protocol"]).rpartition(",")[0], str(at["per_class"]),
-            probe_title(at["probe"]), str(at["method"]), f"{cell.mean:.1f}", spread,
-            f"{low:.1f}-{high:.1f}", f"{mean['aa']:.1f}", f"{mean['kappa']:.1f}",
-            f"{percent(line.leak)} ({percent(fmean(touch))})" if touch else "unknown",
-            f"{at['pretraining_saw_pixels']} / {at['projection_saw_pixels']}", str(cell.seeds),
-        ])  # fmt: skip
-    heads, widths = lines[0], [max(len(line[n]) for line in lines) for n in range(len(lines[0]))]
-    left = {"scene", "split", "probe", "method", "saw"}
-    return [
-        "  ".join(
-            cell.ljust(width) if head in left else cell.rjust(width)
-            for head, cell, width in zip(heads, line, widths, strict=True)
-        ).rstrip()
-        for line in lines
-    ]

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.summary import grouped
 from sslhsi.files import write_atomic
 from sslhsi.report import class_pictures, curves, example_charts, tables
 from sslhsi.report.chart import Chart, figure_chart
@@ -17,7 +19,6 @@ from sslhsi.report.method_table import split_table
 from sslhsi.report.paired import Standing, kind_sentence, standing_sentence, standings
 from sslhsi.report.render import render
 from sslhsi.report.scores import KINDS, METRICS, Score, read_scores
-from sslhsi.report.tables import Row
 from sslhsi.scenes.scene import Scene
 
 # What has to be known before figures of a kind are read.
@@ -33,7 +34,7 @@ CAVEATS = {
 
 def write_comparison(
     target: Path,
-    rows: Iterable[Row],
+    rows: Iterable[ResultRow],
     *,
     title: str,
     scenes: Mapping[str, Scene] | None = None,
@@ -65,32 +66,30 @@ def write_comparison(
         raise InputError("nothing to compare: no row has method, probe and oa")
     for name, some in examples.items():
         _check(name, scenes.get(name), some, {score.scene for score in scores})
-    found = standings(scores)
+    led = {(one.kind, one.scene, one.split): one for one in standings(scores)}
     styles = curves.method_styles(scores)
     kinds: list[dict[str, Any]] = []
-    for kind in sorted({score.kind for score in scores}, key=lambda k: [*KINDS, k].index(k)):
-        mine = [score for score in scores if score.kind == kind]
-        led = [standing for standing in found if standing.kind == kind]
+    of_kind = grouped(scores, lambda score: score.row.kind)
+    for kind in sorted(of_kind, key=lambda kind: [*KINDS, kind].index(kind)):
+        here = [standing for (its_kind, *_), standing in led.items() if its_kind == kind]
         kinds.append(
             {
                 "title": KINDS.get(kind, kind),
                 "caveat": CAVEATS.get(kind, ""),
-                "verdict": kind_sentence(kind, led) if led else "",
+                "verdict": kind_sentence(kind, here) if here else "",
                 "scenes": [
-                    _scene(name, [score for score in mine if score.scene == name], led, styles)
+                    _scene(name, mine, led, styles)
                     | {"examples": [_example(scenes[name], e, not n) for n, e in enumerate(examples.get(name, ()))]}
-                    for name in dict.fromkeys(score.scene for score in mine)
+                    for name, mine in grouped(of_kind[kind], lambda score: score.scene).items()
                 ],
             }
         )
     content = {
         "title": title,
         "kinds": kinds,
-        "facts": _facts(scores, rows),
-        "notes": tables.notes(row for row in rows if not _scored(row)),
-        "remarks": list(
-            dict.fromkeys(f"{row.get('scene')}: {row['note']}" for row in rows if row.get("note") and _scored(row))
-        ),
+        "overview": _overview(scores),
+        "notes": tables.notes(row for row in rows if row.oa is None),
+        "remarks": list(dict.fromkeys(f"{row.scene}: {row.note}" for row in rows if row.note and row.oa is not None)),
         "replaced": replaced,
         "wide_matrices": any(
             chart.wide for k in kinds for s in k["scenes"] for e in s["examples"] for chart in e["confusions"]
@@ -115,46 +114,39 @@ def _check(name: str, scene: Scene | None, examples: Sequence[Example], known: s
                 )
 
 
-def _scored(row: Row) -> bool:
-    return tables.number(row.get("oa")) is not None
-
-
-def _facts(scores: Sequence[Score], rows: Sequence[Row]) -> list[tuple[str, str]]:
-    revisions = sorted({str(row["git"])[:12] for row in rows if row.get("git")})
-    facts = [
+def _overview(scores: Sequence[Score]) -> list[tuple[str, str]]:
+    revisions = sorted({score.row.git[:12] for score in scores if score.row.git})
+    overview = [
         ("scores", f"{len(scores):,}"),
-        ("scenes", str(len({(score.kind, score.scene) for score in scores}))),
+        ("scenes", str(len({(score.row.kind, score.scene) for score in scores}))),
         ("methods", str(len({score.method for score in scores}))),
     ]
-    return facts + ([("code revision", ", ".join(revisions))] if revisions else [])
+    return overview + ([("code revision", ", ".join(revisions))] if revisions else [])
 
 
 def _scene(
-    name: str, scores: Sequence[Score], led: Sequence[Standing], styles: Mapping[str, tuple[str, str, str]]
+    name: str, scores: Sequence[Score], led: Mapping[tuple[str, str, str], Standing], styles: curves.Styles
 ) -> dict[str, Any]:
     """Tables, curves and comparisons of one scene, split by split."""
     splits = []
-    for split in dict.fromkeys(score.split for score in scores):
-        mine = [score for score in scores if score.split == split]
-        shown = [table for metric in METRICS if (table := split_table(mine, metric))]
-        standing = next((s for s in led if (s.scene, s.split) == (name, split)), None)
+    for split, mine in grouped(scores, lambda score: score.split).items():
+        standing = led.get(mine[0].place)
         splits.append(
             {
                 "name": split,
-                "tables": shown,
+                "tables": [table for metric in METRICS if (table := split_table(mine, metric))],
                 "sentence": standing_sentence(standing) if standing else "",
                 "standing": standing,
                 "curves": _curves(mine, styles),
             }
         )
-    windows = sorted({score.window for score in scores if score.window}, key=lambda w: (len(w), w))
-    return {"name": name, "splits": splits, "windows": windows}
+    return {"name": name, "splits": splits, "windows": sorted({s.row.window for s in scores if s.row.window})}
 
 
-def _curves(scores: Sequence[Score], styles: Mapping[str, tuple[str, str, str]]) -> list[Chart]:
+def _curves(scores: Sequence[Score], styles: curves.Styles) -> list[Chart]:
     charts = []
     for probe, figure in curves.curve_figures(scores, styles):
-        mine = [score.values["oa"] for score in scores if score.probe == probe]
+        mine = [score.oa for score in scores if score.row.probe == probe]
         alt = (
             f"{scores[0].scene}, {scores[0].split}: overall accuracy over training samples per class, "
             f"{tables.probe_title(probe)}, from {min(mine):.1f} to {max(mine):.1f} %"

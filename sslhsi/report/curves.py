@@ -5,24 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sslhsi.probes.metrics import bootstrap_interval
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.summary import grouped, tabulate
 from sslhsi.report.plots import INK, method_style, new_figure, save_png, short
-from sslhsi.report.scores import Score, methods_of, probe_order, read_scores, sizes_of
-from sslhsi.report.tables import Row, probe_title
+from sslhsi.report.scores import Score, methods_of, read_scores, sizes_of
+from sslhsi.report.tables import probe_order, probe_title
 
 Styles = Mapping[str, tuple[str, str, str]]
 
 
 def method_styles(scores: Sequence[Score]) -> dict[str, tuple[str, str, str]]:
     """Colour, marker and line style of every method, so that it looks the same in all curves."""
-    plain = {score.method: score.family for score in scores}
-    return {name: method_style(n, plain[name]) for n, name in enumerate(methods_of(scores))}
+    family = {score.method: score.row.method for score in scores}
+    return {name: method_style(n, family[name]) for n, name in enumerate(methods_of(scores))}
 
 
 def curve_figures(scores: Sequence[Score], styles: Styles) -> list[tuple[str, Figure]]:
@@ -36,20 +36,16 @@ def curve_figures(scores: Sequence[Score], styles: Styles) -> list[tuple[str, Fi
         (probe, figure); only probes with a method measured at two sizes or more.
     """
     drawn = _drawn(scores)
-    bounds = _bounds([score for mine in drawn.values() for score in mine])
     figures = []
     for probe, mine in drawn.items():
-        count = len(methods_of(mine))
-        figure, axis = new_figure(height=2.9 + 0.2 * count)
-        _draw(axis, mine, styles)
-        axis.set_ylim(*bounds)
-        axis.set_title(probe_title(probe))
+        figure, axis = new_figure(height=2.9 + 0.2 * len(methods_of(mine)))
+        _draw(axis, probe, mine, styles, _bounds(drawn))
         figure.legend(loc="outside lower left", ncols=1, frameon=False, labelcolor=INK, fontsize=9, handlelength=2.6)
         figures.append((probe, figure))
     return figures
 
 
-def write_curves(rows: Iterable[Row], folder: Path) -> list[Path]:
+def write_curves(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
     """Write KIND-SCENE-SPLIT.png for every scene and split that was measured at two sizes or more.
 
     Args:
@@ -61,11 +57,8 @@ def write_curves(rows: Iterable[Row], folder: Path) -> list[Path]:
     """
     scores, _ = read_scores(rows)
     styles = method_styles(scores)
-    groups: dict[tuple[str, str, str], list[Score]] = {}
-    for score in scores:
-        groups.setdefault((score.kind, score.scene, score.split), []).append(score)
     files = []
-    for place, mine in groups.items():
+    for place, mine in grouped(scores, lambda score: score.place).items():
         drawn = _drawn(mine)
         if not drawn:
             continue
@@ -73,9 +66,7 @@ def write_curves(rows: Iterable[Row], folder: Path) -> list[Path]:
         first.remove()
         for n, (probe, some) in enumerate(drawn.items()):
             axis = figure.add_subplot(1, len(drawn), n + 1)
-            _draw(axis, some, styles)
-            axis.set_ylim(*_bounds([s for part in drawn.values() for s in part]))
-            axis.set_title(probe_title(probe))
+            _draw(axis, probe, some, styles, _bounds(drawn))
             axis.legend(fontsize=7, frameon=False)
             axis.grid(alpha=0.2)
         figure.suptitle(", ".join(part for part in place if part))
@@ -87,42 +78,42 @@ def write_curves(rows: Iterable[Row], folder: Path) -> list[Path]:
 
 def _drawn(scores: Sequence[Score]) -> dict[str, list[Score]]:
     """Scores at numbered sizes by probe; only methods with two sizes or more."""
-    found = {}
-    for probe in sorted({score.probe for score in scores}, key=probe_order):
-        mine = [s for s in scores if s.probe == probe and isinstance(s.size, int)]
-        mine = [s for s in mine if len(sizes_of(o for o in mine if o.method == s.method)) > 1]
-        if mine:
-            found[probe] = mine
-    return found
+    probes: dict[str, list[Score]] = {}
+    numbered = [score for score in scores if isinstance(score.row.per_class, int)]
+    for (probe, _), mine in grouped(numbered, lambda score: (score.row.probe, score.method)).items():
+        if len(sizes_of(mine)) > 1:
+            probes.setdefault(probe, []).extend(mine)
+    return {probe: probes[probe] for probe in sorted(probes, key=probe_order)}
 
 
-def _bounds(scores: Sequence[Score]) -> tuple[float, float]:
-    values = [score.values["oa"] for score in scores]
-    low, high = min(values, default=0.0), max(values, default=100.0)
+def _bounds(drawn: Mapping[str, Sequence[Score]]) -> tuple[float, float]:
+    values = [score.oa for mine in drawn.values() for score in mine]
+    low, high = min(values), max(values)
     room = max(1.0, 0.06 * (high - low))
     return low - room, min(100.5, high + room)
 
 
-def _draw(axis: Axes, scores: Sequence[Score], styles: Styles) -> None:
-    sizes = [size for size in sizes_of(scores) if isinstance(size, int)]
+def _size(score: Score) -> int:
+    assert isinstance(score.row.per_class, int)
+    return score.row.per_class
+
+
+def _draw(axis: Axes, probe: str, scores: Sequence[Score], styles: Styles, bounds: tuple[float, float]) -> None:
+    cells = tabulate(scores, lambda score: score.method, _size, lambda score: score.oa)
     for name in methods_of(scores):
         colour, marker, line = styles[name]
-        points = []
-        for size in sizes:
-            values = [s.values["oa"] for s in scores if s.method == name and s.size == size]
-            if values:
-                band = bootstrap_interval(values) if len(values) >= 3 else (np.nan, np.nan)
-                points.append((size, float(np.mean(values)), *band))
-        x, mean, low, high = np.array(points).T
-        look: dict[str, Any] = {
-            "color": colour,
-            "marker": marker,
-            "linestyle": line,
-            "markersize": 4,
-            "linewidth": 1.5,
-        }
-        axis.plot(x, mean, **look, label=short(name, 44))
-        axis.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
-    axis.set_xticks(sizes)
+        sizes = sorted(cells[name])
+        means = [cells[name][size].mean for size in sizes]
+        low, high = (
+            np.array([getattr(cells[name][size], bound) for size in sizes], dtype=float) for bound in ("low", "high")
+        )
+        axis.plot(
+            sizes, means, color=colour, marker=marker, linestyle=line, markersize=4, linewidth=1.5,
+            label=short(name, 44),
+        )  # fmt: skip
+        axis.fill_between(sizes, low, high, color=colour, alpha=0.16, linewidth=0)
+    axis.set_xticks(sorted(set(map(_size, scores))))
+    axis.set_ylim(*bounds)
+    axis.set_title(probe_title(probe))
     axis.set_xlabel("training samples per class")
     axis.set_ylabel("overall accuracy (%)")

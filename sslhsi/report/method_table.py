@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from sslhsi.report.scores import METRICS, Score, method_order, probe_order, sizes_of
-from sslhsi.report.tables import Cell, cell_of, percent, probe_title
+from sslhsi.evaluation.rows import PerClass, ResultRow
+from sslhsi.evaluation.summary import Summary, grouped, tabulate
+from sslhsi.report.scores import METRICS, Score, method_order, sizes_of
+from sslhsi.report.tables import mean_of, percent, probe_order, probe_title
 
 
 @dataclass(frozen=True)
 class Column:
     """Samples per class with what holds for all methods there; texts are empty where nothing is known."""
 
-    size: int | str
     title: str
     leak: str
-    touch: str
+    leak_overlap: str
     train: str
     test: str
 
@@ -29,9 +30,9 @@ class MethodLine:
     """
 
     method: str
-    saw: str
-    projector_saw: str
-    cells: tuple[Cell | None, ...]
+    pretraining_saw_pixels: str
+    projection_saw_pixels: str
+    cells: tuple[Summary | None, ...]
     within: tuple[bool, ...]
 
 
@@ -46,9 +47,9 @@ class SplitTable:
     seeds: str
 
     @property
-    def shows_projector(self) -> bool:
+    def shows_projection(self) -> bool:
         """Whether any row says what the projection saw."""
-        return any(line.projector_saw for _, lines in self.groups for line in lines)
+        return any(line.projection_saw_pixels for _, lines in self.groups for line in lines)
 
     @property
     def shows_within(self) -> bool:
@@ -66,82 +67,70 @@ def split_table(scores: Sequence[Score], metric: str = "oa") -> SplitTable | Non
     Returns:
         The table, the highest mean of every column marked; None where no score has the metric.
     """
-    scores = [score for score in scores if metric in score.values]
+    scores = [score for score in scores if getattr(score.row, metric) is not None]
     if not scores:
         return None
+    scores.sort(key=lambda score: (probe_order(score.row.probe), method_order(score)))
     sizes = sizes_of(scores)
-    cells: dict[tuple[str, str], dict[int | str, tuple[Cell, bool]]] = {}
-    first: dict[tuple[str, str], Score] = {}
-    for score in sorted(scores, key=lambda score: (probe_order(score.probe), method_order(score))):
-        key = score.probe, score.method
-        first.setdefault(key, score)
-        if score.size not in cells.setdefault(key, {}):
-            mine = [s for s in scores if (s.probe, s.method, s.size) == (*key, score.size)]
-            cells[key][score.size] = _cell(mine, metric)
+    cells = tabulate(scores, _key, lambda s: s.row.per_class, lambda s: getattr(s.row, metric), best="column")
     groups: dict[str, list[MethodLine]] = {}
-    tops = {size: max(round(row[size][0].mean, 1) for row in cells.values() if size in row) for size in sizes}
-    rivals = {size: sum(size in row for row in cells.values()) for size in sizes}
-    for (probe, method), row in cells.items():
-        marked = [
-            replace(row[size][0], best=rivals[size] > 1 and round(row[size][0].mean, 1) == tops[size])
-            if size in row
-            else None
-            for size in sizes
-        ]
-        mine = [score for score in scores if (score.probe, score.method) == (probe, method)]
-        groups.setdefault(probe, []).append(
-            MethodLine(
-                method,
-                _stated(score.saw for score in mine),
-                _stated(score.projector_saw for score in mine),
-                tuple(marked),
-                tuple(size in row and row[size][1] for size in sizes),
-            )
-        )
+    for (probe, method), mine in grouped(scores, _key).items():
+        rows = [score.row for score in mine]
+        groups.setdefault(probe_title(probe), []).append(_line(method, rows, cells[probe, method], sizes, metric))
+    at_size = grouped((score.row for score in scores), lambda row: row.per_class)
     return SplitTable(
         scores[0].split,
         METRICS[metric],
-        tuple(_column(size, [score for score in scores if score.size == size]) for size in sizes),
-        tuple((probe_title(probe), tuple(lines)) for probe, lines in groups.items()),
-        _range([cell.seeds for row in cells.values() for cell, _ in row.values()]),
+        tuple(_column(size, at_size[size]) for size in sizes),
+        tuple((probe, tuple(lines)) for probe, lines in groups.items()),
+        _range([cell.seeds for line in cells.values() for cell in line.values()]),
     )
 
 
-def _cell(scores: Sequence[Score], metric: str) -> tuple[Cell, bool]:
-    """The cell of one method at one size, and whether its interval is that of a single split."""
-    cell = cell_of([score.values[metric] for score in scores])
-    low, high = scores[0].low, scores[0].high
-    if len(scores) == 1 and metric == "oa" and low is not None and high is not None:
-        return replace(cell, low=low, high=high), True
-    return cell, False
+def _key(score: Score) -> tuple[str, str]:
+    return score.row.probe, score.method
 
 
-def _column(size: int | str, scores: Sequence[Score]) -> Column:
-    train, test = (
-        _range([round(count) for count in counts if count is not None])
-        for counts in ([score.train for score in scores], [score.test for score in scores])
+def _line(
+    method: str,
+    rows: Sequence[ResultRow],
+    cells: dict[PerClass, Summary],
+    sizes: Sequence[PerClass],
+    metric: str,
+) -> MethodLine:
+    """A method's line; cells of a single split have the interval of that split's test samples, where it is known."""
+    within: dict[PerClass, Summary] = {}
+    for row in rows:
+        cell = cells[row.per_class]
+        if metric == "oa" and cell.seeds == 1 and row.oa_low is not None and row.oa_high is not None:
+            within[row.per_class] = replace(cell, low=row.oa_low, high=row.oa_high)
+    return MethodLine(
+        method,
+        _stated(row.pretraining_saw_pixels for row in rows),
+        _stated(row.projection_saw_pixels for row in rows),
+        tuple({**cells, **within}.get(size) for size in sizes),
+        tuple(size in within for size in sizes),
     )
+
+
+def _column(size: PerClass, rows: Sequence[ResultRow]) -> Column:
     return Column(
-        size,
-        {"": "as listed", "all": "all training"}.get(str(size), f"{size} per class"),
-        _shares([(score.window, score.leak) for score in scores]),
-        _shares([(score.window, score.touch) for score in scores]),
-        train,
-        test,
+        {None: "as listed", "all": "all training"}.get(size, f"{size} per class"),  # type: ignore[arg-type]
+        _shares(rows, "leak"),
+        _shares(rows, "leak_overlap"),
+        _range([row.train for row in rows if row.train is not None]),
+        _range([row.test for row in rows if row.test is not None]),
     )
 
 
 def _stated(values: Iterable[str]) -> str:
-    return " / ".join(sorted({value for value in values if value}))
+    return " / ".join(sorted(filter(None, set(values))))
 
 
-def _shares(values: Sequence[tuple[str, float | None]]) -> str:
+def _shares(rows: Sequence[ResultRow], column: str) -> str:
     """Mean share over seeds; for windows of several sizes from the least to the greatest."""
-    by_window: dict[str, list[float]] = {}
-    for window, share in values:
-        if share is not None:
-            by_window.setdefault(window, []).append(share)
-    means = sorted(sum(shares) / len(shares) for shares in by_window.values())
+    windows = grouped(rows, lambda row: row.window).values()
+    means = sorted(mean for mine in windows if (mean := mean_of(getattr(row, column) for row in mine)) is not None)
     return " to ".join(dict.fromkeys(percent(mean) for mean in (*means[:1], *means[-1:])))
 
 

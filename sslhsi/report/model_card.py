@@ -11,6 +11,8 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.summary import Summary
 from sslhsi.report import tables
 from sslhsi.report.verdict import verdict
 
@@ -28,7 +30,7 @@ def model_card(
     parameters: int,
     recipe: Mapping[str, Any],
     provenance: Mapping[str, Any],
-    rows: Sequence[tables.Row],
+    rows: Sequence[ResultRow],
     licence: str,
     where: str,
     timm: str,
@@ -49,7 +51,7 @@ def model_card(
         where: What a reader gives to ``load_backbone``.
         timm: ``own`` (timm builds it), ``registered`` (once sslhsi is imported) or ``no``.
     """
-    scenes = [_scene(name, facts, recipe["corpus"]) for name, facts in provenance["corpus"]["scenes"].items()]
+    scenes = [_scene(name, entry, recipe["corpus"]) for name, entry in provenance["corpus"]["scenes"].items()]
     settings = {k: v for k, v in recipe.items() if k not in ("corpus", "output", "name")}
     settings["corpus"] = {k: recipe["corpus"][k] for k in ("bands", "patches")}
     start = str(recipe["backbone"].get("weights") or "")
@@ -86,7 +88,7 @@ def model_card(
         heads=heads,
         body=body,
         verdict=verdict(rows),
-        raw=next((str(r["method"]) for r in rows if r.get("method") in tables.RAW), None),
+        raw=next((row.method for row in rows if row.method in tables.RAW), None),
         notes=[cell(note) for note in tables.notes(rows)],
         start=PurePosixPath(start).name if start.startswith(("/", ".", "~")) else start,
         licence=licence,
@@ -101,20 +103,20 @@ def cell(value: Any) -> str:
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _scene(name: str, facts: Mapping[str, Any], corpus: Mapping[str, Any]) -> dict[str, Any]:
+def _scene(name: str, entry: Mapping[str, Any], corpus: Mapping[str, Any]) -> dict[str, Any]:
     """One line of the corpus table; camera and domain where the recipe names them."""
-    source = str(facts["source"])
+    source = str(entry["source"])
     simulated = source.startswith("simulated:")
     asked: Mapping[str, Any] = {}
-    for entry in corpus["scenes"]:
-        of_entry = entry["path"] or f"simulated:{entry['simulated']}:{entry['index']}"
-        if of_entry == source or entry["name"] == name:
-            asked = entry
+    for one in corpus["scenes"]:
+        its_source = one["path"] or f"simulated:{one['simulated']}:{one['index']}"
+        if its_source == source or one["name"] == name:
+            asked = one
     return {
         "name": name,
         "file": source if simulated else PurePosixPath(source.replace("\\", "/")).name,
-        "hash": facts["hash"],
-        "shape": facts["shape"],
+        "hash": entry["hash"],
+        "shape": entry["shape"],
         "sensor": asked.get("sensor") or "",
         "domain": asked.get("domain") or asked.get("simulated") or "",
         "note": "held out" if asked.get("holdout") else "",
@@ -126,20 +128,18 @@ def _grid(table: tables.Table) -> tuple[list[str], list[list[str]]]:
     """Heads and cells of the results: mean [low, high], the best of a line in bold."""
     if not table.lines:
         return [], []
-    keys = [key for key in tables.KEYS if any(str(line.keys[key]) for line in table.lines)]
-    heads = [*map(tables.title, keys), "leak", "saw test pixels", "splits"]
+    stated = [n for n, _ in enumerate(tables.KEYS) if any(line.texts[n] for line in table.lines)]
+    heads = [*(tables.title(tables.KEYS[n]) for n in stated), "leak", "saw test pixels", "splits"]
     heads += [f"{tables.probe_title(probe)}: {method}" for probe, method in table.columns]
     body = []
     for line in table.lines:
-        found = [line.cells.get(column) for column in table.columns]
-        shown = [_score(one) for one in found]
-        facts = [*(line.keys[key] for key in keys), tables.percent(line.leak), line.saw, line.seeds]
-        body.append([*map(cell, facts), *shown])
+        about = [*(line.texts[n] for n in stated), tables.percent(line.leak), line.saw, line.seeds]
+        body.append([*map(cell, about), *(_score(line.cells.get(column)) for column in table.columns)])
     return heads, body
 
 
-def _score(one: tables.Cell | None) -> str:
-    if one is None:
+def _score(summary: Summary | None) -> str:
+    if summary is None:
         return ""
-    interval = "" if one.low is None or one.high is None else f" [{one.low:.1f}, {one.high:.1f}]"
-    return (f"**{one.mean:.1f}**" if one.best else f"{one.mean:.1f}") + interval
+    interval = "" if summary.low is None else f" [{summary.low:.1f}, {summary.high:.1f}]"
+    return (f"**{summary.mean:.1f}**" if summary.best else f"{summary.mean:.1f}") + interval

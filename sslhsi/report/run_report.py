@@ -11,6 +11,8 @@ from typing import Any
 from torch import nn
 
 from sslhsi.corpus.corpus import Corpus
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.summary import grouped, scored
 from sslhsi.files import read_rows, write_atomic
 from sslhsi.methods.registry import method_options
 from sslhsi.recipe import Recipe
@@ -32,7 +34,7 @@ class Report:
 
 
 def write_report(
-    run_dir: Path, recipe: Recipe, corpus: Corpus, backbone: nn.Module, rows: Sequence[tables.Row]
+    run_dir: Path, recipe: Recipe, corpus: Corpus, backbone: nn.Module, rows: Sequence[ResultRow]
 ) -> Report:
     """Write run_dir/report.html and run_dir/plots/*.png.
 
@@ -41,7 +43,7 @@ def write_report(
         recipe: The resolved recipe.
         corpus: What the run trained on.
         backbone: The trained network, (N, K, S, S) -> (N, D).
-        rows: Result rows as ``sslhsi.evaluation.judge`` yields them, possibly none.
+        rows: Result rows, possibly none.
 
     Returns:
         The page's path, and a table with a verdict in plain text, at most 8 lines.
@@ -49,13 +51,12 @@ def write_report(
     Raises:
         InputError: The page can't be written. Parts that can't be drawn are left out and named on the page.
     """
-    rows = [*rows]
     page = sections.Page(run_dir)
     sentence = verdict(rows)
     content = {
         "recipe": recipe,
         "verdict": sentence,
-        "facts": page.part("facts", lambda: _facts(recipe, corpus, run_dir), []),
+        "overview": page.part("overview", lambda: _overview(recipe, corpus, run_dir), []),
         "tasks": page.part("results", lambda: _tasks(rows), []),
         "notes": tables.notes(rows),
         "curves": page.part("training curves", lambda: sections.curves(page), []),
@@ -75,10 +76,10 @@ def write_report(
     return Report(path, [*tables.text_table(rows, limit=5), sentence])
 
 
-def _facts(recipe: Recipe, corpus: Corpus, run_dir: Path) -> list[tuple[str, str]]:
+def _overview(recipe: Recipe, corpus: Corpus, run_dir: Path) -> list[tuple[str, str]]:
     last = next(iter(reversed(read_rows(run_dir / "metrics.csv"))), {})
     steps = tables.number(last.get("step"))
-    seen = f" ({steps * recipe.training.batch_size:,.0f} patches)" if steps else ""
+    amount = f" ({steps * recipe.training.batch_size:,.0f} patches)" if steps else ""
     sensors = {s.record.sensor for s in corpus.scenes if s.record.sensor}
     window = recipe.corpus.patches.window
     scenes = f"{len(corpus.scenes)} scenes, {len(corpus.domains)} domains"
@@ -88,35 +89,32 @@ def _facts(recipe: Recipe, corpus: Corpus, run_dir: Path) -> list[tuple[str, str
         ("input", f"{window} × {window} pixels, {corpus.channels} channels"),
         ("corpus", scenes + (f", {len(sensors)} cameras" if sensors else "")),
         ("method", ", ".join([recipe.method.name, *(f"{key} {value}" for key, value in options)])),
-        ("training", f"{steps:,.0f} steps of {recipe.training.batch_size}{seen}" if steps else "no metrics yet"),
+        ("training", f"{steps:,.0f} steps of {recipe.training.batch_size}{amount}" if steps else "no metrics yet"),
     ]
 
 
-def _tasks(rows: list[tables.Row]) -> list[dict[str, Any]]:
+def _tasks(rows: Sequence[ResultRow]) -> list[dict[str, Any]]:
     """For each task: tables of its scenes, and of their average where there are several."""
-    found = []
-    for task in dict.fromkeys(str(row.get("task") or "results") for row in rows):
-        mine = [row for row in rows if str(row.get("task") or "results") == task]
-        parts: list[tuple[str, Sequence[tables.Row]]] = [("scene by scene", mine)]
-        if len({row.get("scene") for row in mine if row.get("method")}) > 1:
-            parts.insert(0, ("average over scenes", tables.pool_scenes(mine)))
-        for part, chosen in parts:
+    tasks = []
+    for task, mine in grouped(filter(scored, rows), lambda row: row.task or "results").items():
+        several = len({row.scene for row in mine}) > 1
+        parts = {"average over scenes": True, "scene by scene": False} if several else {"": False}
+        for part, pooled in parts.items():
             shown = [
                 (short, long, table)
-                for short, long, key in _METRICS
-                if (table := tables.results_table(chosen, key)).lines
+                for short, long, metric in _METRICS
+                if (table := tables.results_table(mine, metric, pooled=pooled)).lines
             ]
-            if shown:
-                name = task if len(parts) == 1 else f"{task}, {part}"
-                folded = part == "scene by scene" and len(shown[0][2].lines) > _MOST_LINES
-                found.append({"name": name, "tables": shown, "folded": folded})
-    return found
+            name = f"{task}, {part}" if part else task
+            folded = several and not pooled and len(shown[0][2].lines) > _MOST_LINES
+            tasks.append({"name": name, "tables": shown, "folded": folded})
+    return tasks
 
 
 def _provenance(run_dir: Path, corpus: Corpus) -> dict[str, Any]:
     path = run_dir / "provenance.json"
-    facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    shown = {key: _flat(value) for key, value in facts.items() if key != "corpus"}
+    recorded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    shown = {key: _flat(value) for key, value in recorded.items() if key != "corpus"}
     shown["corpus key"] = corpus.key
     shown["projector"] = _flat(corpus.manifest.projector)
     scenes = [
@@ -128,7 +126,7 @@ def _provenance(run_dir: Path, corpus: Corpus) -> dict[str, Any]:
         }
         for scene in corpus.scenes
     ]
-    return {"facts": shown, "scenes": scenes}
+    return {"entries": shown, "scenes": scenes}
 
 
 def _flat(value: Any) -> str:

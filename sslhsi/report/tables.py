@@ -3,46 +3,43 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sslhsi.probes.metrics import bootstrap_interval, summarise
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.summary import Summary, grouped, scored, summarise, tabulate
 
+# A row of a table that is none of results: a study's, or metrics.csv.
 Row = Mapping[str, Any]
-
 # What a baseline without any network is called in the rows, task by task.
 RAW = {"raw spectra": "raw baseline", "mean spectrum": "raw baseline"}
 KEYS = ("task", "scene", "split", "per_class", "window")
 _METHODS = ("pretrained", "random weights")
+_SHORT = {"random weights": "random", "raw baseline": "raw"}
 _PROBES = {"k-NN": "k-NN", "linear": "linear probe", "SVM": "SVM", "fine-tune": "fine-tuning"}
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One score over seeds, in percent; ``std`` from two seeds on, the 95 % interval from three on."""
-
-    mean: float
-    std: float | None = None
-    low: float | None = None
-    high: float | None = None
-    seeds: int = 1
-    best: bool = False
-
-    def __str__(self) -> str:
-        return f"{self.mean:.1f}" + ("" if self.std is None else f" ± {self.std:.1f}")
+_TITLES = {"per_class": "per class", "pretraining_saw_pixels": "saw test pixels"}
 
 
 @dataclass(frozen=True)
 class Line:
-    """One setting: the values of the keys, and a cell per column that has any rows."""
+    """One setting: the values of the keys, and a cell per column that has any rows.
+
+    ``leak`` is the mean share of test windows that hold a training pixel, ``saw`` whether pretraining saw the
+    test pixels, ``scenes`` the number of scenes that cells are averages over.
+    """
 
     keys: dict[str, Any]
     leak: float | None
     saw: str
     seeds: int
-    cells: dict[tuple[str, str], Cell]
+    cells: dict[tuple[str, str], Summary]
+    scenes: int = 1
+
+    @property
+    def texts(self) -> list[str]:
+        """The values of the keys as readers see them."""
+        return ["" if value is None else str(value) for value in self.keys.values()]
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,7 @@ class Table:
     @property
     def probes(self) -> list[tuple[str, int]]:
         """Each probe's title and the number of its columns."""
-        names = [probe for probe, _ in self.columns]
-        return [(probe_title(name), names.count(name)) for name in dict.fromkeys(names)]
+        return [(probe_title(name), len(some)) for name, some in grouped(self.columns, lambda c: c[0]).items()]
 
     @property
     def methods(self) -> int:
@@ -64,128 +60,48 @@ class Table:
         return max((count for _, count in self.probes), default=1)
 
 
+@dataclass(frozen=True)
+class _Score:
+    """A score under its line and column: of one row, or the mean over scenes at one seed."""
+
+    setting: tuple
+    column: tuple[str, str]
+    value: float
+    rows: Sequence[ResultRow]
+
+    @property
+    def leak(self) -> float | None:
+        return mean_of(row.leak for row in self.rows)
+
+
 def probe_title(probe: str) -> str:
     """A probe's name as readers see it."""
     return _PROBES.get(probe, probe)
 
 
+def probe_order(probe: str) -> tuple:
+    """Sorts probes: from the plainest to the one that trains most."""
+    return ([*_PROBES, probe].index(probe), probe)
+
+
+def title(key: str) -> str:
+    """A key as a column's heading."""
+    return _TITLES.get(key, key.replace("_", " "))
+
+
 def number(value: Any) -> float | None:
     """A finite number, from a number or its text; None for anything else."""
     try:
-        found = float(value)
+        amount = float(value)
     except (TypeError, ValueError):
         return None
-    return found if math.isfinite(found) else None
+    return amount if math.isfinite(amount) else None
 
 
-def per_class(row: Row) -> int | str:
-    """Training samples per class: a number, ``all``, or an empty text where the row doesn't say.
-
-    Rows of pixels say it in the name of their protocol (``blocks, 5 per class``).
-    """
-    value = row.get("per_class")
-    if value in (None, ""):
-        value = found[1] if (found := re.search(r"(\d+) per class", str(row.get("protocol", "")))) else ""
-    whole = number(value)
-    return str(value) if whole is None else int(whole)
-
-
-def key_of(row: Row, key: str) -> Any:
-    """A row's value of one key; an empty text when it has none."""
-    if key == "per_class":
-        return per_class(row)
-    value = row.get(key)
-    return "" if value is None else value
-
-
-def results_table(rows: Iterable[Row], metric: str = "oa", keys: Sequence[str] = KEYS) -> Table:
-    """Gather rows into one line per setting and one column per probe and method.
-
-    Args:
-        rows: Result rows, as ``sslhsi.evaluation.judge`` yields them or as read back from results.csv; rows
-            without a usable value of the metric, such as notes, are passed over.
-        metric: ``oa``, ``aa`` or ``kappa``.
-        keys: What makes a setting; rows that agree in all keys, probe and method are its seeds.
-
-    Returns:
-        The table; in each line the highest mean is marked (and whatever prints the same).
-    """
-    values: dict[tuple, dict[tuple[str, str], list[float]]] = {}
-    members: dict[tuple, list[Row]] = {}
-    for row in rows:
-        value = number(row.get(metric))
-        if value is None or not row.get("method") or not row.get("probe"):
-            continue
-        setting = tuple(key_of(row, key) for key in keys)
-        column = (str(row["probe"]), str(row["method"]))
-        values.setdefault(setting, {}).setdefault(column, []).append(value)
-        members.setdefault(setting, []).append(row)
-    columns = sorted({column for cells in values.values() for column in cells}, key=_column_order)
-    places = {key: n for n, key in enumerate(keys)}
-    lines = []
-    for setting in sorted(values, key=lambda s: _setting_order(s, places)):
-        cells = {column: cell_of(found) for column, found in values[setting].items()}
-        top = round(max(cell.mean for cell in cells.values()), 1)
-        cells = {
-            column: Cell(c.mean, c.std, c.low, c.high, c.seeds, best=len(cells) > 1 and round(c.mean, 1) == top)
-            for column, c in cells.items()
-        }
-        leaks = [leak for row in members[setting] if (leak := number(row.get("leak"))) is not None]
-        # Baselines never saw anything: the line speaks of what was pretrained, where there is such.
-        trained = [row for row in members[setting] if row["method"] == "pretrained"] or members[setting]
-        saw = sorted({str(row["pretraining_saw_pixels"]) for row in trained if row.get("pretraining_saw_pixels")})
-        lines.append(
-            Line(
-                dict(zip(keys, setting, strict=True)),
-                sum(leaks) / len(leaks) if leaks else None,
-                " / ".join(saw),
-                max(cell.seeds for cell in cells.values()),
-                cells,
-            )
-        )
-    return Table(tuple(columns), tuple(lines))
-
-
-def pool_scenes(rows: Iterable[Row], metrics: Sequence[str] = ("oa", "aa", "kappa")) -> list[dict[str, Any]]:
-    """Average over the scenes of each task: one row per task, split, samples per class, window, method, probe, seed.
-
-    Only scenes that every seed and method of a setting could use take part, so that averages compare.
-    The raw baselines of all tasks get one name.
-    """
-    groups: dict[tuple, list[Row]] = {}
-    for row in rows:
-        if row.get("method") and row.get("probe") and number(row.get("oa")) is not None:
-            groups.setdefault(tuple(key_of(row, k) for k in ("task", "split", "per_class", "window")), []).append(row)
-    pooled = []
-    for group in groups.values():
-        cells: dict[tuple, dict[str, Row]] = {}
-        for row in group:
-            method = RAW.get(str(row["method"]), row["method"])
-            cells.setdefault((row["probe"], method, key_of(row, "seed")), {})[str(row.get("scene", ""))] = row
-        shared = set.intersection(*(set(scenes) for scenes in cells.values()))
-        for (probe, method, seed), scenes in cells.items():
-            chosen = [scenes[name] for name in sorted(shared or scenes)]
-            pool = {key: key_of(chosen[0], key) for key in ("task", "split", "window")}
-            pool |= {"per_class": per_class(chosen[0]), "probe": probe, "method": method, "seed": seed}
-            pool["scene"] = next(iter(scenes)) if len(chosen) == 1 else f"mean of {len(chosen)} scenes"
-            saw = {str(row.get("pretraining_saw_pixels") or "") for row in chosen}
-            pool["pretraining_saw_pixels"] = " / ".join(sorted(saw))
-            for key in (*metrics, "leak"):
-                found = [value for row in chosen if (value := number(row.get(key))) is not None]
-                pool[key] = sum(found) / len(found) if found else None
-            pooled.append(pool)
-    return pooled
-
-
-def notes(rows: Iterable[Row]) -> list[str]:
-    """What could not be judged and why, each thing once."""
-    found: dict[str, int] = {}
-    for row in rows:
-        if note := row.get("note"):
-            where = ", ".join(str(row[k]) for k in ("task", "scene", "split") if row.get(k))
-            text = f"{where}: {note}" if where else str(note)
-            found[text] = found.get(text, 0) + 1
-    return [text + (f" ({count} seeds)" if count > 1 else "") for text, count in found.items()]
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
 
 
 def percent(share: float | None) -> str:
@@ -193,22 +109,91 @@ def percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.0f} %" if share == 0 or share >= 0.01 else "< 1 %"
 
 
-def markdown_table(rows: Iterable[Row], metric: str = "oa", keys: Sequence[str] = KEYS) -> str:
-    """A GitHub table: mean ± standard deviation, the best of each line in bold; empty without results."""
-    table = results_table(rows, metric, keys)
-    if not table.lines:
-        return ""
-    heads = [*(title(key) for key in keys), "leak", "saw test pixels", "seeds"]
-    heads += [f"{probe_title(probe)}: {method}" for probe, method in table.columns]
-    lines = [heads, ["---"] * (len(keys)) + ["--:"] * (len(heads) - len(keys))]
-    for line in table.lines:
-        cells = [line.cells.get(column) for column in table.columns]
-        shown = ["" if cell is None else f"**{cell}**" if cell.best else str(cell) for cell in cells]
-        lines.append([*map(str, line.keys.values()), percent(line.leak), line.saw, str(line.seeds), *shown])
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in lines) + "\n"
+def results_table(
+    rows: Iterable[ResultRow], metric: str = "oa", keys: Sequence[str] = KEYS, *, pooled: bool = False
+) -> Table:
+    """Gather rows into one line per setting and one column per probe and method.
+
+    Args:
+        rows: Result rows; those without the metric, such as notes, are passed over.
+        metric: ``oa``, ``aa`` or ``kappa``.
+        keys: What makes a setting; rows that agree in all keys, probe and method are its seeds.
+        pooled: Average over the scenes of each task, seed by seed. Only scenes that every seed and method of a
+            setting could use take part, so that averages compare; raw baselines of all tasks get one name.
+
+    Returns:
+        The table; in each line the highest mean is marked (and whatever prints the same).
+    """
+    rows = [row for row in rows if scored(row, metric)]
+    scores = _pooled(rows, metric, keys) if pooled else [
+        _Score(tuple(getattr(row, key) for key in keys), (row.probe, row.method), getattr(row, metric), [row])
+        for row in rows
+    ]  # fmt: skip
+    settings = grouped(scores, lambda score: score.setting)
+    cells = tabulate(scores, lambda score: score.setting, lambda score: score.column, lambda score: score.value)
+    columns = sorted({score.column for score in scores}, key=_column_order)
+    lines = [_line(keys, settings[setting], cells[setting]) for setting in cells]
+    return Table(tuple(columns), tuple(sorted(lines, key=_line_order)))
 
 
-def text_table(rows: Iterable[Row], metric: str = "oa", limit: int | None = None) -> list[str]:
+def _pooled(rows: Sequence[ResultRow], metric: str, keys: Sequence[str]) -> list[_Score]:
+    scores = []
+    for group in grouped(rows, lambda row: tuple(getattr(row, key) for key in keys if key != "scene")).values():
+        seeds = grouped(group, lambda row: (row.probe, RAW.get(row.method, row.method), row.seed))
+        scenes = {key: {row.scene: row for row in some} for key, some in seeds.items()}
+        everywhere = set.intersection(*(set(some) for some in scenes.values()))
+        for (probe, method, _), by_name in scenes.items():
+            chosen = [by_name[name] for name in sorted(everywhere or by_name)]
+            name = next(iter(by_name)) if len(chosen) == 1 else f"mean of {len(chosen)} scenes"
+            setting = tuple(name if key == "scene" else getattr(chosen[0], key) for key in keys)
+            value = sum(getattr(row, metric) for row in chosen) / len(chosen)
+            scores.append(_Score(setting, (probe, method), value, chosen))
+    return scores
+
+
+def _line(keys: Sequence[str], scores: Sequence[_Score], cells: dict[tuple[str, str], Summary]) -> Line:
+    rows = [row for score in scores for row in score.rows]
+    # Baselines never saw anything: the line speaks of what was pretrained, where there is such.
+    trained = [row for row in rows if row.method == "pretrained"] or rows
+    saw = " / ".join(sorted({row.pretraining_saw_pixels for row in trained if row.pretraining_saw_pixels}))
+    setting = dict(zip(keys, scores[0].setting, strict=True))
+    leak, seeds = mean_of(score.leak for score in scores), max(cell.seeds for cell in cells.values())
+    return Line(setting, leak, saw, seeds, cells, max(len(score.rows) for score in scores))
+
+
+def notes(rows: Iterable[ResultRow]) -> list[str]:
+    """What could not be measured and why, each thing once."""
+    texts = grouped(
+        (", ".join(filter(None, (row.task, row.scene, row.split))) + f": {row.note}" for row in rows if row.note),
+        lambda text: text,
+    )
+    return [text + (f" ({len(same)} seeds)" if len(same) > 1 else "") for text, same in texts.items()]
+
+
+def markdown(heads: Sequence[str], body: Iterable[Sequence[str]]) -> list[str]:
+    r"""Lines of a GitHub table.
+
+    Examples:
+        >>> markdown(["a", "b"], [["1", "x|y"]])
+        ['| a | b |', '|---|---|', '| 1 | x\\|y |']
+    """
+    first, *rest = ("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (heads, *body))
+    return [first, "|---" * len(heads) + "|", *rest]
+
+
+def aligned(heads: Sequence[str], body: Sequence[Sequence[str]], left: Collection[str]) -> list[str]:
+    """Lines of a table for a terminal; columns of the headings under ``left`` begin in line, others end in line."""
+    widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
+    return [
+        "  ".join(
+            cell.ljust(width) if head in left else cell.rjust(width)
+            for head, cell, width in zip(heads, cells, widths, strict=True)
+        ).rstrip()
+        for cells in (heads, *body)
+    ]
+
+
+def text_table(rows: Iterable[ResultRow], metric: str = "oa", limit: int | None = None) -> list[str]:
     """Aligned lines for a terminal: one per task, split and samples per class, averaged over scenes.
 
     Args:
@@ -216,61 +201,64 @@ def text_table(rows: Iterable[Row], metric: str = "oa", limit: int | None = None
         metric: ``oa``, ``aa`` or ``kappa``.
         limit: Most lines after the two of the heading; a last one says what was left out.
     """
-    table = results_table(pool_scenes(rows), metric)
+    table = results_table(rows, metric, pooled=True)
     if not table.lines:
         return []
-    short = {"random weights": "random", "raw baseline": "raw"}
-    heads = ["task", "split", "per class", *(short.get(method, method) for _, method in table.columns)]
+    heads = ["task", "split", "per class", *(_SHORT.get(method, method) for _, method in table.columns)]
     body = []
     for line in table.lines:
-        scene = str(line.keys["scene"])
-        task = f"{line.keys['task']}, {scene.removeprefix('mean of ')}" if scene.startswith("mean of ") else None
+        task = f"{line.keys['task']}, {line.scenes} scenes" if line.scenes > 1 else line.keys["task"]
+        size = "" if line.keys["per_class"] is None else str(line.keys["per_class"])
         cells = [str(line.cells.get(column, "")).replace(" ", "") for column in table.columns]
-        body.append([task or str(line.keys["task"]), str(line.keys["split"]), str(line.keys["per_class"]), *cells])
+        body.append([task, line.keys["split"], size, *cells])
     left = 0
     if limit is not None and len(body) > limit:
         left, body = len(body) - limit + 1, body[: limit - 1]
-    widths = [max(len(line[n]) for line in [heads, *body]) for n in range(len(heads))]
-    over = ""
-    for n, (probe, _) in enumerate(table.columns):
-        if n == 0 or table.columns[n - 1][0] != probe:
-            over = over.ljust(sum(widths[: n + 3]) + 2 * (n + 3)) + f"{metric.upper()}, {probe_title(probe)}"
-    out = [over]
-    for cells in [heads, *body]:
-        padded = [
-            cell.ljust(width) if n < 2 else cell.rjust(width)
-            for n, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        out.append("  ".join(padded).rstrip())
-    return out + ([f"... and {left} more settings"] if left else [])
+    widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
+    over, at = "", 3
+    for probe, count in table.probes:
+        over = over.ljust(sum(widths[:at]) + 2 * at) + f"{metric.upper()}, {probe}"
+        at += count
+    return [over, *aligned(heads, body, ("task", "split")), *([f"... and {left} more settings"] if left else [])]
 
 
-def cell_of(values: Sequence[float]) -> Cell:
-    """Mean of a score over seeds with its spread."""
-    mean, std, n = summarise(values)
-    low, high = bootstrap_interval(values) if n >= 3 else (None, None)
-    return Cell(mean, std if n > 1 else None, low, high, n)
-
-
-def title(key: str) -> str:
-    """A key as a column's heading."""
-    return {"per_class": "per class", "pretraining_saw_pixels": "saw test pixels"}.get(key, key.replace("_", " "))
+def score_lines(rows: Iterable[ResultRow]) -> list[str]:
+    """Aligned lines for a terminal: means over seeds, methods of one probe under each other, scene by scene."""
+    heads = ["scene", "split", "per class", "probe", "method", "OA", "+-", "95 %", "AA", "kappa", "leak (touch)"]
+    heads += ["saw", "seeds"]
+    keys = (
+        "scene", "kind", "split", "protocol", "per_class", "probe", "method", "pretraining", "pretraining_saw_pixels",
+        "projection_saw_pixels", "window",
+    )  # fmt: skip
+    groups = grouped(filter(scored, rows), lambda row: tuple(getattr(row, key) for key in keys))
+    body = []
+    for setting in sorted(groups, key=lambda values: [_value_order(value) for value in values]):
+        mine, row = groups[setting], groups[setting][0]
+        cell = summarise([r.oa for r in mine if r.oa is not None])
+        low, high = cell.low, cell.high
+        if low is None:
+            low, high = (mean_of(getattr(r, bound) for r in mine) for bound in ("oa_low", "oa_high"))
+        leak, touch = (mean_of(getattr(r, share) for r in mine) for share in ("leak", "leak_overlap"))
+        body.append([
+            f"{row.scene} ({row.kind})", row.protocol, "" if row.per_class is None else str(row.per_class),
+            probe_title(row.probe), row.method, f"{cell.mean:.1f}", "" if cell.std is None else f"{cell.std:.1f}",
+            f"{low:.1f}-{high:.1f}", *(f"{mean_of(getattr(r, key) for r in mine):.1f}" for key in ("aa", "kappa")),
+            "unknown" if touch is None else f"{percent(leak)} ({percent(touch)})",
+            f"{row.pretraining_saw_pixels} / {row.projection_saw_pixels}", str(cell.seeds),
+        ])  # fmt: skip
+    return aligned(heads, body, ("scene", "split", "probe", "method", "saw"))
 
 
 def _column_order(column: tuple[str, str]) -> tuple:
     probe, method = column
-    probes, known = list(_PROBES), list(_METHODS)
-    first = probes.index(probe) if probe in probes else len(probes)
-    second = known.index(method) if method in known else len(known)
-    return first, probe, second, method
+    return (*probe_order(probe), [*_METHODS, method].index(method), method)
 
 
-def _setting_order(setting: tuple, places: Mapping[str, int]) -> list:
-    """Numbers by size, ``all`` after them, texts by the alphabet; averages over scenes first."""
-    order: list = []
-    for key, place in places.items():
-        value = setting[place]
-        size = number(value)
-        average = key == "scene" and str(value).startswith("mean of ")
-        order.append((0 if average else 1 if size is not None else 2, size or 0.0, str(value)))
-    return order
+def _line_order(line: Line) -> list[tuple]:
+    """Lines by their keys, averages over scenes first."""
+    return [(key != "scene" or line.scenes == 1, *_value_order(value)) for key, value in line.keys.items()]
+
+
+def _value_order(value: Hashable) -> tuple:
+    """Numbers by size, then texts by the alphabet, such as ``all``."""
+    return (False, value, "") if isinstance(value, int | float) else (True, 0, str(value or ""))

@@ -10,12 +10,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from sslhsi.evaluation.summary import Summary, tabulate
 from sslhsi.files import write_atomic
 from sslhsi.report import tables
 from sslhsi.report.comparison import CAVEATS
 from sslhsi.report.render import render
 from sslhsi.report.scores import KINDS, METRICS
-from sslhsi.report.tables import Cell, Row, cell_of, number
+from sslhsi.report.tables import Row, number
 from sslhsi.studies.registry import get_study
 from sslhsi.studies.study import Experiment
 
@@ -39,7 +40,7 @@ class ScoreTable:
 
     metric: str
     columns: tuple[str, ...]
-    lines: tuple[tuple[str, str, tuple[Cell | None, ...]], ...]
+    lines: tuple[tuple[str, str, tuple[Summary | None, ...]], ...]
 
 
 def write_experiment_page(
@@ -97,31 +98,18 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
     Returns:
         A table per metric that any row has; the highest mean of each column is marked.
     """
-    sizes = sorted({str(row.get("per_class", "")) for row in rows}, key=lambda s: (number(s) is None, number(s) or 0))
-    lines = list(dict.fromkeys(_line(row) for row in rows))
+    sizes = sorted({_size(row) for row in rows}, key=lambda size: (number(size) is None, number(size) or 0))
+    heads = tuple(f"{size} per class" if size else "all training samples" for size in sizes)
     found = []
-    for metric in SCORES:
-        cells: dict[tuple[str, str, str], Cell] = {}
-        for method, source in lines:
-            for size in sizes:
-                values = [
-                    value
-                    for row in rows
-                    if (*_line(row), str(row.get("per_class", ""))) == (method, source, size)
-                    and (value := number(row.get(metric))) is not None
-                ]
-                if values:
-                    cells[method, source, size] = cell_of(values)
-        if not cells:
-            continue
-        top = {size: max((round(c.mean, 1) for k, c in cells.items() if k[2] == size), default=0.0) for size in sizes}
-        marked = {
-            key: Cell(c.mean, c.std, c.low, c.high, c.seeds, best=len(lines) > 1 and round(c.mean, 1) == top[key[2]])
-            for key, c in cells.items()
-        }
-        body = tuple((m, s, tuple(marked.get((m, s, size)) for size in sizes)) for m, s in lines)
-        heads = tuple(f"{size} per class" if size else "all training samples" for size in sizes)
-        found.append(ScoreTable(SCORES[metric], heads, body))
+    for metric, title in SCORES.items():
+        scores = [(row, number(row.get(metric))) for row in rows]
+        cells = tabulate(
+            scores, lambda pair: _line(pair[0]), lambda pair: _size(pair[0]), lambda pair: pair[1], best="column"
+        )
+        if cells:
+            lines = {line: cells.get(line, {}) for line in map(_line, rows)}
+            body = tuple((*line, tuple(mine.get(size) for size in sizes)) for line, mine in lines.items())
+            found.append(ScoreTable(title, heads, body))
     return found
 
 
@@ -153,6 +141,10 @@ def _notes(rows: Sequence[Row]) -> list[str]:
             seed = f" (seed {row['seed']})" if str(row.get("seed", "")) else ""
             said.setdefault(str(row["note"]), []).append(where + seed)
     return [f"{'; '.join(dict.fromkeys(rows))}: {note}" for note, rows in said.items()]
+
+
+def _size(row: Row) -> str:
+    return str(row.get("per_class", ""))
 
 
 def _line(row: Row) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from torch import nn
 
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.prepare import prepare
+from sslhsi.evaluation.rows import ResultRow
 from sslhsi.recipe import Recipe
 from sslhsi.report import curves, example_charts
 from sslhsi.scenes.scene import Scene
@@ -75,35 +76,31 @@ def corpus(make_recipe: MakeRecipe) -> Corpus:
 
 
 @pytest.fixture
-def rows() -> list[dict[str, Any]]:
+def rows() -> list[ResultRow]:
     """Two tasks; on pixels of scene b the raw spectra are far ahead, elsewhere far behind."""
     rng = np.random.default_rng(3)
-    found: list[dict[str, Any]] = []
+    rows: list[ResultRow] = []
 
     def add(scene: str, more: dict[str, Any], seeds: int, means: dict[str, float]) -> None:
         for seed in range(seeds):
             for method, mean in means.items():
                 for probe in ("k-NN", "linear"):
                     oa = mean + (2.5 if probe == "linear" else 0) + rng.normal()
-                    found.append(
-                        {"scene": scene, "seed": seed, "method": method, "probe": probe, "oa": oa, "aa": oa - 4,
-                         "kappa": oa - 8, "k": 20, "train": 10, "test": 90, "seconds": 0.1, "window": 8, **more}
-                    )  # fmt: skip
+                    scores = {"oa": oa, "aa": oa - 4, "kappa": oa - 8}
+                    about = {"method": method, "probe": probe, "train": 10, "test": 90, "seconds": 0.1, "window": 8}
+                    rows.append(ResultRow(scene=scene, seed=seed, **scores, **about, **more))
 
     domain = {"task": "domain", "split": "held-out ground", "pretraining_saw_pixels": "no", "leak": 0.0}
     add("all scenes", {**domain, "per_class": 5}, 5, {"pretrained": 80, "random weights": 60, "mean spectrum": 50})
     add(
         "all scenes", {**domain, "per_class": "all"}, 1, {"pretrained": 90, "random weights": 70, "mean spectrum": 60}
     )
-    pixels = {"task": "pixels", "split": "blocks", "protocol": "blocks, 10 per class"}
+    pixels = {"task": "pixels", "split": "blocks", "protocol": "blocks", "per_class": 10}
     pixels |= {"pretraining_saw_pixels": "yes"}
     add("a", {**pixels, "leak": 0.25}, 4, {"pretrained": 75, "random weights": 70, "raw spectra": 60})
     add("b", {**pixels, "leak": 0.75}, 4, {"pretrained": 55, "random weights": 50, "raw spectra": 85})
     note = "scene 'c': too small for blocks"
-    found += [
-        {"task": "pixels", "scene": "c", "split": "blocks, 5 per class", "seed": s, "note": note} for s in (0, 1)
-    ]
-    return found
+    return rows + [ResultRow(scene="c", split="blocks", per_class=5, seed=seed, note=note) for seed in (0, 1)]
 
 
 @pytest.fixture
@@ -128,14 +125,14 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def series_rows() -> list[dict[str, Any]]:
+def series_rows() -> list[ResultRow]:
     """Scenes of all kinds; on the real one pretraining wins, on the 8-bit one raw spectra, on the stand-in nobody."""
     worse = {key: 90.0 if key == ("raw spectra", "SVM") else mean for key, mean in METHODS.items()}
-    alike = {("pretrained", "linear"): 70.0, ("raw spectra", "SVM"): 70.0}
-    found = result_rows(METHODS) + result_rows(METHODS, split="random", leak=0.65, leak_overlap=0.9)
-    found += result_rows(worse, scene="field_8bit", kind="8-bit real")
-    found += result_rows(alike, scene="field <stand-in>", kind="stand-in", sizes=(5, 10, 15), seeds=4)
-    return found
+    level = {("pretrained", "linear"): 70.0, ("raw spectra", "SVM"): 70.0}
+    rows = result_rows(METHODS) + result_rows(METHODS, split="random", leak=0.65, leak_overlap=0.9)
+    rows += result_rows(worse, scene="field_8bit", kind="8-bit real")
+    rows += result_rows(level, scene="field <stand-in>", kind="stand-in", sizes=(5, 10, 15), seeds=4)
+    return rows
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def pages(run_dir, make_recipe, corpus, make_backbone, rows, series_rows, labell
     network.num_features = 6
     encoder = Encoder(network, projector, {"window": 7})
     examples = make_examples(labelled_scene, [Network("random weights", encoder)], per_class=4)
-    rows_shown = [row for row in series_rows if row["split"] == "blocks"]
+    rows_shown = [row for row in series_rows if row.split == "blocks"]
     comparison = write_comparison(
         run_dir / "comparison.html", rows_shown, title="Three methods on three scenes",
         scenes={"field": labelled_scene}, examples={"field": examples},

@@ -1,5 +1,7 @@
 """``sslhsi compare``: from runs and tables to a page."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from html_page import Page
@@ -14,18 +16,18 @@ LINEAR = {("pretrained", "linear"): 70.0, ("raw spectra", "linear"): 60.0}
 @pytest.fixture
 def two_runs(tmp_path):
     """Runs that differ in what pretraining reached, not in the raw spectra."""
-    rows = [{k: v for k, v in r.items() if k not in ("kind", "pretraining")} for r in result_rows(LINEAR)]
+    rows = result_rows(LINEAR, kind="", pretraining="")
     for name, gain in (("first", 0.0), ("second", 5.0)):
         (tmp_path / name).mkdir()
-        measured = [{**r, "oa": r["oa"] + (gain if r["method"] == "pretrained" else 0)} for r in rows]
-        write_rows(tmp_path / name / "results.csv", measured)
+        measured = [replace(r, oa=r.oa + (gain if r.method == "pretrained" else 0)) for r in rows]
+        write_rows(tmp_path / name / "results.csv", [row.to_csv() for row in measured])
     return [str(tmp_path / "first"), str(tmp_path / "second")]
 
 
 def test_runs_and_tables_on_one_page(tmp_path, two_runs, labelled_scene, no_curves, capsys):
     np.savez(tmp_path / "cube.npz", cube=labelled_scene.cube)
     np.save(tmp_path / "gt.npy", labelled_scene.labels)
-    write_rows(tmp_path / "series.csv", result_rows(LINEAR, scene="moor"))
+    write_rows(tmp_path / "series.csv", [row.to_csv() for row in result_rows(LINEAR, scene="moor")])
     out = tmp_path / "page.html"
     pictures = ["--scene", f"field={tmp_path / 'cube.npz'}", "--labels", str(tmp_path / "gt.npy")]
     assert main(["compare", *two_runs, str(tmp_path / "series.csv"), "--out", str(out), *pictures]) == 0

@@ -9,6 +9,7 @@ from scipy import stats
 from sklearn.metrics import accuracy_score, cohen_kappa_score
 
 from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import ResultRow
 from sslhsi.report import example_charts
 from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture
 from sslhsi.report.comparison import write_comparison
@@ -48,9 +49,9 @@ def test_numbers_are_numpys(tmp_path, series_rows, no_curves):
             plain, title = method.removesuffix(" (other scenes)"), {"linear probe": "linear"}.get(probe, probe)
             for size in (5, 10):
                 values = [
-                    row[metric] for row in series_rows
-                    if (row["scene"], row["split"], row["method"]) == ("field", "random", plain)
-                    and (row["probe"], row["per_class"]) == (title, size)
+                    getattr(row, metric) for row in series_rows
+                    if (row.scene, row.split, row.method) == ("field", "random", plain)
+                    and (row.probe, row.per_class) == (title, size)
                 ]  # fmt: skip
                 assert len(values) == 5
                 text = texts[f"{size} per class"]
@@ -78,7 +79,7 @@ def test_kinds_share_no_table_and_no_verdict(tmp_path, series_rows, no_curves):
         assert caption.startswith(f"{of_kind[heading]}, ")
     means = {}
     for row in series_rows:
-        means.setdefault(row["scene"], []).append(row["oa"])
+        means.setdefault(row.scene, []).append(row.oa)
     for sentence, scene, family in (
         ("Real scenes: of 2 pairs", "field", "first is pretrained in 2 (2 beyond doubt)"),
         ("Real scenes, 8-bit versions: of 1 pair ", "field_8bit", "first is raw spectra in 1 (1 beyond doubt)"),
@@ -92,7 +93,7 @@ def test_kinds_share_no_table_and_no_verdict(tmp_path, series_rows, no_curves):
 
 def test_page_needs_nothing_but_itself(tmp_path, series_rows, labelled_scene, monkeypatch):
     monkeypatch.setattr(example_charts, "MOST_PIXELS", 60)  # t-SNE of more takes seconds
-    rows = [row for row in series_rows if row["split"] == "blocks" and row["kind"] != "8-bit real"]
+    rows = [row for row in series_rows if row.split == "blocks" and row.kind != "8-bit real"]
     examples = {"field": make_examples(labelled_scene, [], per_class=4)[:1]}
     page, source = write(tmp_path, rows, scenes={"field": labelled_scene}, examples=examples)
     assert all(address.startswith(("data:image/", "#")) for address in page.addresses)
@@ -108,8 +109,9 @@ def test_page_needs_nothing_but_itself(tmp_path, series_rows, labelled_scene, mo
 
 
 def test_rows_without_most_columns(tmp_path, no_curves):
-    rows = [{"method": m, "probe": "linear", "oa": str(oa)} for m, oa in (("raw spectra", 50), ("pretrained", 60.5))]
-    page, _ = write(tmp_path, [*rows, {"note": "scene c: too small"}, {"method": "pretrained", "probe": "SVM"}])
+    rows = [ResultRow(method=m, probe="linear", oa=oa) for m, oa in (("raw spectra", 50.0), ("pretrained", 60.5))]
+    rows += [ResultRow(note="scene c: too small"), ResultRow(method="pretrained", probe="SVM")]
+    page, _ = write(tmp_path, rows)
     table = cells(
         page, "Scenes of a kind that the rows don't state", "scene not stated, split not stated, overall accuracy"
     )
@@ -121,7 +123,7 @@ def test_rows_without_most_columns(tmp_path, no_curves):
 
 def test_nothing_to_compare_is_said(tmp_path, series_rows, labelled_scene, no_curves):
     with pytest.raises(InputError, match="nothing to compare"):
-        write(tmp_path, [{"note": "x"}])
+        write(tmp_path, [ResultRow(note="x")])
     drawn = Example(split(labelled_scene.labels, "random", 9, per_class=4))
     with pytest.raises(InputError, match="'moor': the rows hold no such scene, only field"):
         write(tmp_path, series_rows, scenes={"moor": labelled_scene}, examples={"moor": [drawn]})

@@ -12,6 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from sslhsi.corpus.prepare import prepare
 from sslhsi.corpus.reader import PatchReader
+from sslhsi.evaluation.rows import ResultRow
 from sslhsi.report import plots, sections
 from sslhsi.report.run_report import write_report
 
@@ -22,7 +23,7 @@ PLOTS = {
 
 
 def spread(rows, **wanted):
-    oa = np.array([row["oa"] for row in rows if all(row.get(k) == v for k, v in wanted.items())])
+    oa = np.array([row.oa for row in rows if all(getattr(row, k) == v for k, v in wanted.items())])
     return f"{oa.mean():.1f} ± {oa.std(ddof=1):.1f}" if len(oa) > 1 else f"{oa.mean():.1f}"
 
 
@@ -76,7 +77,7 @@ def test_page_holds_the_rows_numbers_and_every_part(run_dir, make_recipe, corpus
 
     assert 3 <= len(report.summary) <= 8
     assert not any("\n" in line for line in report.summary)
-    oa = [r["oa"] for r in rows if (r.get("per_class"), r.get("method"), r.get("probe")) == (5, "pretrained", "k-NN")]
+    oa = [r.oa for r in rows if (r.per_class, r.method, r.probe) == (5, "pretrained", "k-NN")]
     line = next(line for line in report.summary if re.search(r"held-out ground +5 ", line))
     assert f"{np.mean(oa):.1f}±{np.std(oa, ddof=1):.1f}" in line
 
@@ -140,12 +141,12 @@ def test_a_run_without_metrics_has_a_report(tmp_path, make_recipe, corpus, make_
 
 def test_rows_with_missing_values_have_a_report(tmp_path, make_recipe, corpus, make_backbone, no_drawing):
     rows = [
-        {"task": "pixels", "note": "too small"},
-        {"task": "pixels", "scene": "s", "method": "pretrained", "probe": "k-NN", "oa": float("nan")},
-        {"task": "pixels", "scene": "s", "method": "pretrained", "probe": "k-NN", "oa": 71.25, "seed": 0},
-        {"method": "pretrained", "probe": "SVM", "oa": "81.5"},
-        {"oa": 50.0},
-        {},
+        ResultRow(note="too small"),
+        ResultRow(scene="s", method="pretrained", probe="k-NN"),
+        ResultRow(scene="s", method="pretrained", probe="k-NN", oa=71.25, seed=0),
+        ResultRow(task="", method="pretrained", probe="SVM", oa=81.5),
+        ResultRow(oa=50.0),
+        ResultRow(),
     ]
     _, page = write(tmp_path, make_recipe(), corpus, make_backbone(4), rows)
     assert "71.2" in page.text
@@ -166,7 +167,7 @@ def test_a_part_that_fails_is_named_and_the_rest_is_there(
 
 
 def test_markup_in_names_stays_text(tmp_path, make_recipe, corpus, make_backbone, no_drawing):
-    row = {"task": "<script>x</script>", "scene": "<i>", "method": "pretrained", "probe": "k-NN", "oa": 1.0}
+    row = ResultRow(task="<script>x</script>", scene="<i>", method="pretrained", probe="k-NN", oa=1.0)
     report, page = write(tmp_path, make_recipe(), corpus, make_backbone(4), [row])
     source = report.path.read_text(encoding="utf-8")
     assert "<script>" not in source

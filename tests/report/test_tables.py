@@ -1,18 +1,19 @@
 """Tables say what NumPy says about the rows."""
 
-import csv
-import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_rows import result_rows
 
-from sslhsi.report.tables import markdown_table, notes, per_class, pool_scenes, results_table, text_table
-from sslhsi.report.verdict import gaps, mean_gap, verdict
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.report.tables import markdown, notes, results_table, score_lines, text_table
+from sslhsi.report.verdict import verdict
 
 
 def values(rows, **wanted):
-    return np.array([row["oa"] for row in rows if all(row.get(k) == v for k, v in wanted.items())])
+    return np.array([row.oa for row in rows if all(getattr(row, k) == v for k, v in wanted.items())])
 
 
 def test_cells_are_means_deviations_and_intervals_over_seeds(rows):
@@ -48,51 +49,51 @@ def test_the_best_of_each_line_is_marked(rows):
     assert best["a"] == [("linear", "pretrained")]
 
 
-def test_samples_per_class_come_from_either_column_and_are_ordered_by_size():
-    assert per_class({"per_class": "5"}) == 5
-    assert per_class({"protocol": "blocks, 30 per class"}) == 30
-    assert per_class({"per_class": "all"}) == "all"
-    assert per_class({}) == ""
-    order = [{"per_class": n, "method": "m", "probe": "p", "oa": 1.0} for n in ("all", 30, 5, 10)]
-    assert [line.keys["per_class"] for line in results_table(order).lines] == [5, 10, 30, "all"]
+def test_lines_are_ordered_by_samples_per_class():
+    rows = [ResultRow(per_class=n, method="m", probe="p", oa=1.0) for n in ("all", 30, 5, 10)]
+    assert [line.keys["per_class"] for line in results_table(rows).lines] == [5, 10, 30, "all"]
 
 
 def test_rows_read_back_from_a_file_give_the_same_table(rows):
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(dict.fromkeys(key for row in rows for key in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    stream.seek(0)
-    assert markdown_table(list(csv.DictReader(stream))) == markdown_table(rows)
-
-
-def test_markdown_has_a_column_per_method_and_the_best_in_bold(rows):
-    lines = markdown_table(rows, keys=("task", "scene", "split", "per_class")).splitlines()
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert len({len(line) for line in cells}) == 1
-    raw = values(rows, scene="b", method="raw spectra", probe="linear")
-    line = dict(zip(cells[0], next(c for c in cells if c[1] == "b"), strict=True))
-    assert line["linear probe: raw spectra"] == f"**{raw.mean():.1f} ± {raw.std(ddof=1):.1f}**"
-    assert line["leak"] == "75 %"
-    assert line["saw test pixels"] == "yes"
-    assert line["linear probe: mean spectrum"] == ""
-    assert markdown_table([]) == ""
+    back = [ResultRow.from_csv(row.to_csv()) for row in rows]
+    assert results_table(back) == results_table(rows)
 
 
 def test_pooling_averages_scenes_seed_by_seed(rows):
-    pooled = [
-        r for r in pool_scenes(rows) if r["task"] == "pixels" and r["probe"] == "k-NN" and r["method"] == "pretrained"
-    ]
+    line = next(line for line in results_table(rows, pooled=True).lines if line.keys["task"] == "pixels")
     a, b = (values(rows, scene=s, method="pretrained", probe="k-NN") for s in "ab")
-    assert [r["oa"] for r in sorted(pooled, key=lambda r: r["seed"])] == pytest.approx(((a + b) / 2).tolist())
-    assert {r["scene"] for r in pooled} == {"mean of 2 scenes"}
-    assert {r["leak"] for r in pooled} == {0.5}
+    cell = line.cells["k-NN", "pretrained"]
+    assert cell.mean == pytest.approx(((a + b) / 2).mean())
+    assert cell.std == pytest.approx(((a + b) / 2).std(ddof=1))
+    assert (line.keys["scene"], line.scenes, line.leak, line.saw) == ("mean of 2 scenes", 2, 0.5, "yes")
+    assert ("k-NN", "raw baseline") in line.cells
 
 
 def test_pooling_leaves_out_a_scene_that_some_method_lacks(rows):
-    kept = [r for r in rows if (r.get("scene"), r.get("method")) != ("b", "random weights")]
-    pooled = [r for r in pool_scenes(kept) if r["task"] == "pixels"]
-    assert {r["scene"] for r in pooled} == {"a"}
+    kept = [r for r in rows if (r.scene, r.method) != ("b", "random weights")]
+    lines = [line for line in results_table(kept, pooled=True).lines if line.keys["task"] == "pixels"]
+    assert [(line.keys["scene"], line.scenes) for line in lines] == [("a", 1)]
+
+
+def test_markdown_breaks_no_cell():
+    assert markdown(["a", "b|c"], [["1", "x|y"]]) == ["| a | b\\|c |", "|---|---|", "| 1 | x\\|y |"]
+
+
+def test_score_lines_say_every_mean_on_a_line_of_its_own():
+    rows = result_rows({("pretrained", "linear"): 70.0, ("raw spectra", "SVM"): 60.0}, seeds=4)
+    head, *lines = score_lines(rows)
+    assert len(lines) == 4
+    assert len({len(line) for line in (head, *lines)}) == 1
+    for line in lines:
+        cells = dict(zip(re.split(r"\s{2,}", head), re.split(r"\s{2,}", line), strict=True))
+        method, probe = cells["method"], {"linear probe": "linear"}.get(cells["probe"], cells["probe"])
+        mine = values(rows, method=method, probe=probe, per_class=int(cells["per class"]))
+        assert (cells["OA"], cells["+-"]) == (f"{mine.mean():.1f}", f"{mine.std(ddof=1):.1f}")
+        low, high = map(float, cells["95 %"].split("-"))
+        assert mine.min() - 0.1 <= low <= mine.mean() <= high <= mine.max() + 0.1
+        assert (cells["scene"], cells["split"], cells["seeds"]) == ("field (real)", "blocks", "4")
+    single = score_lines([row for row in rows if row.seed == 0 and row.per_class == 5 and row.probe == "SVM"])
+    assert re.split(r"\s{2,}", single[1])[6] == f"{rows[1].oa_low:.1f}-{rows[1].oa_high:.1f}"
 
 
 def test_text_table_is_aligned_and_limited(rows):
@@ -109,11 +110,11 @@ def test_text_table_is_aligned_and_limited(rows):
     assert text_table([]) == []
 
 
-def test_notes_are_told_once(rows):
-    assert notes(rows) == ["pixels, c, blocks, 5 per class: scene 'c': too small for blocks (2 seeds)"]
+def test_notes_are_said_once(rows):
+    assert notes(rows) == ["pixels, c, blocks: scene 'c': too small for blocks (2 seeds)"]
 
 
-def test_verdict_tells_gain_and_loss_with_numpys_numbers(rows):
+def test_verdict_says_gain_and_loss_with_numpys_numbers(rows):
     text = verdict(rows)
     pixels = [
         np.mean(
@@ -134,29 +135,28 @@ def test_verdict_tells_gain_and_loss_with_numpys_numbers(rows):
 
 def swapped(rows):
     names = {"pretrained": "random weights", "random weights": "pretrained"}
-    return [{**row, "method": names.get(row.get("method"), row.get("method"))} for row in rows]
+    return [replace(row, method=names.get(row.method, row.method)) for row in rows]
 
 
 def test_verdict_admits_a_loss_and_a_draw(rows):
-    lost = verdict([r for r in swapped(rows) if r["task"] == "domain"])
+    lost = verdict([r for r in swapped(rows) if r.task == "domain"])
     assert "fall behind random weights by" in lost
     assert "beat" not in lost
     rng = np.random.default_rng(0)
     even = [
-        {"task": "t", "scene": "s", "seed": s, "method": m, "probe": "k-NN", "oa": 70 + rng.normal()}
+        ResultRow(task="t", scene="s", seed=s, method=m, probe="k-NN", oa=70 + rng.normal())
         for s in range(8)
         for m in ("pretrained", "random weights")
     ]
-    mean, sure = mean_gap(gaps(even, "random weights")["k-NN"])
-    assert not sure
-    assert f"can't be told from random weights: {mean:+.1f} points OA (k-NN)" in verdict(even)
+    gap = np.mean(values(even, method="pretrained") - values(even, method="random weights"))
+    assert f"can't be distinguished from random weights: {gap:+.1f} points OA (k-NN)" in verdict(even)
 
 
 def test_verdict_of_few_seeds_or_none():
     two = [
-        {"task": "t", "seed": 0, "method": m, "probe": "k-NN", "oa": oa}
+        ResultRow(task="t", seed=0, method=m, probe="k-NN", oa=oa)
         for m, oa in (("pretrained", 80.0), ("random weights", 60.0))
     ]
     assert "too few seeds for an interval, off random weights by +20.0 points" in verdict(two)
     assert verdict([]).startswith("Nothing was compared")
-    assert verdict([{"task": "pixels", "note": "too small"}]).startswith("Nothing was compared")
+    assert verdict([ResultRow(note="too small")]).startswith("Nothing was compared")
