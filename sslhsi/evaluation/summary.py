@@ -203,9 +203,12 @@ class Differences:
         others, since they tell nothing of spread.
         """
         drawn = {setting: seeds for setting, seeds in self.pairs.items() if len(seeds) > 1} or self.pairs
-        seeds = sorted(set().union(*drawn.values()))
-        means = [np.mean([some[seed] for some in drawn.values() if seed in some], axis=0) for seed in seeds]
-        return [float(first) for first, _ in means], [float(second) for _, second in means]
+        first, second = [], []
+        for seed in sorted(set().union(*drawn.values())):
+            ours, theirs = zip(*(some[seed] for some in drawn.values() if seed in some), strict=True)
+            first.append(fmean(ours))
+            second.append(fmean(theirs))
+        return first, second
 
     def over_seeds(self) -> metrics.Comparison:
         """Seed against seed (see :attr:`by_seed`): difference, interval, Wilcoxon's test, seeds won."""
