@@ -53,7 +53,7 @@ def test_page_holds_the_rows_numbers_and_every_part(run_dir, make_recipe, corpus
     assert spread(rows, scene="all scenes", method="pretrained", probe="linear", per_class="all") in page.text
     for words in (
         "held-out ground", "blocks", "25 %", "75 %", "scene 'c': too small for blocks (2 seeds)", "abc123+changes",
-        "torch 9.9.9", "a <cpu>", corpus.key, "crop <1>", "sd up to 0.123", "temperature: 0.1", report.summary[-1],
+        "torch 9.9.9", "a <cpu>", corpus.key, "crop <1>", "sd up to 0.123", "temperature 0.1", report.summary[-1],
     ):  # fmt: skip
         assert words in page.text
     for scene in corpus.manifest.scenes:
