@@ -13,6 +13,7 @@ from pydantic_core import to_json
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
+from sslhsi.read_options import ARRAYS
 from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes.folders import beside_scene, doubled, plain_stem, scene_files, scene_names
 from sslhsi.scenes.read import read_labels, read_scene
@@ -136,7 +137,7 @@ def source_hash(source: SceneSource, seed: int) -> str:
     """Hash of everything that a source's scene depends on: settings, file contents, the simulator's code."""
     digest = hashlib.blake2b(digest_size=16)
     settings = source.model_dump(mode="json", exclude={"path", "labels"})
-    # As 0.1 wrote them, so that its corpora and runs keep their names; keys that are younger count where they are set.
+    # As 0.1 wrote them, so that its corpora and runs keep their names; younger keys count where they are set.
     later = [key for key in settings if key not in _FIRST]
     given = [key for key in later if getattr(source, key) != SceneSource.model_fields[key].default]
     digest.update(to_json({key: settings[key] for key in (*_FIRST, *given)}))
