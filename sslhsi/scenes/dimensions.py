@@ -68,7 +68,7 @@ def spectral_cubes(variables: Sequence[Variable]) -> list[Variable]:
 
 
 def band_centres(variable: Variable, others: Sequence[Variable]) -> tuple[np.ndarray, str, str] | None:
-    """Band centres of a variable with named axes, their unit in words, and where they stand; None when nowhere.
+    """Band centres of a variable with named axes, their units in words, and where they stand; None when nowhere.
 
     Looked for: an attribute ``wavelengths``; the coordinate that bears the name of the spectral axis; a vector called
     after wavelengths along it, in the variable's group first.
@@ -80,8 +80,8 @@ def band_centres(variable: Variable, others: Sequence[Variable]) -> tuple[np.nda
     bands, dim = variable.shape[axis], variable.dims[axis]
     for key, value in variable.attributes.items():
         if _CENTRES.match(key) and np.size(value) == bands and np.asarray(value).dtype.kind in "iuf":
-            unit = attribute(variable, f"{key}_units", f"{key}_unit", "wavelength_units")
-            return np.asarray(value, dtype=np.float64).ravel(), unit, f"attribute {key}"
+            units = attribute(variable, f"{key}_units", f"{key}_unit", "wavelength_units")
+            return np.asarray(value, dtype=np.float64).ravel(), units, f"attribute {key}"
     vectors = [v for v in others if v.real and v.shape == (bands,) and v.name != variable.name]
     along = [v for v in vectors if v.dims in ((), (dim,))]
     named = [v for v in along if tail(v.name) == dim and (_CENTRES.match(dim) or attribute(v, "units"))]
@@ -89,10 +89,10 @@ def band_centres(variable: Variable, others: Sequence[Variable]) -> tuple[np.nda
     for vector in sorted(named, key=lambda v: not _CENTRES.match(tail(v.name))):
         values = np.asarray(vector.load(), dtype=np.float64).ravel()
         if np.isfinite(values).all() and (values > 0).all():
-            unit = attribute(vector, "units", "unit")
-            if unit in ("1", "none", "") and not _CENTRES.match(tail(vector.name)):
+            units = attribute(vector, "units", "unit")
+            if units in ("1", "none", "") and not _CENTRES.match(tail(vector.name)):
                 continue  # band numbers
-            return values, "" if unit in ("1", "none") else unit, vector.name
+            return values, "" if units in ("1", "none") else units, vector.name
     return None
 
 

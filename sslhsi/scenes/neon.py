@@ -50,7 +50,7 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
     layers = [v.name.rsplit("/", 1)[1] for v in variables if v.name.startswith(f"{metadata}/Ancillary_Imagery/")]
 
     def read() -> Raw:
-        unit = _text(centres.attributes.get("Units", ""))
+        units = _text(centres.attributes.get("Units", ""))
         values = np.asarray(centres.load(), dtype=np.float64).ravel()
         if len(values) != cube.shape[2]:
             raise InputError(f"{path}: {len(values)} wavelengths for {cube.shape[2]} bands of {cube.name}")
@@ -60,7 +60,7 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
         return Raw(
             cube.load(),
             path,
-            wavelengths=to_nanometres(values, unit, str(path)),
+            wavelengths=to_nanometres(values, units, str(path)),
             nodata=_number(cube, "Data_Ignore_Value", path),
             scale=_number(cube, "Scale_Factor", path) or 1.0,
             georeference=_place(path, metadata),

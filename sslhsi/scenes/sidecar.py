@@ -125,11 +125,11 @@ def from_header(header: Path, size: tuple[int, int, int]) -> Sidecar:
     return sidecar
 
 
-def _centres(values: np.ndarray | None, unit: str, sidecar: Sidecar) -> np.ndarray | None:
+def _centres(values: np.ndarray | None, units: str, sidecar: Sidecar) -> np.ndarray | None:
     if values is None:
         return None
     try:
-        return to_nanometres(values, unit, str(sidecar.path))
+        return to_nanometres(values, units, str(sidecar.path))
     except InputError as error:
         note(sidecar.path, f"{error}; not used")
         return None

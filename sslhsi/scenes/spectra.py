@@ -169,8 +169,8 @@ def _wavelengths(others: Sequence[Variable], bands: int, path: Path) -> np.ndarr
     picked = pick_wavelengths(others, bands)
     if picked is None:
         return None
-    unit = next((v.attributes.get("units") for v in others if v.name == picked[0]), None)
-    return to_nanometres(picked[1], unit, f"{path}: {picked[0]}")
+    units = next((v.attributes.get("units") for v in others if v.name == picked[0]), None)
+    return to_nanometres(picked[1], units, f"{path}: {picked[0]}")
 
 
 def _labels(

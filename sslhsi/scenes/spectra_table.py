@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-# "450", "450.5 nm", "X450", "wl_450.2", "R450", "band_12": a word, a number, a unit.
+# "450", "450.5 nm", "X450", "wl_450.2", "R450", "band_12": a word, a number, a units.
 _NUMBER_HEADING = re.compile(r"([A-Za-z_. ]{0,12}?)(\d+(?:[.]\d+)?)\s*(nm|um|µm|cm-1|1/cm)?", re.IGNORECASE)
 _CENTRES_HEADING = re.compile(r"wave|lambda|^nm$|^wl|raman|cm-1|1/cm", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
@@ -23,14 +23,14 @@ class SpectraTable:
     Args:
         spectra: (n, B) float64, NaN where a cell is empty.
         centres: (B,) band centres as the headings have them, or None.
-        unit: Their unit in words, "" when the table doesn't say.
+        units: Their units in words, "" when the table doesn't say.
         columns: The other columns (of text, numbers of samples, classes), by heading, n entries each.
         notes: What was assumed, in words.
     """
 
     spectra: np.ndarray
     centres: np.ndarray | None = None
-    unit: str = ""
+    units: str = ""
     columns: dict[str, list[str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -83,7 +83,7 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
     if heading is not False and (heading or looks):
         names = [h if not _is_number(c) else c for h, c in zip(headings or [""] * width, body[0], strict=True)]
         names = [name or cell for name, cell in zip(names, body[0], strict=True)]
-        table = _by_lines(names, body[1:], unit=body[0][0] if not _is_number(body[0][0]) else "")
+        table = _by_lines(names, body[1:], units=body[0][0] if not _is_number(body[0][0]) else "")
         if table is not None:
             table.notes.append("first line of numbers read as band centres (with heading False it is a spectrum)")
         return table
@@ -115,7 +115,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _numbered(headings: Sequence[str]) -> tuple[list[int], list[float], str]:
-    """Columns whose headings are one word with ascending or descending numbers, the numbers, and their unit."""
+    """Columns whose headings are one word with ascending or descending numbers, the numbers, and their units."""
     words: dict[str, list[tuple[int, float, str]]] = {}
     for column, text in enumerate(headings):
         if match := _NUMBER_HEADING.fullmatch(text):
@@ -127,14 +127,14 @@ def _numbered(headings: Sequence[str]) -> tuple[list[int], list[float], str]:
     return [c for c, _, _ in best], [n for _, n, _ in best], best[0][2]
 
 
-def _by_lines(headings: Sequence[str], body: Sequence[Sequence[str]], unit: str = "") -> SpectraTable | None:
+def _by_lines(headings: Sequence[str], body: Sequence[Sequence[str]], units: str = "") -> SpectraTable | None:
     columns, numbers, suffix = _numbered(headings)
     spectra = _numbers(body, columns) if columns else None
     if spectra is None:
         return None
     centres = np.array(numbers)
-    table = SpectraTable(spectra, unit=suffix or unit)
-    wordy = _CENTRES_HEADING.search(" ".join((headings[columns[0]], unit)))
+    table = SpectraTable(spectra, units=suffix or units)
+    wordy = _CENTRES_HEADING.search(" ".join((headings[columns[0]], units)))
     if are_centres(centres) or (wordy and (centres > 0).all()):
         table.centres = centres
     else:

@@ -69,7 +69,7 @@ def spectra_variables(path: Path, *, heading: bool | None = None) -> list[Variab
     attributes = {"names": tuple(names), "columns": table.columns, "notes": tuple(table.notes)}
     variables = [Variable("spectra", table.spectra.shape, table.spectra.dtype, lambda: table.spectra, attributes)]
     if (centres := table.centres) is not None:
-        unit = {"units": "wavenumber" if is_wavenumber(table.unit) else _unit(table.unit)}
+        unit = {"units": "wavenumber" if is_wavenumber(table.units) else _unit(table.units)}
         variables.append(Variable("wavelengths", centres.shape, centres.dtype, lambda: centres, unit))
     return variables
 
