@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, get_args
@@ -148,7 +149,7 @@ def validated(data: Any, where: str, model: type[Settings], section: str = "") -
     """
     try:
         # Through JSON, so that strict typing still takes a YAML list for a tuple.
-        return model.model_validate_json(json.dumps(data))
+        return model.model_validate_json(json.dumps(_home(data)))
     except ValidationError as error:
         first = error.errors()[0]
     location = [part for part in first["loc"] if not str(part).startswith(("list[", "literal["))]
@@ -179,6 +180,15 @@ def with_new_names(data: Any, model: type[BaseModel]) -> Any:
             place = place.setdefault(parent, {})
         place[last] = with_new_names(value, section) if section else value
     return renewed
+
+
+def _home(value: Any) -> Any:
+    """One rule for every key that may hold a path: a leading ``~`` is the home folder, as in a shell."""
+    if isinstance(value, str):
+        return os.path.expanduser(value) if value == "~" or value.startswith("~/") else value
+    if isinstance(value, dict):
+        return {key: _home(entry) for key, entry in value.items()}
+    return [_home(entry) for entry in value] if isinstance(value, list) else value
 
 
 def _unknown(model: type[BaseModel], location: tuple[int | str, ...], key: str) -> str:
