@@ -6,11 +6,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 
 from sslhsi import __version__
 from sslhsi.commands import compare, completion, data, evaluate, experiment, export, job, publish
 from sslhsi.commands import map as map_command
 from sslhsi.errors import InputError
+from sslhsi.scenes.notes import printed_notes
 
 # In the order in which a user meets them.
 COMMANDS = (data, job, evaluate, compare, experiment, map_command, publish, export, completion)
@@ -44,8 +46,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code (0 done, 2 bad input, 130 interrupted)."""
     parser = build_parser()
     options = parser.parse_args(arguments, argparse.Namespace(parser=parser))
+    # Commands of a prepared corpus print its notes, and data inspect those of its scenes, by themselves.
+    shown = nullcontext() if options.command in ("data", "prepare", "pretrain") else printed_notes()
     try:
-        return options.run(options) or 0
+        with shown:
+            return options.run(options) or 0
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -67,7 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"sslhsi {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="command")
     for command in COMMANDS:
         command.add(commands)
     return parser

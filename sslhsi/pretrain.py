@@ -83,6 +83,8 @@ def pretrain(recipe: Recipe) -> Path:
         began = time.perf_counter()
         gather = gather_for(world)
         corpus = prepare(recipe, rank=rank, world=world, gather=gather, progress=None if rank else say_step)
+        for line in corpus.notes:
+            say(f"note: {line}")
         patches, training = recipe.corpus.patches, recipe.training
         windows = corpus.windows(patches)
         sampler = DomainSampler(corpus.domain_numbers(windows), training.batch_size, recipe.seed)

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 EPILOG = """examples:
   sslhsi data calibrate leaf.hdr --white WHITEREF_leaf.hdr --dark DARKREF_leaf.hdr --out calibrated
-  sslhsi data calibrate captures --out calibrated        every capture of a folder, with the references in it
+  sslhsi data calibrate captures --out calibrated
+A folder stands for every capture in it, each with the references that bear its name, or with the only ones there.
 reflectance = panel * (raw - dark) / (white - dark) * (white time / raw time), element by element of the detector
 (column and band), references averaged over their lines. Dead elements (white not above dark) and saturated values
 become NaN, which every command masks. Beside each result NAME.calibration.json says what was done."""

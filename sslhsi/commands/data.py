@@ -11,7 +11,7 @@ from typing import Any
 from sslhsi.commands.calibrate import add_action as add_calibrate
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
-from sslhsi.files import write_atomic
+from sslhsi.files import check_replaceable, write_atomic
 
 # Imports of torch and readers are inside the commands, so that --help answers at once.
 
@@ -31,7 +31,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="example: sslhsi data inspect my_cubes/*.hdr --out looks",
     )
     inspect.add_argument("paths", nargs="+", metavar="PATH", help="a cube in any supported format")
-    inspect.add_argument("--out", default=".", help="folder for the quick-look PNGs (default: here)")
+    inspect.add_argument("--out", default="looks", help="folder for the quick-look PNGs (default: looks)")
     inspect.add_argument("--no-png", action="store_true", help="print only")
     inspect.add_argument("--json", action="store_true", help="print JSON")
     add_read_options(inspect)
@@ -83,6 +83,7 @@ def inspect_data(options: argparse.Namespace) -> int:
             description = describe(scene)
             if not options.no_png:
                 picture = Path(options.out) / f"{scene.name}.png"
+                check_replaceable(picture)
                 quicklook(scene, picture)
                 description["quicklook"] = str(picture)
         except InputError as error:

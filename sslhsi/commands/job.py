@@ -43,6 +43,8 @@ def prepare_corpus(options: argparse.Namespace) -> int:
 
     recipe = load_recipe(options.recipe, options.overrides)
     corpus = prepare(recipe, progress=lambda what, done, total: print(f"{done}/{total}: {what}", file=sys.stderr))
+    for line in corpus.notes:
+        print(f"note: {line}", file=sys.stderr)
     windows = corpus.windows(recipe.corpus.patches)
     if options.json:
         facts = {
@@ -52,6 +54,7 @@ def prepare_corpus(options: argparse.Namespace) -> int:
             "domains": list(corpus.domains),
             "patches": len(windows),
             "channels": corpus.channels,
+            "notes": corpus.notes,
         }
         print(json.dumps(facts, indent=1))
     else:

@@ -7,6 +7,7 @@ raw files may be elsewhere by then.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -39,6 +40,7 @@ class SceneRecord(BaseModel):
         classes: Class names; ``classes[i]`` is the name of label ``i + 1``.
         foreground, held: Shares of the pixels that are foreground, and that are held out of pretraining.
         zero_spectrum: (K,) components of a spectrum of zeros.
+        notes: What was assumed, converted, masked and left out when it was read, and the pixels of each class.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -59,6 +61,7 @@ class SceneRecord(BaseModel):
     foreground: float
     held: float
     zero_spectrum: list[float]
+    notes: list[str] = []
 
     @property
     def held_out(self) -> bool:
@@ -125,12 +128,16 @@ class PreparedScene:
 class Corpus:
     """Open the folder that ``prepare`` wrote.
 
+    Args:
+        folder: The folder.
+        skipped: Notes on files that the recipe's paths match and that are no scenes.
+
     Raises:
         InputError: The folder holds no corpus, or one of another format.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Path, skipped: Sequence[str] = ()) -> None:
+        self.folder, self.skipped = Path(folder), tuple(skipped)
         try:
             text = (self.folder / "manifest.json").read_text()
             prepared_as = json.loads(text).get("format")
@@ -170,6 +177,11 @@ class Corpus:
     @cached_property
     def projector(self) -> Projection:
         return load_projection(self.folder)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was passed over, and the notes of every scene, in order."""
+        return [*self.skipped, *(line for scene in self.scenes for line in scene.record.notes)]
 
     @property
     def channels(self) -> int:

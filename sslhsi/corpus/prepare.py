@@ -34,6 +34,7 @@ from sslhsi.files import cannot_write, write_atomic, writing
 from sslhsi.ranks import Gather, all_ranks
 from sslhsi.recipe import Recipe, SceneSource
 from sslhsi.scenes.identity import data_hash, kind_of
+from sslhsi.scenes.notes import collected_notes
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source, source_hash
 
@@ -91,7 +92,8 @@ def prepare(
     cache = Path(recipe.corpus.cache)
     own: dict[int, str] = {}
     with all_ranks(gather):
-        sources = corpus_sources(recipe.corpus)
+        with collected_notes() as skipped:
+            sources = corpus_sources(recipe.corpus)
         mine = range(rank, len(sources), world)
         with ThreadPoolExecutor(4) as pool:
             own = dict(zip(mine, pool.map(lambda i: source_hash(sources[i], recipe.seed), mine), strict=True))
@@ -99,7 +101,7 @@ def prepare(
     key = corpus_key(recipe, hashes)
     final = cache / f"{key}-{FORMAT}"
     if gather((final / "manifest.json").is_file())[0]:
-        return Corpus(final)
+        return Corpus(final, skipped)
     folder, lock = cache, None
     with all_ranks(gather), writing(cache):
         if rank == 0:
@@ -116,7 +118,7 @@ def prepare(
             if rank == 0:
                 shutil.rmtree(folder, ignore_errors=True)
             raise
-    return Corpus(final)
+    return Corpus(final, skipped)
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _written(
         foreground=float(mask.mean()),
         held=float(held.mean()),
         zero_spectrum=(offset / projector.scale).tolist(),
+        notes=[*scene.notes, *_background_note(scene, mask, source.background)],
     )
     save_record(job.folder, number, record)
     job.say(f"wrote {scene.name}", done)
@@ -266,6 +269,12 @@ def _mask(scene: Scene, source: SceneSource) -> np.ndarray | None:
         return scene.mask
     mask = background_mask(scene, source.background, nodata=source.nodata)
     return None if mask.all() else mask
+
+
+def _background_note(scene: Scene, mask: np.ndarray, method: str) -> list[str]:
+    masked = int(mask.size - mask.sum())
+    name = scene.source.name if scene.source else scene.name
+    return [f"{name}: {masked:,} of {mask.size:,} pixels are background ({method})"] if masked else []
 
 
 def check_bands(scene: Scene, raw: Moments) -> None:

@@ -109,7 +109,7 @@ def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
         f"{scene.name}{' (stand-in)' if scene.stand_in else ''}  |  {scene.height} x {scene.width} x {scene.bands} "
         f"{scene.cube.dtype.name}" + (f"  |  {scene.sensor}" if scene.sensor else "")
     )
-    return write_atomic(path, lambda part: figure.savefig(part, format="png"))
+    return write_atomic(path, lambda part: figure.savefig(part, format="png", metadata={"Software": "sslhsi"}))
 
 
 def _band_names(scene: Scene, bands: Sequence[int]) -> str:

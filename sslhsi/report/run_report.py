@@ -70,6 +70,7 @@ def write_report(
         "provenance": page.part("provenance", lambda: _provenance(run_dir, corpus), {}),
         "resolved": recipe.dump(),
         "missing": page.missing,
+        "reading_notes": corpus.notes,
     }
     path = run_dir / "report.html"
     write_atomic(path, render("report.html", content))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -13,6 +15,8 @@ from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, check_memory
 from sslhsi.scenes.scene import Scene
 
+# Classes whose pixels are counted in a note one by one.
+MOST_LISTED = 40
 DropBands = Literal["bad"] | list[int] | None
 
 
@@ -67,6 +71,8 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
     wavelengths = raw.wavelengths
     if wavelengths is not None and len(wavelengths) == bands:
         wavelengths = wavelengths[keep]
+    if raw.labels is not None:
+        _note_classes(raw.source, raw.labels, raw.classes)
     return Scene(
         name=options.name if options.name is not None else raw.source.stem,
         cube=_selected(raw, keep),
@@ -79,6 +85,18 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
         georeference=raw.georeference,
         source=raw.source,
     )
+
+
+def _note_classes(source: Path, labels: np.ndarray, names: Sequence[str]) -> None:
+    """Tell how many pixels bear each label: what is no class, or a class too many, is seen at a glance."""
+    ids, counts = np.unique(labels[labels > 0], return_counts=True)
+    shown = [
+        f"{label} {names[label - 1]} {count}" if label <= len(names) else f"{label}: {count}"
+        for label, count in zip(ids[:MOST_LISTED], counts[:MOST_LISTED], strict=True)
+    ]
+    more = f", and {ids.size - MOST_LISTED} more" if ids.size > MOST_LISTED else ""
+    text = f"{ids.size} classes, pixels by label {', '.join(shown)}{more}; " if ids.size else "no class, "
+    note(source, f"labels: {text}{labels.size - counts.sum()} of {labels.size} pixels unlabelled")
 
 
 def _examine(

@@ -26,24 +26,24 @@ TIFFS = (".tif", ".tiff")
 
 
 class SceneFiles(NamedTuple):
-    """Files of scenes, and a note for each file that was passed over."""
+    """Files of scenes, and those that were passed over, each with the reason."""
 
     files: list[Path]
-    notes: list[str]
+    skipped: list[tuple[Path, str]]
 
 
 def scene_files(pattern: str) -> SceneFiles:
     """The files of the scenes that a path names.
 
     A file that exists is that file, whatever its name holds. In a folder, or among what a pattern matches, these are
-    passed over, each with a note: hidden files, white and dark references, pictures and other files that are no
+    passed over: hidden files, white and dark references, pictures and other files that are no
     cubes, label maps; an ENVI header and its data are one scene, and so are a GeoTIFF and the header beside it.
 
     Args:
         pattern: A file, a folder, or a pattern with ``*``, ``?`` and ``[...]``; ``~`` is the home folder.
 
     Returns:
-        The files in order of their paths, and the notes.
+        The files in order of their paths, and what was passed over.
 
     Raises:
         InputError: There is no such file, nothing matches, or nothing of it is a scene.
@@ -62,10 +62,11 @@ def scene_files(pattern: str) -> SceneFiles:
         raise InputError(f"{path}: there is no such file; check the path, or set the variable that it uses")
     if not candidates:
         raise InputError(what)
-    files, notes = _pass_over(candidates)
+    files, skipped = _pass_over(candidates)
     if not files:
-        raise InputError(f"{pattern}: holds no scene ({'; '.join(notes)}); name the file itself")
-    return SceneFiles(files, notes)
+        reasons = "; ".join(f"{path.name}: {reason}" for path, reason in skipped)
+        raise InputError(f"{pattern}: holds no scene ({reasons}); name the file itself")
+    return SceneFiles(files, skipped)
 
 
 def scene_names(files: Sequence[Path]) -> list[str]:
@@ -116,7 +117,7 @@ def _literal_part(path: Path) -> tuple[Path, str]:
     return anchor, os.path.join(*parts)
 
 
-def _pass_over(candidates: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def _pass_over(candidates: Sequence[Path]) -> SceneFiles:
     """What is a scene among files, and why the others are none."""
     reasons: dict[Path, str] = {}
     shown = [p for p in candidates if not p.name.startswith(".")]
@@ -140,7 +141,7 @@ def _pass_over(candidates: Sequence[Path]) -> tuple[list[Path], list[str]]:
         pair = 'pair such maps with their cubes by labels: "{stem}_gt.EXT"'
         reasons |= {p: f"a label map; {pair}" for p in maps}
     files = [p for p in candidates if p not in reasons]
-    return files, [f"{path}: skipped ({reason})" for path, reason in reasons.items() if reason]
+    return SceneFiles(files, [(path, reason) for path, reason in reasons.items() if reason])
 
 
 def _readable(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -42,3 +43,31 @@ def collected_notes() -> Iterator[list[str]]:
         yield notes
     finally:
         _notes.reset(token)
+
+
+@contextmanager
+def printed_notes() -> Iterator[None]:
+    """Print every note that is taken inside the block on standard error, each once."""
+    handler = _Printer()
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+class _Printer(logging.Handler):
+    """Prints lines that it has not printed before."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._lines: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = record.getMessage()
+        if line not in self._lines:
+            self._lines.add(line)
+            print(f"note: {line}", file=sys.stderr, flush=True)

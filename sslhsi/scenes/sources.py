@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from sslhsi.files import sha256
 from sslhsi.read_options import ARRAYS
 from sslhsi.recipe import Corpus, SceneSource
 from sslhsi.scenes.folders import beside_scene, doubled, plain_stem, scene_files, scene_names
+from sslhsi.scenes.notes import note
 from sslhsi.scenes.read import read_labels, read_scene
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_domain
@@ -26,7 +26,6 @@ _FIRST = (
     "simulated", "stand_in", "index", "size", "name", "domain", "sensor", "site", "cube", "labels_key", "abundances",
     "purity", "wavelengths", "nodata", "drop_bands", "background", "holdout",
 )  # fmt: skip
-log = logging.getLogger(__name__)
 
 
 def corpus_sources(corpus: Corpus) -> list[SceneSource]:
@@ -84,9 +83,9 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
 def _of_files(source: SceneSource) -> list[SceneSource]:
     """A source for each file that a path, a pattern or a folder names."""
     assert source.path is not None
-    files, notes = scene_files(source.path)
-    for note in notes:
-        log.info("%s", note)
+    files, skipped = scene_files(source.path)
+    for path, reason in skipped:
+        note(path, f"skipped ({reason})")
     for key in ("labels", "abundances"):
         given = getattr(source, key)
         if len(files) > 1 and given and "{stem}" not in given and Path(given).is_file():
@@ -105,7 +104,7 @@ def _of_files(source: SceneSource) -> list[SceneSource]:
             if key in present:
                 present[key] |= Path(update[key]).is_file()
                 if not Path(update[key]).is_file():
-                    log.info("%s: no %s, read without %s", file, Path(update[key]).name, key)
+                    note(file, f"no {Path(update[key]).name} there, read without {key}")
                     update[key] = "none" if key == "labels" else None
         expanded.append(source.model_copy(update=update))
     if missing := [key for key, there in present.items() if not there]:

@@ -30,6 +30,7 @@ def provenance(corpus: Corpus, **more: Any) -> dict[str, Any]:
         "machine": machine(),
         "corpus": {
             "key": corpus.key,
+            "notes": corpus.notes,
             "projector": corpus.manifest.projector,
             "scenes": {
                 s.name: s.model_dump(mode="json", include={"source", "hash", "shape"}) for s in corpus.manifest.scenes
