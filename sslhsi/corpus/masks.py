@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from scipy import ndimage
 from skimage.filters import threshold_otsu
-from skimage.morphology import remove_small_holes, remove_small_objects
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.scene import Scene
@@ -48,11 +48,22 @@ def background_mask(scene: Scene, method: str = "none", nodata: float | None = N
             bright = mask & (brightness > threshold_otsu(levels)) if np.ptp(levels) > 0 else np.zeros_like(mask)
             size = max(SPECK_PIXELS, int(mask.size * SPECK_SHARE))
             # Holes are filled last, and never with pixels that hold no data.
-            mask &= remove_small_holes(remove_small_objects(bright, max_size=size), max_size=size)
+            mask &= ~_without_specks(~_without_specks(bright, size), size)
             why = "Otsu's threshold on brightness finds nothing; use background 'none' or 'nodata'"
     if not mask.any():
         raise InputError(f"scene {scene.name!r}: no foreground pixel is left: {why}")
     return mask
+
+
+def _without_specks(mask: np.ndarray, size: int) -> np.ndarray:
+    """The mask without its pieces of at most ``size`` pixels; neighbours share a side.
+
+    As scikit-image's ``remove_small_objects``, whose arguments differ between versions.
+    """
+    pieces, _ = ndimage.label(mask)
+    large = np.bincount(pieces.ravel()) > size
+    large[0] = False
+    return large[pieces]
 
 
 def _brightness(cube: np.ndarray, nodata: float) -> tuple[np.ndarray, np.ndarray]:
