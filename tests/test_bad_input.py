@@ -176,6 +176,7 @@ def test_one_sentence_and_nothing_half_written(job, case, capfd, tmp_path):
         assert not (tmp_path / "corpora").exists()
 
 
+@pytest.mark.slow
 def test_the_job_itself_works(job):
     assert job(lambda recipe, folder: None) == 0
 
@@ -190,6 +191,7 @@ def test_full_disk_while_preparing(job, capfd, monkeypatch, tmp_path):
     assert not list((tmp_path / "corpora").iterdir())
 
 
+@pytest.mark.slow
 def test_full_disk_while_writing_a_checkpoint(job, capfd, monkeypatch, tmp_path):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -200,12 +202,14 @@ def test_full_disk_while_writing_a_checkpoint(job, capfd, monkeypatch, tmp_path)
     assert not [p for p in (tmp_path / "runs" / "job").iterdir() if "step_" in p.name]
 
 
+@pytest.mark.slow
 def test_full_disk_while_logging(job, capfd, monkeypatch, tmp_path):
     monkeypatch.setattr("sslhsi.training.row_file.os.write", lambda file, data: 0)
     assert job(lambda recipe, folder: None) == 2
     assert re.search(r"^error: .*metrics\.csv: can't be written \(the disk is full\)", capfd.readouterr().err, re.M)
 
 
+@pytest.mark.slow
 def test_full_disk_while_writing_the_tensorboard_log(job, capfd, monkeypatch, tmp_path):
     """Its own thread writes it, so that a full disk is met when the log is closed."""
 

@@ -32,6 +32,7 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
     return [(mark, language, code) for mark, language, code in BLOCK.findall(page.read_text())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b[0] for b in blocks(p))], ids=lambda p: p.name)
 def test_marked_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -30,6 +30,8 @@ from sslhsi.errors import InputError
 from sslhsi.pretrain import main
 from sslhsi.report.run_report import Report
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RECIPE = """
 name: small

@@ -21,6 +21,8 @@ from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.pretrain import main
 from sslhsi.training.checkpoint import checkpoints
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 RECIPE = """
 name: small

@@ -31,6 +31,8 @@ from sslhsi.publish import publish
 from sslhsi.recipe import Recipe
 from sslhsi.scenes.scene import Scene
 
+pytestmark = pytest.mark.slow
+
 WAVELENGTHS = np.linspace(400, 1000, 40)
 CUBE = np.random.default_rng(0).random((20, 18, 40)).cumsum(axis=2).astype(np.float32)
 NETWORKS = {

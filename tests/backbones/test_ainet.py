@@ -18,6 +18,7 @@ def network() -> AINet:
     return AINet(103, 27)
 
 
+@pytest.mark.slow
 def test_one_network_runs_on_every_scene(network):
     sizes = []
     for layer in (network.stem, *network.stages):

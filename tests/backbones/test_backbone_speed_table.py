@@ -4,9 +4,12 @@ import csv
 import importlib.util
 from pathlib import Path
 
+import pytest
 import torch
 
 from sslhsi.backbones.registry import create_backbone
+
+pytestmark = pytest.mark.slow
 
 FILE = Path(__file__).parents[2] / "benchmarks" / "backbones.py"
 

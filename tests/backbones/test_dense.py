@@ -48,6 +48,7 @@ def network_of(name: str, bands: int, window: int, options: dict, classes: int =
     return network
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "bands", "window", "options"), CASES, ids=[f"{c[0]}-{c[2]}" for c in CASES])
 def test_equal_to_window_by_window(name, bands, window, options):
     network = network_of(name, bands, window, options, classes=3 if window % 2 else 0)
@@ -68,6 +69,7 @@ def test_the_cases_hold_every_network_that_can():
         create_backbone("ainet", 20, 9).dense()
 
 
+@pytest.mark.slow
 def test_the_choice_of_tile_does_not_show():
     network = network_of("hybridsn", 13, 25, {})
     x = torch.randn(1, 13, 80, 61)

@@ -77,6 +77,7 @@ def test_contract(name):
         assert pooled.shape == (2, network.num_features)
 
 
+@pytest.mark.slow
 def test_importing_the_package_is_enough_for_timm():
     """Whichever is imported first, and without waiting for torch."""
     program = (
@@ -92,6 +93,7 @@ def test_importing_the_package_after_timm(monkeypatch):
     assert "sslhsi.backbones.registry" in sys.modules
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list_backbones())
 @pytest.mark.parametrize("size", ["window", "img_size"])
 def test_timm_gives_the_same_network(name, size):

@@ -44,6 +44,7 @@ def pooled(network, x):
         return network.forward_head(network.forward_features(x), pre_logits=True)
 
 
+@pytest.mark.slow
 def test_fresh_stem_keeps_everything_else(rgb):
     trained, path = rgb
     network = load(path)
@@ -69,6 +70,7 @@ def test_tiled_stem_sees_equal_bands_as_grey(rgb):
     assert network.stem_record["scale"] == 3 / BANDS
 
 
+@pytest.mark.slow
 def test_wavelength_stem_equals_the_rgb_network_on_the_false_colour_image(rgb):
     trained, path = rgb
     colours = (640.0, 550.0, 460.0)
@@ -97,6 +99,7 @@ def test_small_window_keeps_rgb_filters_but_not_their_stride(rgb):
     assert "maxpool removed" in network.stem_record["small_window"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("window", "small", "side"), [(32, None, 4), (32, False, 1), (64, None, 2), (64, True, 8)])
 def test_small_windows_keep_their_resolution(window, small, side):
     network = create_backbone("resnet18", 5, window, small_window=small).eval()

@@ -122,6 +122,7 @@ def test_moments_pool_like_one_pass(cameras):
         np.testing.assert_allclose(found.covariance, np.cov(flat.T, bias=True), rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_pixels(tmp_path):
     """A memory-mapped cube four times as large needs no more working memory."""
     peaks = []

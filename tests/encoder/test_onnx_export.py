@@ -19,6 +19,8 @@ from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.scenes.scene import Scene
 
+pytestmark = pytest.mark.slow
+
 WAVELENGTHS = np.linspace(400, 1000, 30)
 CUBE = (5000 + 300 * np.random.default_rng(0).normal(size=(14, 12, 30)).cumsum(axis=2)).astype(np.int16)
 

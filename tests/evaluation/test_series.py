@@ -25,6 +25,8 @@ from sslhsi.scenes.crowns import Crop
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import split
 
+pytestmark = pytest.mark.slow
+
 CHEAP = {"k-NN": 2, "linear": 2}
 
 

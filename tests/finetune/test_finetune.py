@@ -25,6 +25,8 @@ from sslhsi.recipe_file import settings_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import split
 
+pytestmark = pytest.mark.slow
+
 SHORT = FineTuning(epochs=3, batch_size=8)
 
 

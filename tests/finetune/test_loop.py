@@ -11,6 +11,8 @@ from sslhsi.finetune.finetune import FineTuning, fine_tune
 from sslhsi.finetune.loop import loss_of
 from sslhsi.finetune.samples import Targets, hold_out
 
+pytestmark = pytest.mark.slow
+
 SHORT = FineTuning(epochs=3, batch_size=8)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 from fuzz import fuzz, valid_files
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory) -> list[str]:

@@ -92,6 +92,7 @@ def _worker(rank: int, world: int, folder: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 4, 8])
 def test_any_number_of_ranks_equals_one_process_with_the_global_batch(tmp_path, world):
     """Loss, gradients and the running statistics of a batch normalisation."""

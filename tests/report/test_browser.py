@@ -15,7 +15,7 @@ from sslhsi.report.comparison import write_comparison
 from sslhsi.report.examples import make_examples
 from sslhsi.report.run_report import write_report
 
-pytestmark = pytest.mark.skipif(find_chromium() is None, reason=MISSING)
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(find_chromium() is None, reason=MISSING)]
 WIDTHS = (390, 1280)
 KEPT = os.environ.get("SSLHSI_LOOK")
 

@@ -15,6 +15,7 @@ from sslhsi.report.pictures import class_colours
 from sslhsi.report.write_map import write_class_map
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("height", "width", "classes"), [(145, 145, 16), (20, 300, 9), (300, 25, 40), (7, 5, 1), (2000, 1800, 3)]
 )

@@ -10,6 +10,8 @@ from made_rows import result_rows
 from sslhsi.cli import main
 from sslhsi.files import write_rows
 
+pytestmark = pytest.mark.slow
+
 LINEAR = {("pretrained", "linear"): 70.0, ("raw spectra", "linear"): 60.0}
 
 

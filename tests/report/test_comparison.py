@@ -91,6 +91,7 @@ def test_kinds_share_no_table_and_no_verdict(tmp_path, series_rows, no_curves):
     assert source.index("never to be set beside real") > source.index("<h2>Stand-ins")
 
 
+@pytest.mark.slow
 def test_page_needs_nothing_but_itself(tmp_path, series_rows, labelled_scene, monkeypatch):
     monkeypatch.setattr(example_charts, "MOST_PIXELS", 60)  # t-SNE of more takes seconds
     rows = [row for row in series_rows if row.split == "blocks" and row.kind != "8-bit real"]
@@ -135,6 +136,7 @@ def test_nothing_to_compare_is_said(tmp_path, series_rows, labelled_scene, no_cu
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_an_example_shows_scores_and_leaks_of_its_split(tmp_path, series_rows, labelled_scene, no_curves):
     labels = labelled_scene.labels
     blocks, random = make_examples(labelled_scene, [], per_class=4)

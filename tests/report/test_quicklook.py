@@ -41,6 +41,7 @@ def test_stretch_ignores_masked_pixels_and_nan():
     assert out.max() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("classes", [0, 3, 30])
 @pytest.mark.parametrize("size", [(4, 4), (40, 60)])
 def test_picture_of_any_scene(tmp_path, classes, size):

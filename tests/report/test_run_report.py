@@ -16,6 +16,8 @@ from sslhsi.evaluation.rows import ResultRow
 from sslhsi.report import plots, sections
 from sslhsi.report.run_report import write_report
 
+pytestmark = pytest.mark.slow
+
 PLOTS = {
     "loss", "lr", "knn", "patches_per_second", "explained_variance", "components", "embedding_pca", "embedding_tsne",
     "confusion", "scenes", "views",

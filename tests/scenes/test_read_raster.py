@@ -65,7 +65,9 @@ def test_what_nobody_reads(tmp_path):
 def test_esri_header(tmp_path, layout, byteorder, given):
     cube = cube_of()
     axes = {"bil": (0, 2, 1), "bip": (0, 1, 2), "bsq": (2, 0, 1)}[layout]
-    (tmp_path / f"a.{layout}").write_bytes(cube.transpose(axes).astype(">i2" if byteorder == "M" else "<i2").tobytes())
+    (tmp_path / f"a.{layout}").write_bytes(
+        cube.transpose(axes).astype(">i2" if byteorder == "M" else "<i2").tobytes()
+    )
     (tmp_path / "a.hdr").write_text(
         f"BYTEORDER      {byteorder}\nLAYOUT {layout.upper()}\nNROWS {H}\nNCOLS {W}\nNBANDS {B}\nNBITS 16\n"
         "PIXELTYPE SIGNEDINT\nNODATA -9999\nULXMAP 500005\nULYMAP 4999995\nXDIM 10\nYDIM 10\n"

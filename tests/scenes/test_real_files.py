@@ -74,6 +74,7 @@ NO_SCENE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENES)
 def test_scene(name):
     shape, counts, wavelengths, options = SCENES[name]
@@ -108,6 +109,7 @@ def test_no_scene(name):
         read_scene(FOLDER / name)
 
 
+@pytest.mark.slow
 def test_tree_crops():
     crops = sorted((FOLDER / "neon-deeptree/osbs_crops").glob("*.tif"))
     shapes = [read_scene(crop).cube.shape for crop in crops]

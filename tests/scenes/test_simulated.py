@@ -20,6 +20,7 @@ def corpus():
     return {(s.domain, int(s.name[-1])): s for s in simulate_corpus(scenes_per_domain=2, size=(96, 96))}
 
 
+@pytest.mark.slow
 def test_seven_domains_under_three_overlapping_cameras(corpus):
     assert set(DOMAINS) == {"paper", "coffee", "pottery", "sugar", "grapes", "branches", "archeology"}
     bands = {domain: corpus[domain, 0].bands for domain in DOMAINS}
@@ -50,6 +51,7 @@ def test_every_class_occurs(corpus, domain):
     assert (counts[1 : len(corpus[domain, 0].classes) + 1] >= 10).all()
 
 
+@pytest.mark.slow
 def test_the_same_in_another_process(corpus):
     script = (
         "import hashlib; from sslhsi.scenes.simulated.scenes import simulate_domain;"

@@ -54,6 +54,7 @@ def test_same_arguments_same_cube_and_the_seed_matters(fields):
     assert (stand_in(fields, name="x", bands=20, seed=4).cube != one).mean() > 0.9
 
 
+@pytest.mark.slow
 def test_accuracy_falls_with_difficulty(fields):
     train, test = random_split(fields, 10)
     scores = [
@@ -65,6 +66,7 @@ def test_accuracy_falls_with_difficulty(fields):
     assert scores[1] < scores[0]
 
 
+@pytest.mark.slow
 def test_fields_of_their_own_make_disjoint_splits_harder(fields):
     scene = stand_in(fields, name="x", bands=60)
     components = np.add.outer(np.arange(88) // 11 * 8, np.arange(88) // 11).ravel()

@@ -79,6 +79,7 @@ def _per_class(pixels: np.ndarray, labels: np.ndarray) -> dict[int, int]:
     return dict(zip(ids.tolist(), counts.tolist(), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "window"), CASES)
 def test_blocks_share_no_pixel_and_lose_no_class_on_real_maps(data: Path, name: str, window: int) -> None:
     labels = _load(data, name)

@@ -27,6 +27,8 @@ from sslhsi.studies.adaptation.scenes import adapt
 from sslhsi.studies.adaptation.settings import SceneRound, Tuning
 from sslhsi.studies.experiment import load_experiment, run_experiment
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 STARTS = {"from scratch", "pretrained", "in-domain contrast alone", "adapted by contrast"}
 IMAGES = [

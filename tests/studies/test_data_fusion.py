@@ -19,6 +19,8 @@ from sslhsi.studies.fusion.study import phases
 from sslhsi.studies.ground import Ground
 from sslhsi.studies.study import open_scenes
 
+pytestmark = pytest.mark.slow
+
 RECIPES = Path(__file__).parents[2] / "recipes"
 FUSION = RECIPES / "fusion.yaml"
 SMALL = ["seeds=1", "window=3", "pretraining.epochs=2", "training.epochs=3", "training.slow_epochs=1"]

@@ -29,6 +29,8 @@ from sslhsi.studies.distance.pixels import Domain, draw, encode, project, sides,
 from sslhsi.studies.distance.study import averaged, nearest
 from sslhsi.studies.experiment import load_experiment, run_experiment
 
+pytestmark = pytest.mark.slow
+
 RECIPE = "recipes/domain_distance.yaml"
 
 

@@ -13,6 +13,8 @@ from sslhsi.studies.page import cost_table, plain_table, score_tables, write_exp
 from sslhsi.studies.registry import STUDIES, get_study
 from sslhsi.studies.table import Table
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def counting(monkeypatch):

@@ -24,6 +24,8 @@ from sslhsi.studies.freezing.charts import charts
 from sslhsi.studies.ground import Ground
 from sslhsi.studies.study import open_scenes
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).parents[2] / "recipes" / "freezing.yaml"
 SMALL = ["seeds=1", "window=9", "bands.components=13", "pretraining.epochs=2", "training.epochs=2"]
 

@@ -35,6 +35,7 @@ def test_an_image_shows_what_its_labels_say(kind):
         )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_same_image_in_another_process():
     code = (
         "import hashlib; from sslhsi.studies.adaptation.image_simulator import simulate_image as s; "

@@ -101,6 +101,7 @@ def test_weights_that_cannot_be_had_are_told(trained, tmp_path, weights, name, w
         bench(tmp_path, study(source, name=name))
 
 
+@pytest.mark.slow
 def test_a_round_by_contrast_minimises_the_loss_of_the_main_job():
     method = MethodChoice(options={"hidden": 16, "output": 8})
     settings = Round(batch_size=8, lr=3e-3, method=method)

@@ -24,6 +24,8 @@ from sslhsi.studies.multitask.charts import charts
 from sslhsi.studies.multitask.network import MultitaskNetwork
 from sslhsi.studies.multitask.training import Schedule, classify, cut, make_task, shares, train_jointly
 
+pytestmark = pytest.mark.slow
+
 RECIPE = Path(__file__).parents[2] / "recipes" / "multitask_indian_pines.yaml"
 CPU = torch.device("cpu")
 SMALL = [

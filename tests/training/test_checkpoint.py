@@ -93,6 +93,7 @@ def ptrace(request: int, process: int) -> None:
         raise OSError(ctypes.get_errno(), "ptrace")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="traces system calls as Linux does")
 def test_killed_between_any_two_system_calls_of_a_write(tmp_path):
     """Killed as it enters its first system call, its second, ...: an intact checkpoint is always found."""

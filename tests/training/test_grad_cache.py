@@ -17,6 +17,8 @@ from sslhsi.methods.simclr import SimCLR
 from sslhsi.training.grad_cache import cached_backward, check_micro_batch
 from sslhsi.training.sync_batchnorm import synchronise_batchnorm
 
+pytestmark = pytest.mark.slow
+
 
 def model(name: str = "pixelnet", chunk: int = 4096) -> SimCLR:
     torch.manual_seed(3)
