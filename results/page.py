@@ -16,7 +16,7 @@ from sslhsi.report.tables import markdown, mean_of
 CONDITIONS = ("all scenes", "the scene alone", "all but the scene")
 INTRO = """# Measured results
 
-Made by `make results` (`results/make_results.py`), which pretrains, judges and writes this page; nothing
+Made by `make results` (`results/make_results.py`), which pretrains, evaluates and writes this page; nothing
 here is typed by hand. OA, AA and kappa of every seed are in the CSV files, with the corpus hash, the code
 revision and the machine. Mean ± sample standard deviation over splits, percent OA.
 
@@ -24,19 +24,19 @@ revision and the machine. Mean ± sample standard deviation over splits, percent
 of five splits and then again in turn. *Pretrained on all but the scene* is five pretrainings in turn, each begun
 from the very weights of the untrained network that stands beside it, so that a lucky start counts for neither.
 *All scenes*, *the scene alone* and all of the recipe for broad fields are one pretraining each. *Raw spectra* are
-the camera's own bands, without any network. Both probes see identical splits: k-NN (cosine, weighted vote, k = 20
+the camera's bands, without any network. Both probes see identical splits: k-NN (cosine, weighted vote, k = 20
 clamped to the training pixels) and a linear probe (standardised features, logistic regression, C chosen on training
 pixels). *leak* is the share of test windows that contain a training pixel: under `random` it is high, which is why
 `blocks` stands beside it, where it is zero. The spectral projection is fitted on the pretraining scenes only,
-without labels; every scene is standardised and its noise whitened by its own unlabelled pixels, the test pixels
+without labels; every scene is standardised and its noise whitened by its unlabelled pixels, the test pixels
 among them. Pretraining under *all scenes* and *the scene alone* saw the test pixels, without labels; under *all but
-the scene* it never saw that scene at all.
+the scene* that scene was no part of it.
 **What was chosen how.** Window, radii, whitening and augmentations of the pixel recipe and of its variant for
 broad fields were tried on these four scenes, on other splits of the same pixels: the figures are slightly
 optimistic for all networks here, trained or not. The random features and the temperature of the pixel recipe were
 chosen on MUUFL, where pretraining without them had come out level with random weights: that may flatter pretraining
 there. Nothing was chosen by seed. For the experiments of labelled transfer, docs/transfer.md names what was chosen
-after its figures were seen. `indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published
+after its figures were known. `indian_pines_8bit` is an 8-bit version of Indian Pines: not comparable with published
 figures of the full-precision cube.
 **Points** behind "beats": the paired difference, split by split, averaged over the settings, ± its standard error.
 
@@ -45,21 +45,21 @@ experiments of labelled transfer (`python results/make_transfer.py`), and [repro
 tables beside them (`make reproduce`); [speed](speed), speed and memory against a peer (`make bench`);
 [backbones](backbones) and [maps](maps).
 """
-DOMAINS = """Windows share no pixel: training windows lie side by side in ground that pretraining saw, test windows in
-ground that it never saw. *Mean spectrum* is a window's average without any network. On the real scenes it is the
-average of standardised bands; over a whole scene those are zero, so that held-out ground tends to the opposite sign
+DOMAINS = """Windows share no pixel: training windows lie side by side where pretraining saw the pixels, test windows
+where it did not. *Mean spectrum* is a window's average without any network. On the real scenes it is the
+average of standardised bands; over a whole scene those are zero, so that held-out pixels tend to the opposite sign
 of the rest, which is why a linear probe on it falls below chance there."""
 TYPES = """Airport, beach or urban: the scenes of a fold are left out, whole, of pretraining and of the probes'
 training; five pretrainings in turn, each beside the untrained network that it began from. Eleven scenes are few: two
-to four show what a type looks like, three or four are judged on, so that a fold says as much about its scenes as
+to four show what a type looks like, three or four are evaluated on, so that a fold says as much about its scenes as
 about a method."""
 
 LABELS = """5 to 30 training samples per class. The networks are those of the pixel recipe without random features
 (`backbone.options.random=0 method.options.temperature=0.1`), pretrained once, on all scenes but the one they are
-judged on; *from scratch* is supervised training of the same network from random weights. 10 seeds, fine-tuning 3.
+evaluated on; *from scratch* is supervised training of the same network from random weights. 10 seeds, fine-tuning 3.
 Every row, with its intervals and both leak figures, is in the `labels_*.csv` files; the curves are in
 [curves](curves), and `label_efficiency.html` compares the methods, with maps and splits. Real scenes, 8-bit scenes
-and stand-ins have tables of their own."""
+and stand-ins have separate tables."""
 CALIBRATION = """An SVM on the spectra of each stand-in, random split, less what was published for the real scene
 (Liu and Shi, GRSL 2020), in points of OA: the stand-ins are made about as hard as the scenes they stand for."""
 METHODS = ("raw spectra", "random weights", "pretrained", "from scratch")
@@ -93,7 +93,7 @@ def pixel_tables(rows: Sequence[ResultRow], field: bool) -> Iterable[str]:
         for probe, title in (("linear", "Linear probe"), ("k-NN", "k-NN")):
             of_probe = [row for row in mine if row.probe == probe]
             yield f"{title}, window {mine[0].window}. {tally(of_probe)}"
-            # The untrained network is that of the honest condition, whose projection never saw the scene either.
+            # The untrained network is that of the honest condition: its projection knows nothing of the scene.
             columns = [f"pretrained on {condition}" for condition in CONDITIONS] + ["random weights", "raw spectra"]
             yield table(
                 of_probe,
@@ -158,7 +158,7 @@ def own_starts(pretrained: Sequence[ResultRow], untrained: Mapping[tuple[str, in
     gains = [differences(by_split(mine, lambda row: row.setting), untrained) for mine in networks]
     means = [fmean(one for some in gain.by_setting.values() for one in some) for gain in gains if gain]
     texts = [f"{mean:+.1f}" for mean in sorted(means)]
-    return f" Each pretraining beside its own start: {', '.join(texts)}." if len(texts) > 1 else ""
+    return f" Each pretraining beside the network it began from: {', '.join(texts)}." if len(texts) > 1 else ""
 
 
 def patch_tables(rows: Sequence[ResultRow]) -> Iterable[str]:

@@ -43,7 +43,7 @@ shorter schedule, smaller windows or fewer bands than the paper's, and then say 
 papers', so that test windows hold training pixels.
 
 An 8-bit version of a scene is not the scene, a stand-in is made-up spectra on a real label map, and another scene is
-another scene: each has a column of its own, and none is comparable with what was published on the real cube.
+another scene: each has a separate column, and none is comparable with what was published on the real cube.
 """
 Row = Mapping[str, str]
 Results = Mapping[str, Sequence[Row]]

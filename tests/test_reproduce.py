@@ -33,13 +33,13 @@ COUNTS = {
 
 def value(table, line, column):
     place = [c["label"] for c in table["columns"]].index(column)
-    found = next(one["values"][place] for one in table["lines"] if one["label"] == line)
-    return found[0] if isinstance(found, list) else found
+    printed = next(one["values"][place] for one in table["lines"] if one["label"] == line)
+    return printed[0] if isinstance(printed, list) else printed
 
 
 def test_every_table_holds_what_its_paper_prints():
-    found = {t["id"]: sum(v is not None for line in t["lines"] for v in line["values"]) for t in DATA["tables"]}
-    assert found == COUNTS
+    counts = {t["id"]: sum(v is not None for line in t["lines"] for v in line["values"]) for t in DATA["tables"]}
+    assert counts == COUNTS
     for table in DATA["tables"]:
         assert table["source"]["paper"] in DATA["papers"]
         assert all(len(line["values"]) == len(table["columns"]) for line in table["lines"])
@@ -68,11 +68,11 @@ def test_scores_are_scores():
             by = dict(zip([c["label"] for c in table["columns"]], line["values"], strict=True))
             if "kappa" in by and table["id"] != "fine_tuning_5":
                 assert by["kappa"] < by["OA"]  # chance agreement is above 0
-            for column, found in zip(table["columns"], line["values"], strict=True):
-                if column["value"] in ("oa", "aa", "kappa", "f1_macro") and found is not None:
-                    assert 0 < (found[0] if isinstance(found, list) else found) <= 100
-                if isinstance(found, list):
-                    assert 0 < found[1] < 10
+            for column, printed in zip(table["columns"], line["values"], strict=True):
+                if column["value"] in ("oa", "aa", "kappa", "f1_macro") and printed is not None:
+                    assert 0 < (printed[0] if isinstance(printed, list) else printed) <= 100
+                if isinstance(printed, list):
+                    assert 0 < printed[1] < 10
     ratios = {line["label"]: line["values"] for line in TABLES["fine_tuning_5"]["lines"]}
     wrong = [
         name
@@ -155,7 +155,7 @@ def multitask(target, kind, source, oa, seed, **more):
     }  # fmt: skip
 
 
-def found(folder, table, line, column):
+def cell_of(folder, table, line, column):
     results = reproduce.read_results(folder)
     return next(
         cell
@@ -178,7 +178,7 @@ def test_ours_stand_beside_the_published_value_by_kind(tmp_path):
             multitask("indian_pines", "real", "salinas", 42, 0),
         ],
     )  # fmt: skip
-    cell = found(tmp_path, "multitask_3", "HResNet, with spectral knowledge, SA", "5 per class")
+    cell = cell_of(tmp_path, "multitask_3", "HResNet, with spectral knowledge, SA", "5 per class")
     assert cell.published == [42.44, 3.24]
     assert {kind: [[r["oa"] for r in rows] for rows in groups] for kind, groups in cell.ours.items()} == {
         "real": [["42"]],
@@ -189,7 +189,7 @@ def test_ours_stand_beside_the_published_value_by_kind(tmp_path):
     assert "with stand-in: salinas" in notes.texts[1]
     assert "window 9; short" in notes.texts[0]
     assert reproduce.measured(cell, "stand-in", notes) == "not measured here"
-    assert not found(tmp_path, "multitask_3", "HResNet, with spectral knowledge, ALL", "5 per class").ours
+    assert not cell_of(tmp_path, "multitask_3", "HResNet, with spectral knowledge, ALL", "5 per class").ours
 
 
 def test_three_partners_are_all_and_protocols_are_told_apart(tmp_path):
@@ -202,14 +202,14 @@ def test_three_partners_are_all_and_protocols_are_told_apart(tmp_path):
              "per_class": "" if oa == 97 else 15, "settings": f"{protocol}; window 7", "oa": oa}
         )  # fmt: skip
     write(tmp_path, "all", rows)
-    assert found(tmp_path, "multitask_3", "HResNet, with spectral knowledge, ALL", "5 per class").ours
-    assert not found(tmp_path, "multitask_3", "HResNet, with spectral knowledge, SA", "5 per class").ours
-    cell = found(tmp_path, "ainet_2", "AINet", "OA")
+    assert cell_of(tmp_path, "multitask_3", "HResNet, with spectral knowledge, ALL", "5 per class").ours
+    assert not cell_of(tmp_path, "multitask_3", "HResNet, with spectral knowledge, SA", "5 per class").ours
+    cell = cell_of(tmp_path, "ainet_2", "AINet", "OA")
     assert [[r["oa"] for r in rows] for rows in cell.ours["8-bit real"]] == [["97"]]
-    assert [r["oa"] for r in found(tmp_path, "ainet_figure_6", "AINet", "Indian Pines").ours["8-bit real"][0]] == [
+    assert [r["oa"] for r in cell_of(tmp_path, "ainet_figure_6", "AINet", "Indian Pines").ours["8-bit real"][0]] == [
         "80"
     ]
-    assert reproduce.measured(found(tmp_path, "ainet_2", "AINet", "# train"), "8-bit real", reproduce.Notes()) == (
+    assert reproduce.measured(cell_of(tmp_path, "ainet_2", "AINet", "# train"), "8-bit real", reproduce.Notes()) == (
         "1765 (1 seed) [1]"
     )
 

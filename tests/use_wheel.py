@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sslhsi
-from sslhsi.report.write_map import write_class_map
+from sslhsi.report.rasters import write_class_map
 from sslhsi.splits.split import leak, split
 
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])

@@ -74,7 +74,7 @@ def gather(sources: list[Path]) -> list[ResultRow]:
         path = source / "results.csv" if source.is_dir() else source
         if not path.is_file():
             what = f"{source} holds no results.csv" if source.is_dir() else f"{source}: no such file"
-            raise InputError(f"{what}; give the directory of a run that has been judged, or a table of results")
+            raise InputError(f"{what}; give the directory of a run that has been evaluated, or a table of results")
         kinds = _kinds(source) if source.is_dir() else {}
         label = name if short.count(name) == 1 else str(source)
         measured = read_result_rows(path)

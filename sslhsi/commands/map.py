@@ -147,7 +147,7 @@ def _write_features(
     import numpy as np
 
     from sslhsi.report.feature_picture import feature_picture
-    from sslhsi.report.write_raster import write_raster
+    from sslhsi.report.rasters import write_raster
 
     shape = (*scene.cube.shape[:2], count)
     base = prefix.with_name(f"{prefix.name}_features")
@@ -185,7 +185,7 @@ def _write_classes(
     prefix: Path, formats: list[str], classes: np.ndarray, scene: Scene, facts: dict[str, Any]
 ) -> list[Path]:
     from sslhsi.report.class_map import class_map
-    from sslhsi.report.write_map import write_class_map
+    from sslhsi.report.rasters import write_class_map
 
     assert scene.labels is not None
     names = [scene.class_name(label) for label in range(1, max(int(scene.labels.max()), len(scene.classes)) + 1)]

@@ -224,8 +224,8 @@ def differences(first: Mapping[tuple[K, Any], float], second: Mapping[tuple[K, A
     Examples:
         >>> ours = {("blocks", 0): 80.0, ("blocks", 1): 78.0, ("random", 0): 99.0}
         >>> theirs = {("blocks", 0): 75.0, ("blocks", 1): 76.0}
-        >>> found = differences(ours, theirs)
-        >>> found.mean, found.wins, found.over_seeds().wins
+        >>> gain = differences(ours, theirs)
+        >>> gain.mean, gain.wins, gain.over_seeds().wins
         (3.5, 1, 2)
     """
     pairs: dict[K, dict[Any, tuple[float, float]]] = {}

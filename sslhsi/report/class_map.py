@@ -13,9 +13,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextToPath
 
-from sslhsi.files import write_atomic
 from sslhsi.report.pictures import class_colours
-from sslhsi.report.plots import short
+from sslhsi.report.plots import save_png, short
 
 UNCLASSIFIED = (0.93, 0.93, 0.93)
 # Pixels of the picture: of the map's longest side, of a line of the legend, and between things.
@@ -94,7 +93,7 @@ def class_map(
         axis.add_patch(Rectangle((x, y + 4), 16, 16, facecolor=colours[label], edgecolor="#00000040", linewidth=0.6))
         axis.text(x + 26, y + 12, name, fontsize=10, color=_INK, va="center")
         axis.text(x + column - _GAP, y + 12, share, fontsize=9.5, color=_FAINT, va="center", ha="right")
-    return write_atomic(path, lambda part: figure.savefig(part, format="png", facecolor="white", dpi=_DPI))
+    return save_png(figure, path)
 
 
 def _wide(text: str, size: float, weight: str = "normal") -> int:

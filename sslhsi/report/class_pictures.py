@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.colors import to_hex
 
-from sslhsi.report.pictures import label_colours
-from sslhsi.report.quicklook import choose_bands, stretch
+from sslhsi.report.pictures import label_colours, stretch
+from sslhsi.report.quicklook import choose_bands
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
 
@@ -18,7 +18,7 @@ def scene_picture(scene: Scene) -> tuple[str, np.ndarray]:
     """What a composite of three bands shows, and the (H, W, 3) image in 0..1."""
     title, bands = choose_bands(scene.wavelengths, ~bad_bands(scene))
     picture = np.stack([np.asarray(scene.cube[:, :, band]) for band in bands], axis=2)
-    return title, stretch(picture, scene.foreground if scene.foreground.any() else ~scene.foreground)
+    return title, stretch(picture, scene.foreground)
 
 
 def legend(scene: Scene) -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""One self-contained HTML page that sets methods side by side: who wins where, and how that was found out."""
+"""One self-contained HTML page that sets methods side by side: who wins where, and how that was measured."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_comparison(
 ) -> Path:
     """Write a page that compares the methods of result rows.
 
-    Kinds of scenes (real, 8-bit versions, stand-ins) have sections of their own and never share a table or
+    Kinds of scenes (real, 8-bit versions, stand-ins) have separate sections and never share a table or
     a verdict. Columns that rows lack are taken as not stated.
 
     Args:
@@ -110,7 +110,7 @@ def _check(name: str, scene: Scene | None, examples: Sequence[Example], known: s
             if predicted.shape != scene.labels.shape or not np.isin(predicted, [0, *np.unique(scene.labels)]).all():
                 raise InputError(
                     f"example of scene {name!r}: predictions of {method!r} must be {scene.labels.shape} labels of "
-                    "the scene's own classes, 0 where nothing was classified"
+                    "the scene's classes, 0 where nothing was classified"
                 )
 
 

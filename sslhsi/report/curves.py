@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import grouped, tabulate
-from sslhsi.report.plots import INK, method_style, new_figure, save_png, short
+from sslhsi.report.plots import legend_below, method_style, new_figure, save_png, short
 from sslhsi.report.scores import Score, methods_of, read_scores, sizes_of
 from sslhsi.report.tables import probe_order, probe_title
 
@@ -40,7 +40,7 @@ def curve_figures(scores: Sequence[Score], styles: Styles) -> list[tuple[str, Fi
     for probe, mine in drawn.items():
         figure, axis = new_figure(height=2.9 + 0.2 * len(methods_of(mine)))
         _draw(axis, probe, mine, styles, _bounds(drawn))
-        figure.legend(loc="outside lower left", ncols=1, frameon=False, labelcolor=INK, fontsize=9, handlelength=2.6)
+        legend_below(figure, 1, loc="outside lower left", handlelength=2.6)
         figures.append((probe, figure))
     return figures
 
@@ -114,6 +114,4 @@ def _draw(axis: Axes, probe: str, scores: Sequence[Score], styles: Styles, bound
         axis.fill_between(sizes, low, high, color=colour, alpha=0.16, linewidth=0)
     axis.set_xticks(sorted(set(map(_size, scores))))
     axis.set_ylim(*bounds)
-    axis.set_title(probe_title(probe))
-    axis.set_xlabel("training samples per class")
-    axis.set_ylabel("overall accuracy (%)")
+    axis.set(title=probe_title(probe), xlabel="training samples per class", ylabel="overall accuracy (%)")

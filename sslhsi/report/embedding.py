@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from sklearn.manifold import TSNE
 from threadpoolctl import threadpool_limits
 
-from sslhsi.report.plots import INK, new_figure
+from sslhsi.report.plots import INK, legend_below, new_figure
 
 
 def principal(x: np.ndarray) -> np.ndarray | None:
@@ -25,13 +25,13 @@ def tsne(x: np.ndarray) -> np.ndarray | None:
     """
     if min(x.shape) < 2 or len(x) < 20:
         return None
-    unit = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
+    directions = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
     # Features that collapsed to a point: scikit-learn would start from 0 / 0 and crash the process.
-    if np.ptp(unit, axis=0).max() < 1e-6:
+    if np.ptp(directions, axis=0).max() < 1e-6:
         return None
     # So few points gain nothing from threads, and lose a lot where other processes hold the cores.
     with threadpool_limits(1):
-        return TSNE(perplexity=min(30.0, (len(x) - 1) / 3), init="pca", random_state=0).fit_transform(unit)
+        return TSNE(perplexity=min(30.0, (len(x) - 1) / 3), init="pca", random_state=0).fit_transform(directions)
 
 
 def class_scatter(
@@ -47,7 +47,7 @@ def class_scatter(
         title: Of the figure.
         axis_name: What the axes are.
     """
-    figure, axis = new_figure(height=3.6)
+    figure, axis = new_figure(height=3.6, title=title, x=f"{axis_name} 1", y=f"{axis_name} 2")
     shade = colours[labels - 1]
     axis.scatter(
         points[~train, 0], points[~train, 1], s=7, c=shade[~train], alpha=0.65, linewidths=0, rasterized=True
@@ -55,10 +55,7 @@ def class_scatter(
     axis.scatter(points[train, 0], points[train, 1], s=34, c=shade[train], marker="^", edgecolors=INK, linewidths=0.9)
     for marker, size, edge, text in (("o", 4, "none", "test"), ("^", 6, INK, "training")):
         axis.plot([], [], linestyle="", marker=marker, color="#8C8C8C", markeredgecolor=edge, ms=size, label=text)
-    axis.set_title(title)
-    axis.set_xlabel(f"{axis_name} 1")
-    axis.set_ylabel(f"{axis_name} 2")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=9)
+    legend_below(figure, 2)
     return figure
 
 

@@ -72,7 +72,7 @@ def make_examples(
     notes = [
         f"{n.method}: {n.pretraining}; saw the test pixels: {n.saw}" for n in networks if n.pretraining != "none"
     ]
-    found, reason = [], ""
+    examples, reason = [], ""
     for scheme in ("blocks", "random"):
         try:
             drawn = split(scene.labels, scheme, window=window, per_class=per_class, seed=seed)
@@ -86,7 +86,9 @@ def make_examples(
             whole[tuple(pixels.T)] = predict(probe, x[train], labels[train], x, seed=seed)
             predictions[f"{name} under {probe_title(probe)}"] = whole
         both = np.concatenate([train, test])
-        found.append(Example(drawn, predictions, {name: x[both] for name, x in features.items()}, per_class, notes))
-    if not found:
+        examples.append(
+            Example(drawn, predictions, {name: x[both] for name, x in features.items()}, per_class, notes)
+        )
+    if not examples:
         raise InputError(f"{scene.name}: no split for {per_class} pixels per class at window {window}: {reason}")
-    return found
+    return examples

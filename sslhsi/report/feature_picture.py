@@ -11,9 +11,7 @@ from sslhsi.bands.moments import moments
 from sslhsi.bands.stripes import blocks
 from sslhsi.errors import InputError
 from sslhsi.files import write_atomic
-from sslhsi.report.pictures import false_colour, limits, png
-
-_BACKGROUND = (0.55, 0.55, 0.57)
+from sslhsi.report.pictures import BACKGROUND, png, stretch
 
 
 def feature_picture(path: str | os.PathLike[str], features: np.ndarray, mask: np.ndarray | None = None) -> Path:
@@ -40,15 +38,15 @@ def feature_picture(path: str | os.PathLike[str], features: np.ndarray, mask: np
         there[rows] &= np.isfinite(features[rows]).all(axis=2)
     if not there.any():
         raise InputError(f"{path}: no pixel has finite features, so that there is nothing to show")
-    found = moments(features, there)
-    vectors = np.linalg.eigh(found.covariance)[1][:, ::-1][:, : min(3, count)]
+    statistics = moments(features, there)
+    vectors = np.linalg.eigh(statistics.covariance)[1][:, ::-1][:, : min(3, count)]
     # Signs by rule: the same scene has the same colours again.
     largest = np.abs(vectors).argmax(axis=0)
     vectors = vectors * np.where(vectors[largest, np.arange(vectors.shape[1])] < 0, -1.0, 1.0)
     vectors = vectors[:, [min(n, vectors.shape[1] - 1) for n in range(3)]].astype(np.float32)
     values = np.empty((height, width, 3), dtype=np.float32)
     for rows in blocks(features):
-        values[rows] = (features[rows] - found.mean.astype(np.float32)) @ vectors
-    image = false_colour(values, limits(values[there]))
-    image[~there] = _BACKGROUND
+        values[rows] = (features[rows] - statistics.mean.astype(np.float32)) @ vectors
+    image = stretch(values, there)
+    image[~there] = BACKGROUND
     return write_atomic(path, png(image))

@@ -129,11 +129,11 @@ def _grid(table: tables.Table) -> tuple[list[str], list[list[str]]]:
     if not table.lines:
         return [], []
     stated = [n for n, _ in enumerate(tables.KEYS) if any(line.texts[n] for line in table.lines)]
-    heads = [*(tables.title(tables.KEYS[n]) for n in stated), "leak", "saw test pixels", "splits"]
+    heads = [*(tables.title(tables.KEYS[n]) for n in stated), "leak", "pretraining saw pixels", "splits"]
     heads += [f"{tables.probe_title(probe)}: {method}" for probe, method in table.columns]
     body = []
     for line in table.lines:
-        about = [*(line.texts[n] for n in stated), tables.percent(line.leak), line.saw, line.seeds]
+        about = [*(line.texts[n] for n in stated), tables.percent(line.leak), line.pretraining_saw_pixels, line.seeds]
         body.append([*map(cell, about), *(_score(line.cells.get(column)) for column in table.columns)])
     return heads, body
 

@@ -61,7 +61,7 @@ class Standing:
 
     @property
     def rivals(self) -> list[Duel]:
-        """The best entry of every family, of the leader's own family that of another method; nearest first."""
+        """The best entry of every family, of the leader's family that of another method; nearest first."""
         first: dict[str, Duel] = {}
         for duel in self.duels:
             if duel.other.method != self.leader.method:
@@ -81,7 +81,7 @@ def standings(scores: Iterable[Score]) -> list[Standing]:
     The leader is the entry that wins most comparisons by mean difference, then the one with the largest
     sum of differences: entries need not all have been measured at the same sizes.
     """
-    found = []
+    placed = []
     for (kind, scene, split), mine in grouped(scores, lambda score: score.place).items():
         entries = _entries(mine)
         wins, sums = np.zeros(len(entries)), np.zeros(len(entries))
@@ -96,8 +96,8 @@ def standings(scores: Iterable[Score]) -> list[Standing]:
         duels = [Duel(entry, pairs.over_seeds()) for entry, pairs in others if pairs]
         if duels:
             duels.sort(key=lambda duel: duel.result.difference)
-            found.append(Standing(kind, scene, split, tuple(sizes_of(mine)), entries[best], tuple(duels)))
-    return found
+            placed.append(Standing(kind, scene, split, tuple(sizes_of(mine)), entries[best], tuple(duels)))
+    return placed
 
 
 def kind_sentence(kind: str, standings: Sequence[Standing]) -> str:
@@ -106,8 +106,8 @@ def kind_sentence(kind: str, standings: Sequence[Standing]) -> str:
     parts = []
     for family, led in sorted(families.items(), key=lambda item: -len(item[1])):
         sure = sum(standing.sure for standing in led)
-        saw = sum(standing.leader.pretraining_saw_pixels == "yes" for standing in led)
-        note = f"{sure} beyond doubt" + (f", {saw} having seen the test pixels without labels" if saw else "")
+        aware = sum(standing.leader.pretraining_saw_pixels == "yes" for standing in led)
+        note = f"{sure} beyond doubt" + (f", {aware} pretrained on the test pixels without labels" if aware else "")
         parts.append(f"{family} in {len(led)} ({note})")
     count = len(standings)
     where = "1 pair of scene and split" if count == 1 else f"{count} pairs of scene and split"
@@ -149,9 +149,9 @@ def _duel_words(duel: Duel, leader: Entry) -> tuple[str, str]:
 
 def _entries(scores: Sequence[Score]) -> list[Entry]:
     ordered = sorted(scores, key=lambda score: (probe_order(score.row.probe), method_order(score)))
-    found = []
+    entries = []
     for (probe, method), mine in grouped(ordered, lambda score: (score.row.probe, score.method)).items():
         rows = [score.row for score in mine]
         oa = by_split(rows, lambda row: row.per_class)
-        found.append(Entry(probe, method, rows[0].method, rows[0].pretraining_saw_pixels, oa))
-    return found
+        entries.append(Entry(probe, method, rows[0].method, rows[0].pretraining_saw_pixels, oa))
+    return entries

@@ -12,7 +12,7 @@ from matplotlib.image import imsave
 
 from sslhsi.corpus.corpus import Corpus, PreparedScene
 
-_MASKED = (0.55, 0.55, 0.57)
+BACKGROUND = (0.55, 0.55, 0.57)
 _HELD = (0.90, 0.62, 0.0)
 
 
@@ -44,28 +44,34 @@ def limits(values: np.ndarray) -> np.ndarray:
 
 def false_colour(values: np.ndarray, bounds: np.ndarray) -> np.ndarray:
     """(H, W, 3) values -> 0..1 between bounds (2, 3)."""
-    span = np.maximum(bounds[1] - bounds[0], 1e-6)
+    span = np.maximum(bounds[1] - bounds[0], 1e-12)
     return np.clip(np.nan_to_num((values.astype(np.float32) - bounds[0]) / span), 0, 1)
+
+
+def stretch(image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+    """(H, W, 3) values -> 0..1 between their 2nd and 98th percentile over the mask (or where that is empty, all)."""
+    chosen = image[mask] if mask is not None and mask.any() else image.reshape(-1, 3)
+    return false_colour(image, limits(chosen))
 
 
 def thumbnail(scene: PreparedScene, channels: tuple[int, int, int], side: int = 200) -> np.ndarray:
     """(h, w, 3) image of a prepared scene, no side above ``side``.
 
-    Background is grey; held-out ground is framed and tinted, a scene held out whole along its border.
+    Background is grey; what is held out is framed and tinted, a scene held out whole along its border.
     """
     step = max(1, -(-max(scene.mask.shape) // side))
     thin = (slice(None, None, step), slice(None, None, step))
     values = np.stack([np.asarray(scene.components[(*thin, c)]) for c in channels], axis=2)
     mask, held = np.asarray(scene.mask[thin]), np.asarray(scene.held[thin])
-    image = false_colour(values, limits(values[mask] if mask.any() else values.reshape(-1, 3)))
-    image[~mask] = _MASKED
+    image = stretch(values, mask)
+    image[~mask] = BACKGROUND
     image[held] = 0.8 * image[held] + 0.2 * np.asarray(_HELD)
     width = max(1, max(held.shape) // 60)
     inner = held.copy()
     for axis in (0, 1):
         for shift in (-width, width):
             inner &= np.roll(held, shift, axis)
-    # Rolling wraps round: the scene's own border belongs to the frame.
+    # Rolling wraps round: the scene's border belongs to the frame.
     inner[:width], inner[-width:], inner[:, :width], inner[:, -width:] = False, False, False, False
     image[held & ~inner] = _HELD
     return image

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -17,10 +19,10 @@ from matplotlib.ticker import MaxNLocator
 
 from sslhsi.files import write_atomic
 
-# Okabe and Ito's colours (2008), told apart with any colour vision, without the yellow that vanishes on white.
+# Okabe and Ito's colours (2008), distinct to any colour vision, without the yellow that vanishes on white.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 _MARKERS = ("o", "s", "^", "D", "v")
-# A colour that nothing else uses: replaced by the page's own text colour in the SVG.
+# A colour that nothing else uses: replaced by the page's text colour in the SVG.
 INK = "#0a0b0c"
 _ACCENT = _COLOURS[0]
 _THEME = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#d5d5d5}}</style>"
@@ -53,8 +55,10 @@ def short(name: str, length: int = 22) -> str:
     return name[: length - 1 - tail] + "…" + name[-tail:]
 
 
-def new_figure(width: float = 4.6, height: float = 3.1) -> tuple[Figure, Axes]:
-    """A figure with one set of axes, in ink; sizes in inches."""
+def new_figure(
+    width: float = 4.6, height: float = 3.1, *, title: str = "", x: str = "", y: str = ""
+) -> tuple[Figure, Axes]:
+    """A figure with one set of axes, in ink; sizes in inches; ``x`` and ``y`` say what the axes are."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
     FigureCanvasAgg(figure)
     axis = figure.add_subplot()
@@ -68,43 +72,46 @@ def new_figure(width: float = 4.6, height: float = 3.1) -> tuple[Figure, Axes]:
         label.set_fontsize(10)
     axis.grid(color=INK, alpha=0.12, linewidth=0.6)
     axis.set_axisbelow(True)
+    axis.set(title=title, xlabel=x, ylabel=y)
     return figure, axis
 
 
-def curve(x: Sequence[float], y: Sequence[float], title: str, unit: str, *, stairs: bool, zero: bool) -> Figure:
+def legend_below(figure: Figure, columns: int, **look: Any) -> None:
+    """Put the legend under the axes, in ink."""
+    look = {"loc": "outside lower center", "ncols": columns, "frameon": False, "fontsize": 9, **look}
+    figure.legend(labelcolor=INK, **look)
+
+
+def curve(x: Sequence[float], y: Sequence[float], title: str, y_label: str, *, stairs: bool, zero: bool) -> Figure:
     """A quantity over training steps; values that are not finite leave gaps.
 
     Args:
         x: Steps.
         y: Values.
         title: Of the figure.
-        unit: What the values are.
+        y_label: What the values are.
         stairs: Whether a value holds until the next one.
         zero: Whether the axis starts at 0.
     """
-    figure, axis = new_figure()
+    figure, axis = new_figure(title=title, x="step", y=y_label)
     marker = "o" if np.isfinite(y).sum() < 30 else ""
     style = "steps-post" if stairs else "default"
     axis.plot(x, y, color=_ACCENT, linewidth=1.4, marker=marker, markersize=3, drawstyle=style)
     if zero:
         axis.set_ylim(bottom=0)
-    axis.set_title(title)
-    axis.set_xlabel("step")
-    axis.set_ylabel(unit)
     return figure
 
 
 def explained_variance(ratio: np.ndarray) -> Figure:
     """(K,) shares of the variance: each, and added up."""
-    figure, axis = new_figure()
+    figure, axis = new_figure(
+        title="Variance explained by the components", x="component", y="share of the variance (%)"
+    )
     number = np.arange(1, len(ratio) + 1)
     axis.bar(number, 100 * ratio, color=_COLOURS[5], label="each")
     axis.plot(number, 100 * np.cumsum(ratio), color=_COLOURS[1], marker="o", markersize=3, label="added up")
     axis.set_ylim(0, 102)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_title("Variance explained by the components")
-    axis.set_xlabel("component")
-    axis.set_ylabel("share of the variance (%)")
     axis.legend(frameon=False, labelcolor=INK, fontsize=9)
     return figure
 
@@ -116,34 +123,27 @@ def scatter(
     present = np.unique(domain).tolist()
     columns = 3 if max((len(short(names[d])) for d in present), default=0) <= 14 else 2
     rows = -(-len(present) // columns)
-    figure, axis = new_figure(height=3.3 + 0.19 * rows)
+    figure, axis = new_figure(height=3.3 + 0.19 * rows, title=title, x=labels[0], y=labels[1])
     # Mixed, so that no domain covers another; in one layer per domain they would.
     order = np.random.default_rng(0).permutation(len(points))
     for part in np.array_split(order, min(8, max(1, len(order) // 50))):
         for d in present:
             mine = part[domain[part] == d]
             colour, marker = domain_style(d)
-            axis.scatter(
-                points[mine, 0],
-                points[mine, 1],
-                s=size,
-                color=colour,
-                marker=marker,
-                alpha=0.7,
-                linewidths=0,
-                rasterized=True,
-            )
+            look: dict[str, Any] = {
+                "s": size,
+                "color": colour,
+                "marker": marker,
+                "alpha": 0.7,
+                "linewidths": 0,
+                "rasterized": True,
+            }
+            axis.scatter(*points[mine].T, **look)
     handles = []
     for d in present:
         colour, marker = domain_style(d)
         handles += axis.plot([], [], linestyle="", color=colour, marker=marker, markersize=5, label=short(names[d]))
-    axis.set_title(title)
-    axis.set_xlabel(labels[0])
-    axis.set_ylabel(labels[1])
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=columns, frameon=False, labelcolor=INK, fontsize=9,
-        handletextpad=0.1, columnspacing=1.0,
-    )  # fmt: skip
+    legend_below(figure, columns, handles=handles, handletextpad=0.1, columnspacing=1.0)
     return figure
 
 
@@ -153,7 +153,7 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
     total = counts.sum(axis=1, keepdims=True)
     share = 100 * np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)
     side = max(3.6, 1.6 + 0.33 * min(n, MOST_NAMES))
-    figure, axis = new_figure(side + 0.6, side)
+    figure, axis = new_figure(side + 0.6, side, title=title, x="predicted", y="true")
     axis.grid(False)
     axis.spines[["top", "right"]].set_visible(True)
     axis.imshow(share, cmap="cividis", vmin=0, vmax=100)
@@ -163,9 +163,6 @@ def confusion(counts: np.ndarray, names: Sequence[str], title: str) -> Figure:
         for i, j in np.argwhere(share >= 0.5):
             ink = "#111111" if share[i, j] > 55 else "#ffffff"
             axis.text(j, i, f"{share[i, j]:.0f}", ha="center", va="center", fontsize=8, color=ink)
-    axis.set_title(title)
-    axis.set_xlabel("predicted")
-    axis.set_ylabel("true")
     return figure
 
 
@@ -201,11 +198,13 @@ def contact_sheet(
     return figure
 
 
-def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG on white, whole or not at all."""
-    write_atomic(path, lambda part: figure.savefig(part, format="png", facecolor="white"))
+def save_png(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure as PNG on white that says who made it, whole or not at all; its folder is made if need be."""
+    look: dict[str, Any] = {"format": "png", "facecolor": "white", "metadata": {"Software": "sslhsi"}}
+    written = write_atomic(path, lambda part: figure.savefig(part, **look))
     # Laid out for good: what is saved next need not work it out again.
     figure.set_layout_engine("none")
+    return written
 
 
 def svg(figure: Figure) -> bytes:

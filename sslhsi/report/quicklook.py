@@ -13,8 +13,8 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from sslhsi.files import write_atomic
-from sslhsi.report.pictures import class_colours, label_colours
+from sslhsi.report.pictures import class_colours, label_colours, stretch
+from sslhsi.report.plots import save_png
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
 
@@ -49,19 +49,6 @@ def choose_bands(wavelengths: np.ndarray | None, usable: np.ndarray) -> tuple[st
     return "bands over the range", (red, green, blue)
 
 
-def stretch(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Scale every channel to 0..1 between its 2nd and 98th percentile over the mask; NaN becomes 0."""
-    image = image.astype(np.float32)
-    out = np.zeros_like(image)
-    for channel in range(image.shape[2]):
-        values = image[:, :, channel][mask]
-        values = values[np.isfinite(values)]
-        if values.size:
-            low, high = np.percentile(values, (2, 98))
-            out[:, :, channel] = (image[:, :, channel] - low) / max(float(high - low), 1e-12)
-    return np.clip(np.nan_to_num(out), 0, 1)
-
-
 def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
     """Draw a scene: colour composite with the mask, label map with legend, mean spectra with spread.
 
@@ -80,7 +67,7 @@ def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
     title, bands = choose_bands(scene.wavelengths, usable)
     mask = scene.foreground[::step, ::step]
     picture = np.stack([np.asarray(scene.cube[::step, ::step, band]) for band in bands], axis=2)
-    picture = stretch(picture, mask if mask.any() else np.ones_like(mask))
+    picture = stretch(picture, mask)
     labelled = scene.labels is not None and bool((scene.labels > 0).any())
     figure = Figure(figsize=(14 if labelled else 10, 4.6), layout="constrained", dpi=100)
     FigureCanvasAgg(figure)
@@ -109,7 +96,7 @@ def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
         f"{scene.name}{' (stand-in)' if scene.stand_in else ''}  |  {scene.height} x {scene.width} x {scene.bands} "
         f"{scene.cube.dtype.name}" + (f"  |  {scene.sensor}" if scene.sensor else "")
     )
-    return write_atomic(path, lambda part: figure.savefig(part, format="png", metadata={"Software": "sslhsi"}))
+    return save_png(figure, path)
 
 
 def _band_names(scene: Scene, bands: Sequence[int]) -> str:
@@ -120,8 +107,8 @@ def _band_names(scene: Scene, bands: Sequence[int]) -> str:
 
 def _label_map(axis: Axes, scene: Scene, labels: np.ndarray, ids: list[int]) -> None:
     assert scene.labels is not None
-    own = label_colours(scene.labels, scene.classes)[np.array(ids) - 1]
-    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], own])
+    shown = label_colours(scene.labels, scene.classes)[np.array(ids) - 1]
+    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], shown])
     ranks = np.searchsorted(ids, labels) + 1
     ranks[labels == 0] = 0
     norm = BoundaryNorm(np.arange(len(ids) + 2) - 0.5, len(ids) + 1)

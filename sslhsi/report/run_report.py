@@ -1,4 +1,4 @@
-"""One self-contained HTML page about a finished run: what it learnt, on what, and how that was found out."""
+"""One self-contained HTML page about a finished run: what it learnt, on what, and how that was measured."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Score:
 def read_scores(rows: Iterable[ResultRow]) -> tuple[list[Score], int]:
     """Scores of the rows that hold any, and how many were measured again with another outcome.
 
-    Methods of one name are told apart by as many of pretraining, recipe, window, projection and run as it
+    Methods of one name are distinguished by as many of pretraining, recipe, window, projection and run as it
     takes to give every split and seed one score. What still coincides was measured twice: the later row
     holds. Columns that a table lacks are taken as not stated.
 
@@ -81,10 +81,10 @@ def read_scores(rows: Iterable[ResultRow]) -> tuple[list[Score], int]:
                 for probe, some in grouped(mine, lambda row: row.probe).items()
             }
             for row in mine:
-                told = _told(row, details, settings[row.probe])
+                detail = _detail(row, details, settings[row.probe])
                 window = _bound_window(row) if several else None
                 split = split_name(row) + (f", window {window}" if window else "")
-                name = row.method + (f" ({told})" if told else "")
+                name = row.method + (f" ({detail})" if detail else "")
                 assert row.oa is not None
                 score = Score(row, row.oa, _scene(row), split, name)
                 key = (*score.place, row.per_class, row.seed, row.probe, name)
@@ -158,7 +158,7 @@ def _details(rows: Sequence[ResultRow]) -> list[str]:
     return details
 
 
-def _told(row: ResultRow, details: Sequence[str], settings: Sequence[Sequence[str]]) -> str:
+def _detail(row: ResultRow, details: Sequence[str], settings: Sequence[Sequence[str]]) -> str:
     """What follows a method's name; of settings only what not all rows of the probe share."""
     parts = []
     for key in details:

@@ -1,4 +1,4 @@
-"""The parts of the report that are drawn, each from the run's own data."""
+"""The parts of the report that are drawn, each from the run's data."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def curves(page: Page) -> list[Chart]:
         return []
     step = [float(row["step"]) for row in rows]
     charts = []
-    for key, title, unit in (
+    for key, title, y_label in (
         ("loss", "Loss", "contrastive loss"),
         ("lr", "Learning rate", "learning rate"),
-        ("knn", "k-NN monitor on held-out ground", "domains told right (%)"),
+        ("knn", "k-NN monitor on held-out pixels", "domains recognised (%)"),
         ("patches_per_second", "Throughput", "patches per second"),
     ):
         values = [number(row.get(key)) for row in rows]
@@ -73,7 +73,9 @@ def curves(page: Page) -> list[Chart]:
         if known:
             y = [np.nan if value is None else value for value in values]
             alt = f"{title} over {step[-1]:,.0f} steps, from {known[0]:.4g} to {known[-1]:.4g}"
-            figure = plots.curve(step, y, title, unit, stairs=key == "knn", zero=key in ("lr", "patches_per_second"))
+            figure = plots.curve(
+                step, y, title, y_label, stairs=key == "knn", zero=key in ("lr", "patches_per_second")
+            )
             charts.append(page.chart(figure, key, alt))
     return charts
 
@@ -118,12 +120,12 @@ def embedding(page: Page, recipe: Recipe, corpus: Corpus, backbone: nn.Module) -
     device = next((p.device for p in backbone.parameters()), torch.device("cpu"))
     reader = PatchReader(corpus.arrays, patches.window, device=device)
     held = _some(corpus.windows(patches, held=True, stride=patches.window))
-    seen = _some(corpus.windows(patches))
-    shown = held if len(np.unique(corpus.domain_numbers(held))) > 1 else seen
+    trained = _some(corpus.windows(patches))
+    shown = held if len(np.unique(corpus.domain_numbers(held))) > 1 else trained
     if not len(shown):
         return []
     x, domain = features(backbone, reader, shown), corpus.domain_numbers(shown)
-    ground = "held-out windows" if shown is held else "training windows"
+    which = "held-out windows" if shown is held else "training windows"
     charts = []
     for name, title, axis, points in (
         ("embedding_pca", "Features, principal components", "component", principal(x)),
@@ -131,18 +133,18 @@ def embedding(page: Page, recipe: Recipe, corpus: Corpus, backbone: nn.Module) -
     ):
         if points is not None:
             figure = plots.scatter(points, domain, corpus.domains, title, (f"{axis} 1", f"{axis} 2"))
-            alt = f"{title}: {len(x)} {ground} of {len(np.unique(domain))} domains"
-            charts.append(page.chart(figure, name, alt, f"{len(x)} {ground}."))
-    if shown is held and len(seen):
+            alt = f"{title}: {len(x)} {which} of {len(np.unique(domain))} domains"
+            charts.append(page.chart(figure, name, alt, f"{len(x)} {which}."))
+    if shown is held and len(trained):
         predicted = knn_predict(
-            features(backbone, reader, seen), corpus.domain_numbers(seen), x, k=recipe.evaluation.k
+            features(backbone, reader, trained), corpus.domain_numbers(trained), x, k=recipe.evaluation.k
         )
         result = assess(domain, predicted)
         names = [corpus.domains[n] for n in result.classes]
         figure = plots.confusion(result.confusion, names, "Domains by k-NN, % of each row")
         text = (
-            f"k-NN (k = {min(recipe.evaluation.k, len(seen))}) tells the domain of {len(x)} held-out windows by "
-            f"{len(seen)} training windows: {result.oa:.1f} % right"
+            f"k-NN (k = {min(recipe.evaluation.k, len(trained))}) recognises the domain of {len(x)} held-out windows "
+            f"by {len(trained)} training windows: {result.oa:.1f} % right"
         )
         charts.append(page.chart(figure, "confusion", f"Confusion matrix. {text}", f"{text}."))
     return charts
@@ -154,7 +156,7 @@ def _some(windows: np.ndarray) -> np.ndarray:
 
 
 def scenes(page: Page, corpus: Corpus) -> list[dict[str, Any]]:
-    """False colours and facts of every scene."""
+    """False colours of every scene and what is known of it."""
     channels = shown_channels(corpus)
     chosen = corpus.scenes[:MOST_SCENES]
     images = [thumbnail(scene, channels) for scene in chosen]
@@ -163,13 +165,13 @@ def scenes(page: Page, corpus: Corpus) -> list[dict[str, Any]]:
     grid = [images[i : i + width] for i in range(0, len(images), width)]
     titles = [names[i : i + width] for i in range(0, len(images), width)]
     plots.save_png(plots.contact_sheet(grid, titles), page.run_dir / "plots" / "scenes.png")
-    found = []
+    pictures = []
     for scene, image in zip(chosen, images, strict=True):
         height, across, bands = scene.record.shape
         held = scene.record.held
-        ground = "held out whole" if held == 1 else f"{held:.0%} held out" if held else "nothing held out"
-        text = f"{height} × {across} × {bands}; {scene.record.foreground:.0%} foreground; {ground}"
-        found.append(
+        share = "held out whole" if held == 1 else f"{held:.0%} held out" if held else "nothing held out"
+        text = f"{height} × {across} × {bands}; {scene.record.foreground:.0%} foreground; {share}"
+        pictures.append(
             {
                 "name": scene.name + (" (stand-in)" if scene.record.kind == "stand-in" else ""),
                 "domain": scene.domain,
@@ -178,7 +180,7 @@ def scenes(page: Page, corpus: Corpus) -> list[dict[str, Any]]:
                 "image": picture_chart(image, f"False colours of {scene.name}: {text}"),
             }
         )
-    return found
+    return pictures
 
 
 def views(page: Page, recipe: Recipe, corpus: Corpus) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-from sslhsi.report.pictures import false_colour, limits
+from sslhsi.report.pictures import stretch
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split
@@ -21,7 +21,7 @@ def grey_scene(scene: Scene) -> np.ndarray:
     band = int(usable[len(usable) // 2]) if len(usable) else scene.bands // 2
     values = np.asarray(scene.cube[:, :, band]).astype(np.float32)
     three = np.repeat(values[:, :, None], 3, axis=2)
-    return false_colour(three, limits(three[scene.foreground]))[:, :, 0]
+    return stretch(three, scene.foreground)[:, :, 0]
 
 
 def split_picture(scene: Scene, split: Split) -> np.ndarray:

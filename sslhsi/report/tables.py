@@ -18,20 +18,20 @@ KEYS = ("task", "scene", "split", "per_class", "window")
 _METHODS = ("pretrained", "random weights")
 _SHORT = {"random weights": "random", "raw baseline": "raw"}
 _PROBES = {"k-NN": "k-NN", "linear": "linear probe", "SVM": "SVM", "fine-tune": "fine-tuning"}
-_TITLES = {"per_class": "per class", "pretraining_saw_pixels": "saw test pixels"}
+_TITLES = {"per_class": "per class", "pretraining_saw_pixels": "pretraining saw pixels"}
 
 
 @dataclass(frozen=True)
 class Line:
     """One setting: the values of the keys, and a cell per column that has any rows.
 
-    ``leak`` is the mean share of test windows that hold a training pixel, ``saw`` whether pretraining saw the
-    test pixels, ``scenes`` the number of scenes that cells are averages over.
+    ``leak`` is the mean share of test windows that hold a training pixel, ``pretraining_saw_pixels`` whether
+    pretraining saw the test pixels, ``scenes`` the number of scenes that cells are averages over.
     """
 
     keys: dict[str, Any]
     leak: float | None
-    saw: str
+    pretraining_saw_pixels: str
     seeds: int
     cells: dict[tuple[str, str], Summary]
     scenes: int = 1

@@ -28,14 +28,14 @@ def verdict(rows: Iterable[ResultRow]) -> str:
 
 def gains(rows: Iterable[ResultRow], others: Iterable[str]) -> dict[str, Differences]:
     """Probe -> OA of pretrained features less that of any of the other methods, setting by setting."""
-    others, found = set(others), {}
+    others, by_probe = set(others), {}
     for probe, mine in grouped(filter(scored, rows), lambda row: row.probe).items():
         ours, theirs = (
             by_split((row for row in mine if row.method in methods), _setting) for methods in ({"pretrained"}, others)
         )
         if gain := differences(ours, theirs):
-            found[probe] = gain
-    return found
+            by_probe[probe] = gain
+    return by_probe
 
 
 def _setting(row: ResultRow) -> tuple:
@@ -67,8 +67,8 @@ def _untrained(gains: Mapping[str, Differences]) -> str:
         else:
             verb = "beat random weights by" if gain.mean > 0 else "fall behind random weights by"
             points = f"{abs(gain.mean):.1f}"
-        unit = "" if verb in verbs else " points OA"
-        verbs.setdefault(verb, []).append(f"{points}{unit} ({probe_title(probe)})")
+        points_oa = "" if verb in verbs else " points OA"
+        verbs.setdefault(verb, []).append(f"{points}{points_oa} ({probe_title(probe)})")
     return " but ".join(f"{verb} {' and '.join(amounts)}" for verb, amounts in verbs.items())
 
 

@@ -111,7 +111,7 @@ def view_sheet(corpus: Corpus, patches: Patches, views: Views, rows: int = 6) ->
         rows: Most patches, each of another domain; domains are taken at equal distances.
 
     Returns:
-        The sheet. Each row is stretched by its own original, so that changes of brightness are seen.
+        The sheet. Each row is stretched by its original, so that changes of brightness show.
 
     Raises:
         InputError: A domain offers no window.

@@ -18,7 +18,7 @@ from sslhsi.cli import main
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
 from sslhsi.probes.linear import linear_probe
-from sslhsi.report.write_map import class_palette
+from sslhsi.report.rasters import class_palette
 from sslhsi.scenes.scene import Scene
 
 WAVELENGTHS = np.arange(400.0, 1000.0, 50.0)

@@ -56,7 +56,7 @@ def find_chromium() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Chromium]:
-    """A headless browser with a profile of its own, ended when done."""
+    """A headless browser with a profile that nothing shares, ended when done."""
     program = find_chromium()
     assert program, MISSING
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
@@ -122,8 +122,8 @@ class Chromium:
         self.events.clear()
         self.page("Page.navigate", url=page.resolve().as_uri())
         self._wait("Page.loadEventFired")
-        found = self.page("Runtime.evaluate", expression=_MEASURE % width, returnByValue=True)
-        look = Look(width, found["result"]["value"])
+        answer = self.page("Runtime.evaluate", expression=_MEASURE % width, returnByValue=True)
+        look = Look(width, answer["result"]["value"])
         for event in self.events:
             method, what = event.get("method"), event.get("params", {})
             if method in ("Runtime.consoleAPICalled", "Runtime.exceptionThrown", "Log.entryAdded"):

@@ -112,8 +112,8 @@ def run_dir(tmp_path: Path) -> Path:
         "20,1,3.2,0.0,1.0,950,61.5",
     ]
     (tmp_path / "metrics.csv").write_text("\n".join(lines) + "\n")
-    facts = {"git": "abc123+changes", "packages": {"torch": "9.9.9"}, "machine": {"cpu": "a <cpu>", "gpus": []}}
-    (tmp_path / "provenance.json").write_text(json.dumps(facts))
+    provenance = {"git": "abc123+changes", "packages": {"torch": "9.9.9"}, "machine": {"cpu": "a <cpu>", "gpus": []}}
+    (tmp_path / "provenance.json").write_text(json.dumps(provenance))
     return tmp_path
 
 

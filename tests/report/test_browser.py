@@ -27,14 +27,14 @@ def browser(tmp_path_factory):
     (folder / "try.html").write_text("<!doctype html><title>try</title><p>here")
     with ExitStack() as stack:
         try:
-            found = stack.enter_context(chromium())
-            look = found.look(folder / "try.html", 1280, folder / "try.png")
+            started = stack.enter_context(chromium())
+            look = started.look(folder / "try.html", 1280, folder / "try.png")
             works = look.measures["title"] == "try"
         except (RuntimeError, TimeoutError, OSError):
             works = False
         if not works:
             (pytest.fail if KEPT else pytest.skip)(f"{find_chromium()} shows no page of {folder}")
-        yield found
+        yield started
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from sslhsi.errors import InputError
 from sslhsi.report.class_map import class_map
 from sslhsi.report.feature_picture import feature_picture
 from sslhsi.report.pictures import class_colours
-from sslhsi.report.write_map import write_class_map
+from sslhsi.report.rasters import write_class_map
 
 
 @pytest.mark.slow
@@ -30,7 +30,7 @@ def test_the_map_is_whole_and_nothing_leaves_the_picture(tmp_path, height, width
     weights = [65536, 256, 1]
     counts = np.bincount((picture @ weights).ravel(), minlength=1 << 24)
     shown = counts[np.floor(255 * class_colours(classes)[:, :3]).astype(int) @ weights]
-    # Every class of the map, in whole squares of its own colour and of no mixture.
+    # Every class of the map, in whole squares of its colour and of no mixture.
     step = -(-max(height, width) // 1440)
     scale = max(1, round(720 / -(-max(height, width) // step)))
     expected = np.bincount(labels[::step, ::step].ravel(), minlength=classes + 1)[1:] * scale**2
@@ -76,7 +76,7 @@ def test_what_can_not_be_written(tmp_path):
     ):
         with pytest.raises(InputError, match="can't be written"):
             write()
-    with pytest.raises(InputError, match=r"end the name in \.tif, \.img, \.npy"):
+    with pytest.raises(InputError, match=r"end the name in \.tif, \.tiff, \.img, \.npy"):
         write_class_map(tmp_path / "a.jpg", labels, ["x"])
     with pytest.raises(InputError, match="no pixel has finite features"):
         feature_picture(tmp_path / "a.png", np.full((3, 3, 4), np.nan))

@@ -29,15 +29,15 @@ def write(folder, rows, **more):
 
 def cells(page, heading, caption):
     """(probe, method) -> texts of the cells of one table, by column title."""
-    head, *lines = page.tables[heading, caption]
-    found, probe = {}, ""
-    for line in lines:
+    head, *body = page.tables[heading, caption]
+    lines, probe = {}, ""
+    for line in body:
         if len(line) == 1:
             probe = line[0]
         else:
-            method = re.sub(r" saw test: .*", "", line[0])
-            found[probe, method] = dict(zip([text.split(" leak")[0] for text in head[1:]], line[1:], strict=True))
-    return found
+            method = re.sub(r" pretraining saw pixels: .*", "", line[0])
+            lines[probe, method] = dict(zip([text.split(" leak")[0] for text in head[1:]], line[1:], strict=True))
+    return lines
 
 
 def test_numbers_are_numpys(tmp_path, series_rows, no_curves):
@@ -117,7 +117,7 @@ def test_rows_without_most_columns(tmp_path, no_curves):
         page, "Scenes of a kind that the rows don't state", "scene not stated, split not stated, overall accuracy"
     )
     assert table["linear probe", "pretrained"]["as listed"] == "60.5 (best)"
-    assert table["linear probe", "pretrained"]["saw test pixels"] == "not stated"
+    assert table["linear probe", "pretrained"]["pretraining saw pixels"] == "not stated"
     assert "scene c: too small" in page.text
     assert "on too few seeds for an interval" in page.text
 
@@ -176,7 +176,7 @@ def test_pictures_mark_every_pixel(labelled_scene):
     assert marked["wrong"].sum() == (labels[at] != predicted[at]).sum() > 0
     assert marked["right"].sum() == (labels[at] == predicted[at]).sum()
     assert marked["training"].sum() == len(drawn.train)
-    # The split: training pixels in their own colour alone, and every side changes the grey beneath it.
+    # The split: training pixels in their colour alone, and every side changes the grey beneath it.
     image = split_picture(labelled_scene, drawn)
     train = (np.abs(image - np.array(SIDES["training"])) < 1e-9).all(axis=2)
     np.testing.assert_array_equal(np.argwhere(train), drawn.train)

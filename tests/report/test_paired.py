@@ -49,7 +49,7 @@ def test_the_best_probe_of_every_method_is_the_rival():
     ]
     assert len(standing.duels) == len(METHODS) - 1
     assert standing.sure
-    # Two pretrainings of a kind need not be told apart for pretraining to lead.
+    # Two pretrainings of a kind need not be distinguishable for pretraining to lead.
     twin = [replace(r, pretraining="more", oa=r.oa + 0.01 * (-1) ** r.seed) for r in rows if r.method == "pretrained"]
     both = standing_of(rows + twin)
     assert both.sure

@@ -1,4 +1,4 @@
-"""Result rows of runs, series and older tables, told apart by what they say of themselves."""
+"""Result rows of runs, series and older tables, distinguished by what they say of themselves."""
 
 from dataclasses import replace
 

@@ -26,7 +26,7 @@ def test_cells_are_means_deviations_and_intervals_over_seeds(rows):
     assert cell.seeds == line.seeds == 4
     assert mine.min() <= cell.low < cell.mean < cell.high <= mine.max()
     assert line.leak == pytest.approx(0.25)
-    assert line.saw == "yes"
+    assert line.pretraining_saw_pixels == "yes"
     assert str(cell) == f"{mine.mean():.1f} ± {mine.std(ddof=1):.1f}"
 
 
@@ -65,7 +65,12 @@ def test_pooling_averages_scenes_seed_by_seed(rows):
     cell = line.cells["k-NN", "pretrained"]
     assert cell.mean == pytest.approx(((a + b) / 2).mean())
     assert cell.std == pytest.approx(((a + b) / 2).std(ddof=1))
-    assert (line.keys["scene"], line.scenes, line.leak, line.saw) == ("mean of 2 scenes", 2, 0.5, "yes")
+    assert (line.keys["scene"], line.scenes, line.leak, line.pretraining_saw_pixels) == (
+        "mean of 2 scenes",
+        2,
+        0.5,
+        "yes",
+    )
     assert ("k-NN", "raw baseline") in line.cells
 
 
