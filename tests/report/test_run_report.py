@@ -94,7 +94,7 @@ def test_confusion_is_that_of_scikit_learns_neighbours(run_dir, make_recipe, mak
     neighbours = KNeighborsClassifier(20, metric="cosine", weights=lambda distance: np.exp((1 - distance) / 0.07))
     right = neighbours.fit(x, corpus.domain_numbers(bank)).predict(y) == corpus.domain_numbers(asked)
     charts = sections.embedding(sections.Page(run_dir), recipe, corpus, backbone)
-    words = f"k-NN (k = 20) tells the domain of {len(asked)} held-out windows by {len(bank)} training windows"
+    words = f"k-NN (k = 20) recognises the domain of {len(asked)} held-out windows by {len(bank)} training windows"
     assert charts[-1].caption == f"{words}: {100 * right.mean():.1f} % right."
 
 
