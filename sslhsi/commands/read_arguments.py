@@ -35,6 +35,10 @@ def add_read_options(
     """
     group = parser.add_argument_group("reading the scene", "Whatever is given overrules what the file says.")
     for key in keys:
+        if ReadOptions.model_fields[key].annotation is bool:
+            flag = {"action": "store_const", "const": True}
+            group.add_argument(f"--{key.replace('_', '-')}", **flag, help=_description(key))  # type: ignore[arg-type]
+            continue
         group.add_argument(
             f"--{key.replace('_', '-')}",
             metavar=_METAVARS.get(key, "NAME"),

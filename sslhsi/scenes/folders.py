@@ -16,10 +16,11 @@ from sslhsi.scenes.envi import header_beside, is_envi_data
 from sslhsi.scenes.labels import whole
 from sslhsi.scenes.raw import Raw
 from sslhsi.scenes.read import READERS, open_file
+from sslhsi.scenes.sidecar import header_fields, product_layer, spectral_images
 
 # In a folder, an ENVI cube is found by its header; text tables and archives are taken when they are named.
 READABLE = tuple(
-    suffix for suffix in READERS if suffix not in (".img", ".raw", ".dat", ".bil", ".bip", ".bsq", ".zip")
+    suffix for suffix in READERS if suffix not in (".img", ".raw", ".dat", ".bil", ".bip", ".bsq", ".sli", ".zip")
     and suffix not in (".csv", ".txt", ".tsv", ".xz", ".png")
 )  # fmt: skip
 TIFFS = (".tif", ".tiff")
@@ -52,11 +53,14 @@ def scene_files(pattern: str) -> SceneFiles:
     if path.is_file():
         return SceneFiles([path], [])
     if path.is_dir():
-        candidates = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE and p.is_file())
+        inside = (p for p in path.iterdir() if p.is_file() and (p.suffix.lower() in READABLE or _alone(p)))
+        candidates = sorted({*inside, *spectral_images(path)})
         what = f"{path}: the folder holds no file ending in {', '.join(READABLE)}"
     elif any(sign in pattern for sign in "*?["):
         anchor, rest = _literal_part(path)
-        candidates = sorted(p for p in anchor.glob(rest) if p.is_file())
+        matches = list(anchor.glob(rest))
+        products = [image for p in matches if p.is_dir() for image in spectral_images(p)]
+        candidates = sorted({*products, *(p for p in matches if p.is_file())})
         what = f"{pattern}: no file matches this pattern"
     else:
         raise InputError(f"{path}: there is no such file; check the path, or set the variable that it uses")
@@ -129,8 +133,12 @@ def _pass_over(candidates: Sequence[Path]) -> SceneFiles:
             reasons[path] = ""  # header of the GeoTIFF beside it, which reads it
         elif is_envi_data(path) and header_beside(path) in shown and path.suffix.lower() not in TIFFS:
             reasons[path] = ""  # the header stands for both
+        elif product_layer(path):
+            reasons[path] = "a layer of the product beside it"
         elif not _readable(path):
             reasons[path] = "no cube"
+        elif path.suffix.lower() == ".hdr" and "library" in header_fields(path).get("file type", "").lower():
+            reasons[path] = "a library of spectra"
     left = [p for p in shown if p not in reasons]
     references = [p for p in left if reference_role(p.stem)[0]]
     if len(references) < len(left):
@@ -145,7 +153,12 @@ def _pass_over(candidates: Sequence[Path]) -> SceneFiles:
 
 
 def _readable(path: Path) -> bool:
-    return path.suffix.lower() in READABLE or (is_envi_data(path) and header_beside(path) is not None)
+    return path.suffix.lower() in READABLE or (is_envi_data(path) and header_beside(path) is not None) or _alone(path)
+
+
+def _alone(path: Path) -> bool:
+    """Whether a file may be an image that GDAL reads without a header beside it."""
+    return path.suffix.lower() in (".img", ".jp2", ".jpx", ".pix") and header_beside(path) is None
 
 
 def is_label_map(path: Path) -> bool:

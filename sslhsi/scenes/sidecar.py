@@ -17,6 +17,7 @@ from sslhsi.scenes.raw import reading
 from sslhsi.scenes.wavelengths import to_nanometres
 
 _FIELD = re.compile(r"^[ \t]*([^={}\n;]+?)[ \t]*=[ \t]*(\{[^}]*\}|[^\n]*)", re.MULTILINE)
+_IMAGE = re.compile(r"[-_]SPECTRAL_IMAGE(_\w+)?\.(tiff?|bsq|bil|bip)$", re.IGNORECASE)
 _LARGEST = 64 * 2**20
 _LARGEST_XML = 256 * 2**20
 
@@ -200,26 +201,36 @@ def _column(entries: Sequence[ElementTree.Element], name: str, default: float) -
     return np.array([default if value is None else value for value in values])
 
 
-def spectral_image(folder: Path) -> Path | None:
-    """The image of a product's folder (EnMAP, DESIS): the file named SPECTRAL_IMAGE beside a METADATA.XML.
+def spectral_images(folder: Path) -> list[Path]:
+    """The images of the products (EnMAP, DESIS) in a folder: files named SPECTRAL_IMAGE beside their METADATA.XML.
 
     Folders inside are looked into one level deep, as archives unpack.
-
-    Returns:
-        None when the folder is no product.
-
-    Raises:
-        InputError: Several products, or an EnMAP level 1B product, whose two detectors are two images.
     """
     with reading(folder, "a folder"):
-        files = [p for p in sorted([*folder.glob("*"), *folder.glob("*/*")]) if p.is_file() and p.name[0] != "."]
-    if not any(re.search(r"METADATA\.XML$", p.name, re.IGNORECASE) for p in files):
-        return None
-    images = [p for p in files if re.search(r"SPECTRAL_IMAGE(_\w+)?\.(tiff?|bsq|bil|bip)$", p.name, re.IGNORECASE)]
+        files = [p for p in sorted([*folder.glob("*"), *folder.glob("*/*")]) if p.name[0] != "." and p.is_file()]
+    return [p for p in files if _IMAGE.search(p.name) and metadata_beside(p)]
+
+
+def spectral_image(folder: Path) -> Path | None:
+    """The image of a product's folder, None when the folder is no product.
+
+    Raises:
+        InputError: Several products, or one of level 1B, whose two detectors are two images.
+    """
+    images = spectral_images(folder)
     if len(images) > 1:
         names = ", ".join(p.name for p in images)
         raise InputError(f"{folder}: holds several images ({names}); give one of them")
     return images[0] if images else None
+
+
+def product_layer(path: Path) -> bool:
+    """True for a quality layer or a quick look of a product, beside its image."""
+    start = re.split(r"[-_]QL_", path.name, maxsplit=1, flags=re.IGNORECASE)
+    if len(start) != 2:
+        return False
+    with reading(path, "a product's folder"):
+        return any(p.name.startswith(start[0]) and _IMAGE.search(p.name) for p in path.parent.iterdir())
 
 
 def passed_over(image: Path) -> str | None:

@@ -14,12 +14,14 @@ from sslhsi.errors import InputError
 from sslhsi.files import sha256
 from sslhsi.read_options import ARRAYS
 from sslhsi.recipe import Corpus, SceneSource
-from sslhsi.scenes.folders import beside_scene, doubled, plain_stem, scene_files, scene_names
+from sslhsi.scenes.folders import SceneFiles, beside_scene, doubled, plain_stem, scene_files, scene_names
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.read import read_labels, read_scene
 from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.sidecar import metadata_beside
 from sslhsi.scenes.simulated.scenes import DOMAINS, simulate_domain
 from sslhsi.scenes.simulated.stand_in import PREFIX, stand_in_of
+from sslhsi.scenes.stack import stack_files, stack_name
 
 # Settings that have always been part of a source's hash, in their order there.
 _FIRST = (
@@ -83,7 +85,7 @@ def expand(sources: Sequence[SceneSource]) -> list[SceneSource]:
 def _of_files(source: SceneSource) -> list[SceneSource]:
     """A source for each file that a path, a pattern or a folder names."""
     assert source.path is not None
-    files, skipped = scene_files(source.path)
+    files, skipped = _stack(source.path) if source.stack else scene_files(source.path)
     for path, reason in skipped:
         note(path, f"skipped ({reason})")
     for key in ("labels", "abundances"):
@@ -94,6 +96,8 @@ def _of_files(source: SceneSource) -> list[SceneSource]:
                 f'{key}: "{_as_pattern(Path(given), files)}", where {{stem}} is each scene\'s, or list them'
             )
     names = [source.name] if source.name and len(files) == 1 else scene_names(files)
+    if source.stack and not source.name:
+        names = [stack_name(files[0])]
     beside = {key: getattr(source, key) for key in ARRAYS if isinstance(getattr(source, key), str)}
     present = dict.fromkeys((key for key, value in beside.items() if "{stem}" in value), False)
     expanded = []
@@ -110,6 +114,13 @@ def _of_files(source: SceneSource) -> list[SceneSource]:
     if missing := [key for key, there in present.items() if not there]:
         raise InputError(f"{missing[0]}: {beside[missing[0]]!r} names no file for any scene of {source.path}")
     return expanded
+
+
+def _stack(pattern: str) -> SceneFiles:
+    """A folder or a pattern of bands stays as it is: together they are one scene."""
+    path = Path(pattern).expanduser()
+    stack_files(path)  # says what is missing
+    return SceneFiles([path], [])
 
 
 def _as_pattern(given: Path, files: Sequence[Path]) -> str:
@@ -146,8 +157,9 @@ def source_hash(source: SceneSource, seed: int) -> str:
         for file in sorted((Path(__file__).parent / "simulated").glob("*.py")):
             digest.update(file.read_bytes())
     for name in (source.path, source.labels, source.wavelengths, source.abundances, source.mask):
-        if isinstance(name, str) and Path(name).exists():
-            for file in companions(Path(name)):
+        bands = source.stack and name == source.path
+        if isinstance(name, str) and (bands or Path(name).exists()):
+            for file in stack_files(Path(name))[0] if bands else companions(Path(name)):
                 digest.update(bytes.fromhex(sha256(file)))
         elif name is not None and name != source.abundances:
             digest.update(str(name).encode())
@@ -159,6 +171,5 @@ def companions(path: Path) -> list[Path]:
     if path.is_dir():
         return sorted(p for p in path.rglob("*") if p.is_file())
     stems = {path.stem, path.name, plain_stem(path)}
-    return sorted(
-        {path, *(p for p in path.parent.iterdir() if p.is_file() and {p.stem, p.name, plain_stem(p)} & stems)}
-    )
+    beside = (p for p in path.parent.iterdir() if p.is_file() and {p.stem, p.name, plain_stem(p)} & stems)
+    return sorted({path, *beside, *metadata_beside(path)})

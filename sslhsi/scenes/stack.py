@@ -39,7 +39,7 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
     Raises:
         InputError: Fewer than two images, or one that doesn't fit the others.
     """
-    files, skipped = _files(path)
+    files, skipped = stack_files(path)
     bands: list[Raw] = []
     for file in files:
         opened = open_file(file)
@@ -68,7 +68,17 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
     )
 
 
-def _files(path: Path) -> tuple[list[Path], list[Path]]:
+def stack_name(path: Path) -> str:
+    """The name of the scene that a folder or a pattern of bands makes: the folder's."""
+    return (path if path.is_dir() else path.parent).resolve().name
+
+
+def stack_files(path: Path) -> tuple[list[Path], list[Path]]:
+    """The images that a folder or a pattern of bands names, in natural order, and the files passed over.
+
+    Raises:
+        InputError: Fewer than two images.
+    """
     try:
         if path.is_dir():
             candidates = list(path.iterdir())

@@ -9,7 +9,10 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from sslhsi.errors import InputError
+from sslhsi.recipe import SceneSource
+from sslhsi.scenes.folders import scene_files
 from sslhsi.scenes.read import read_scene
+from sslhsi.scenes.sources import expand, source_hash
 
 H, W = 6, 5
 RNG = np.random.default_rng(0)
@@ -326,3 +329,23 @@ def test_two_products_in_one_folder(tmp_path):
     product(tmp_path / "b", desis=True)
     with pytest.raises(InputError, match=r"several images .*SPECTRAL_IMAGE"):
         read_scene(tmp_path)
+
+
+def test_folders_of_products_in_a_recipe(tmp_path):
+    for name, desis in (("a", False), ("b", True)):
+        product(tmp_path / name, desis=desis)
+    for pattern in (tmp_path, tmp_path / "*"):
+        scenes = expand([SceneSource(path=str(pattern))])
+        assert [s.name for s in scenes] == [f"{start}-SPECTRAL_IMAGE" for start in (ENMAP, DESIS)]
+    inside = scene_files(str(tmp_path / "a"))
+    assert [file.name for file in inside.files] == [f"{ENMAP}-SPECTRAL_IMAGE.TIF"]
+    assert ("QL_QUALITY_CLOUD.TIF", True) in {(str(p)[-20:], "a layer" in why) for p, why in inside.skipped}
+
+
+def test_the_hash_knows_the_metadata(tmp_path):
+    product(tmp_path / "a")
+    (source,) = expand([SceneSource(path=str(tmp_path / "a"))])
+    before = source_hash(source, 0)
+    document = next((tmp_path / "a").glob("*METADATA.XML"))
+    document.write_text(document.read_text().replace("510.0", "511.0"))
+    assert source_hash(source, 0) != before

@@ -7,8 +7,11 @@ import tifffile
 from PIL import Image
 from rasterio.transform import from_origin
 
+from sslhsi.cli import main
 from sslhsi.errors import InputError
+from sslhsi.recipe import SceneSource
 from sslhsi.scenes.read import read_labels, read_scene
+from sslhsi.scenes.sources import expand, open_source, source_hash
 
 H, W, B = 6, 5, 4
 PLACE = {"crs": "EPSG:32632", "transform": from_origin(500_000, 5_000_000, 10, 10)}
@@ -208,3 +211,23 @@ def test_aux_xml(tmp_path, where):
         text = f'<PAMDataset><Metadata domain="ENVI"><MDI key="wavelength">{{{waves}}}</MDI></Metadata></PAMDataset>'
     (tmp_path / "a.tif.aux.xml").write_text(text.replace("{[", "{").replace("]}", "}"))
     np.testing.assert_allclose(read_scene(tmp_path / "a.tif").wavelengths, waves)
+
+
+def test_one_band_a_file_in_a_recipe(tmp_path):
+    for n in range(3):
+        raster(tmp_path / f"B{n + 1}.tif", cube_of(bands=1))
+    (source,) = expand([SceneSource(path=str(tmp_path / "B*.tif"), stack=True)])
+    assert source.name == tmp_path.name
+    assert open_source(source, 0).bands == 3
+    before = source_hash(source, 0)
+    raster(tmp_path / "B2.tif", cube_of(bands=1) + 1)
+    assert source_hash(source, 0) != before
+    with pytest.raises(InputError, match="stack= needs one"):
+        expand([SceneSource(path=str(tmp_path / "C*.tif"), stack=True)])
+
+
+def test_one_band_a_file_on_the_command_line(tmp_path, capsys):
+    for n in range(3):
+        raster(tmp_path / f"B{n + 1}.tif", cube_of(bands=1))
+    assert main(["data", "inspect", str(tmp_path), "--stack", "--no-png"]) == 0
+    assert "3 files read as bands" in capsys.readouterr().out
