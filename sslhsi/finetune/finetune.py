@@ -80,8 +80,8 @@ class FineTuned:
 
     def predict(self, reader: Reader, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """(n,) class ids of (n, 3) windows; for multi-label targets (n, C) probabilities."""
-        found = self.probabilities(reader, windows, batch_size)
-        return found if self.multilabel else self.classes[found.argmax(axis=1)]
+        probabilities = self.probabilities(reader, windows, batch_size)
+        return probabilities if self.multilabel else self.classes[probabilities.argmax(axis=1)]
 
     def _vote(self, x: Tensor) -> Tensor:
         precision = self.record["settings"]["precision"]

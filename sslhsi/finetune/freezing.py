@@ -63,12 +63,12 @@ def freeze(model: nn.Module, policy: str | Sequence[str] = "none") -> dict[str, 
     frozen: list[str] = []
     norms: list[str] = []
     for name, layer in model.named_modules():
-        own = {f"{name}.{key}" if name else key: p for key, p in layer.named_parameters(recurse=False)}
-        held = [key for key in own if layer not in spared and holds(key)]
-        for key, parameter in own.items():
+        parameters = {f"{name}.{key}" if name else key: p for key, p in layer.named_parameters(recurse=False)}
+        held = [key for key in parameters if layer not in spared and holds(key)]
+        for key, parameter in parameters.items():
             parameter.requires_grad_(key not in held)
-        whole = layer not in spared and (holds(name) or (bool(own) and len(held) == len(own)))
-        frozen += [name] if held and name and len(held) == len(own) else held
+        whole = layer not in spared and (holds(name) or (bool(parameters) and len(held) == len(parameters)))
+        frozen += [name] if held and name and len(held) == len(parameters) else held
         if whole and getattr(layer, "running_mean", None) is not None:
             norms.append(name)
     return {

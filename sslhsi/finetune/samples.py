@@ -24,7 +24,7 @@ LEAST_TO_HOLD_OUT = 4
 
 @dataclass(frozen=True)
 class Targets:
-    """What windows shall be told to be.
+    """What windows shall be classified as.
 
     Args:
         classes: (C,) class ids, ascending; 0..C-1 for multi-label targets.

@@ -1,4 +1,4 @@
-"""Lists of trainings: what the table lacks is trained, judged and added, one row after the other."""
+"""Lists of trainings: what the table lacks is trained, tested and added, one row after the other."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from torch import Tensor
 
 from sslhsi.errors import InputError
 from sslhsi.finetune.settings import FineTuning
-from sslhsi.studies.ground import Ground, about, epochs_of, judge, macs_of, row_of, split_name
+from sslhsi.studies.rows import data_columns, epoch_entries, macs_of_step, protocol_columns, test_row, training_row
 from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
 from sslhsi.studies.table import Table
+from sslhsi.studies.training_scene import TrainingScene
 from sslhsi.training.progress import progress
 
 Made = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -25,7 +26,7 @@ class Job:
     Args:
         columns: All that names it.
         make: Gives the whole row, and the history of its training.
-        needed: Others build on it: a failure ends the experiment, where otherwise the row's ``note`` tells it.
+        needed: Others build on it: a failure ends the experiment, where otherwise the row's ``note`` says so.
     """
 
     columns: dict[str, Any]
@@ -61,20 +62,20 @@ def run_jobs(title: str, jobs: Sequence[Job], table: Table, show: bool) -> None:
 
 
 def target_job(
-    ground: Ground,
+    target: TrainingScene,
     method: Mapping[str, Any],
     tuning: FineTuning,
     *,
     protocol: str,
     scheme: str,
     seed: int,
-    sources: Sequence[Ground] = (),
+    sources: Sequence[TrainingScene] = (),
     weights: Callable[[], Mapping[str, Tensor]] | None = None,
 ) -> Job:
     """Train on a target's split and test on the rest.
 
     Args:
-        ground: The target.
+        target: The scene.
         method: Columns ``experiment``, ``method`` and ``settings``.
         tuning: How to train.
         protocol: How many pixels train, see :mod:`sslhsi.splits.protocols`.
@@ -85,41 +86,41 @@ def target_job(
     """
     columns = {
         **method,
-        "network": ground.network.name,
-        **about(ground, sources),
-        **split_name(protocol, scheme),
+        "network": target.network.name,
+        **data_columns(target, sources),
+        **protocol_columns(protocol, scheme),
         "seed": seed,
     }
 
     def make() -> Made:
-        drawn = ground.draw(protocol, scheme, seed)
-        tuned = ground.train(drawn, tuning, seed, weights() if weights else None)
-        return judge(ground, drawn, tuned, columns), epochs_of(tuned, "target")
+        drawn = target.draw(protocol, scheme, seed)
+        tuned = target.train(drawn, tuning, seed, weights() if weights else None)
+        return test_row(target, drawn, tuned, columns), epoch_entries(tuned, "target")
 
     return Job(columns, make)
 
 
 def self_supervised_jobs(
-    folder: str, ground: Ground, experiment: str, *, protocol: str, scheme: str, seed: int
+    folder: str, target: TrainingScene, experiment: str, *, protocol: str, scheme: str, seed: int
 ) -> list[Job]:
     """A self-supervised backbone fine-tuned on a target's split, and its network from random weights."""
     jobs = []
     for pretrained in (True, False):
         columns = {
             "experiment": experiment,
-            **about(ground),
-            **self_supervised_columns(folder, ground.scene, pretrained=pretrained),
-            **split_name(protocol, scheme),
+            **data_columns(target),
+            **self_supervised_columns(folder, target.scene, pretrained=pretrained),
+            **protocol_columns(protocol, scheme),
             "seed": seed,
         }
         columns["settings"] = f"{protocol}; {columns['settings']}"
 
         def make(columns: dict[str, Any] = columns, pretrained: bool = pretrained) -> Made:
-            drawn = ground.draw(protocol, scheme, seed)
-            predicted, tuned = self_supervised_rows(folder, ground.scene, drawn, seed, pretrained=pretrained)
-            truth = ground.labels[tuple(drawn.test.T)]
-            macs = macs_of(tuned, opened(folder), len(drawn.train))
-            return row_of(columns, drawn, truth, predicted, tuned, macs), epochs_of(tuned, "target")
+            drawn = target.draw(protocol, scheme, seed)
+            predicted, tuned = self_supervised_rows(folder, target.scene, drawn, seed, pretrained=pretrained)
+            truth = target.labels[tuple(drawn.test.T)]
+            macs = macs_of_step(tuned, opened(folder), len(drawn.train))
+            return training_row(columns, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, "target")
 
         jobs.append(Job(columns, make))
     return jobs

@@ -100,7 +100,7 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
     """
     sizes = sorted({_size(row) for row in rows}, key=lambda size: (number(size) is None, number(size) or 0))
     heads = tuple(f"{size} per class" if size else "all training samples" for size in sizes)
-    found = []
+    by_metric = []
     for metric, title in SCORES.items():
         scores = [(row, number(row.get(metric))) for row in rows]
         cells = tabulate(
@@ -109,8 +109,8 @@ def score_tables(rows: Sequence[Row]) -> list[ScoreTable]:
         if cells:
             lines = {line: cells.get(line, {}) for line in map(_line, rows)}
             body = tuple((*line, tuple(mine.get(size) for size in sizes)) for line, mine in lines.items())
-            found.append(ScoreTable(title, heads, body))
-    return found
+            by_metric.append(ScoreTable(title, heads, body))
+    return by_metric
 
 
 def cost_table(rows: Sequence[Row]) -> dict[str, Any] | None:
@@ -133,7 +133,7 @@ def _portable(recipe: str) -> str:
 
 
 def _notes(rows: Sequence[Row]) -> list[str]:
-    """What came of rows without figures, with the rows that it is said of."""
+    """Notes of rows, each with the rows that it is about."""
     said: dict[str, list[str]] = {}
     for row in rows:
         if row.get("note"):
@@ -171,8 +171,8 @@ def _kind(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def _leak(rows: Sequence[Mapping[str, Any]]) -> str:
-    found = [value for row in rows if (value := number(row.get("leak_overlap"))) is not None]
-    return tables.percent(sum(found) / len(found)) if found else ""
+    shares = [value for row in rows if (value := number(row.get("leak_overlap"))) is not None]
+    return tables.percent(sum(shares) / len(shares)) if shares else ""
 
 
 def _short(value: Any) -> str:

@@ -9,10 +9,11 @@ from typing import Any
 
 from sslhsi.finetune.settings import FineTuning
 from sslhsi.splits.split import Split
-from sslhsi.studies.ground import Ground, about, epochs_of, judge
 from sslhsi.studies.grouping import PRETRAINING
 from sslhsi.studies.jobs import Job, Made
-from sslhsi.studies.kept_weights import Weights, kept, key_of
+from sslhsi.studies.rows import data_columns, epoch_entries, test_row
+from sslhsi.studies.training_scene import TrainingScene
+from sslhsi.studies.weights_cache import Weights, cache_key, cached
 
 
 @dataclass(frozen=True)
@@ -27,16 +28,16 @@ class Pretraining:
         method: Columns ``experiment`` and ``settings``; ``settings`` must name all that the weights depend on
             beside the scenes.
         tuning: Position in the chain -> how to train there.
-        draw: Scene and number of the pretraining -> pixels that train, and that tell how well it went.
+        draw: Scene and number of the pretraining -> pixels that train, and that show how well it went.
     """
 
     folder: Path
     method: Mapping[str, Any]
     tuning: Callable[[int], FineTuning]
-    draw: Callable[[Ground, int], Split]
+    draw: Callable[[TrainingScene, int], Split]
     _known: dict[str, tuple[Weights, dict[str, Any]]] = field(default_factory=dict)
 
-    def weights(self, chain: Sequence[Ground], number: int) -> Weights:
+    def weights(self, chain: Sequence[TrainingScene], number: int) -> Weights:
         """Weights after a chain.
 
         Args:
@@ -45,7 +46,7 @@ class Pretraining:
         """
         return self._made(chain, number)[0]
 
-    def job(self, chain: Sequence[Ground], number: int) -> Job:
+    def job(self, chain: Sequence[TrainingScene], number: int) -> Job:
         """The row that says how well the last scene of a chain was learned, on pixels that didn't train."""
 
         def make() -> Made:
@@ -54,30 +55,32 @@ class Pretraining:
 
         return Job(self._columns(chain, number), make, needed=True)
 
-    def _columns(self, chain: Sequence[Ground], number: int) -> dict[str, Any]:
+    def _columns(self, chain: Sequence[TrainingScene], number: int) -> dict[str, Any]:
         return {
             **self.method,
             "method": PRETRAINING,
             "network": chain[-1].network.name,
-            **about(chain[-1], chain[:-1]),
+            **data_columns(chain[-1], chain[:-1]),
             "split": "random",
             "per_class": "",
             "seed": number,
         }
 
-    def _made(self, chain: Sequence[Ground], number: int) -> tuple[Weights, dict[str, Any]]:
+    def _made(self, chain: Sequence[TrainingScene], number: int) -> tuple[Weights, dict[str, Any]]:
         columns = self._columns(chain, number)
-        key = key_of(columns)
+        key = cache_key(columns)
         if key not in self._known:
             path = self.folder / "pretrained" / f"{key}.safetensors"
-            self._known[key] = kept(path, lambda: self._train(chain, number, columns))
+            self._known[key] = cached(path, lambda: self._train(chain, number, columns))
         return self._known[key]
 
-    def _train(self, chain: Sequence[Ground], number: int, columns: dict[str, Any]) -> tuple[Weights, dict[str, Any]]:
-        before, ground = chain[:-1], chain[-1]
+    def _train(
+        self, chain: Sequence[TrainingScene], number: int, columns: dict[str, Any]
+    ) -> tuple[Weights, dict[str, Any]]:
+        before, scene = chain[:-1], chain[-1]
         weights = self.weights(before, number) if before else None
-        drawn = self.draw(ground, number)
-        tuned = ground.train(drawn, self.tuning(len(before)), number, weights)
-        row = judge(ground, drawn, tuned, columns)
-        history = epochs_of(tuned, f"source {len(chain)}")
+        drawn = self.draw(scene, number)
+        tuned = scene.train(drawn, self.tuning(len(before)), number, weights)
+        row = test_row(scene, drawn, tuned, columns)
+        history = epoch_entries(tuned, f"source {len(chain)}")
         return tuned.network.backbone.state_dict(), {"row": row, "history": history}

@@ -41,14 +41,14 @@ def self_supervised_columns(
     pretraining saw the scene's pixels (without labels).
     """
     encoder = opened(folder)
-    words, saw, _ = seen(folder, scene.source) if pretrained else ("", "no", "no")
+    pretraining, pretraining_saw, _ = seen(folder, scene.source) if pretrained else ("", "no", "no")
     digest = Network("pretrained", encoder).digest
     return {
         "method": SELF_SUPERVISED if pretrained else UNTRAINED,
         "network": encoder.config.get("architecture", type(encoder.backbone).__name__),
-        "source": words,
+        "source": pretraining,
         "settings": f"window {encoder.window}; {described(settings)}; backbone {digest}; "
-        f"pretraining saw the target's pixels: {saw}",
+        f"pretraining saw the target's pixels: {pretraining_saw}",
     }
 
 

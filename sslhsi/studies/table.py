@@ -59,11 +59,11 @@ class Table:
     @property
     def history(self) -> list[dict[str, str]]:
         """Rows of ``history.csv``, of finished rows only; of a training that was begun twice, the last."""
-        found: dict[tuple[str, ...], dict[str, str]] = {}
+        entries: dict[tuple[str, ...], dict[str, str]] = {}
         for row in self._history.rows:
             if self._of(row) in self._there:
-                found[*self._of(row), row["phase"], row["epoch"]] = row
-        return list(found.values())
+                entries[*self._of(row), row["phase"], row["epoch"]] = row
+        return list(entries.values())
 
     def has(self, row: Mapping[str, Any]) -> bool:
         """Whether a row with the same key is there."""
@@ -71,9 +71,9 @@ class Table:
 
     def add(self, row: Mapping[str, Any], history: Iterable[Mapping[str, Any]] = ()) -> None:
         """Append a row, with the losses that led to it (see ``HISTORY``), and the code and machine that made it."""
-        about = {column: row.get(column, "") for column in self.key}
+        columns = {column: row.get(column, "") for column in self.key}
         for epoch in history:
-            self._history.add({**about, **{k: epoch.get(k, "") for k in HISTORY}})
+            self._history.add({**columns, **{k: epoch.get(k, "") for k in HISTORY}})
         self._rows.add({**row, **self._made})
         self._there[self._of(self._rows.rows[-1])] = self._rows.rows[-1]
 

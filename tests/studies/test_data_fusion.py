@@ -16,8 +16,8 @@ from sslhsi.splits.protocols import INDIAN_PINES_1765
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.fusion.charts import charts
 from sslhsi.studies.fusion.study import phases
-from sslhsi.studies.ground import Ground
 from sslhsi.studies.study import open_scenes
+from sslhsi.studies.training_scene import TrainingScene
 
 pytestmark = pytest.mark.slow
 
@@ -190,7 +190,7 @@ def test_scaling_a_cube_to_one_changes_nothing_for_ainet():
 def test_the_papers_tables_of_indian_pines(data, recipe, network, shape, trained):
     settings = load_experiment(RECIPES / f"{recipe}.yaml")
     (scene,) = open_scenes(settings.targets)
-    ground = Ground(scene, settings.network, settings.bands, settings.window)
+    ground = TrainingScene(scene, settings.network, settings.bands, settings.window)
     assert (settings.network.name, settings.window, ground.channels) == (network, *shape)
     drawn = ground.draw(settings.protocols[0], "random", 0)
     counts = np.bincount(ground.labels[tuple(drawn.train.T)], minlength=17)[1:]

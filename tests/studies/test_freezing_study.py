@@ -21,8 +21,8 @@ from sslhsi.finetune.freezing import freeze, make_head
 from sslhsi.recipe import Network
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.freezing.charts import charts
-from sslhsi.studies.ground import Ground
 from sslhsi.studies.study import open_scenes
+from sslhsi.studies.training_scene import TrainingScene
 
 pytestmark = pytest.mark.slow
 
@@ -187,7 +187,7 @@ def test_macs_of_a_step(policy):
 def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
     settings = load_experiment(RECIPE, [*reduced, *SMALL])
     (scene,) = open_scenes([settings.source])
-    ground = Ground(scene, Network(name="pixelnet"), settings.bands, 5)
+    ground = TrainingScene(scene, Network(name="pixelnet"), settings.bands, 5)
     options = {"width": 8, "mixed": 8, "radii": [0, 1]}
     config = {"architecture": "pixelnet", "options": options, "window": 5, "recipe": "tiny"}
     backbone = create_backbone("pixelnet", ground.channels, 5, **options)

@@ -1,4 +1,4 @@
-"""Charts of domain-adaptive pretraining: every start under each judge, and the loss of the second round."""
+"""Charts of domain-adaptive pretraining: initialisations under each readout, and the second round's loss."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from sslhsi.report.bars import grouped_bars
 from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.plots import INK, domain_style, new_figure
 from sslhsi.report.tables import Row, number
-from sslhsi.studies.grouping import PLACE, methods, title_of
+from sslhsi.studies.grouping import PLACE, grouped, methods, title_of
 
 # What is drawn together: rows of one target, of one kind, on one kind of split.
 _PLACE = tuple(column for column in PLACE if column != "per_class")
 # The score of a target: the first that its rows have.
 _SCORES = {"oa": "overall accuracy (%)", "f1_micro": "micro F1 × 100"}
 _ROUND = "second round"
-_WIDTH = 7.2  # inches that a legend of six starts takes
+_WIDTH = 7.2  # inches that a legend of six initialisations takes
 
 
 def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
-    """Per target and split a chart for each judge, starts side by side; then the losses of rounds by contrast."""
-    found = []
-    for place, mine in _places(rows).items():
+    """Per target, split and readout a chart with the initialisations side by side; then the losses of rounds."""
+    pictures = []
+    for place, mine in grouped(rows, _PLACE).items():
         score = next((score for score in _SCORES if any(number(row.get(score)) is not None for row in mine)), None)
         if score is None:
             continue
         title = title_of((*place, ""))
-        for judge in dict.fromkeys(_judge(row) for row in mine):
-            some = [row for row in mine if _judge(row) == judge]
+        for readout in dict.fromkeys(_readout(row) for row in mine):
+            some = [row for row in mine if _readout(row) == readout]
             sizes = sorted({str(row["per_class"]) for row in some}, key=lambda size: number(size) or 0)
             groups = {
                 f"{size} per class" if size else "training images": {
@@ -44,29 +44,22 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
                 f"{group}: " + ", ".join(f"{name} {fmean(values):.1f}" for name, values in some_.items())
                 for group, some_ in groups.items()
             )
-            figure = grouped_bars(groups, f"{judge[0].upper()}{judge[1:]}", f"{_SCORES[score]}, not from 0")
+            figure = grouped_bars(groups, f"{readout[0].upper()}{readout[1:]}", f"{_SCORES[score]}, not from 0")
             figure.set_figwidth(max(figure.get_figwidth(), _WIDTH))
             seeds = len({row["seed"] for row in some})
             spread = "; whiskers: one standard deviation over them" if seeds > 1 else ""
-            caption = f"{title}: {judge}. Means over {seeds} seed{'' if seeds == 1 else 's'}{spread}."
-            found.append(figure_chart(figure, f"{_SCORES[score]} by start, {judge}, {title}. {said}", caption))
-    return found + _losses(history)
+            caption = f"{title}: {readout}. Means over {seeds} seed{'' if seeds == 1 else 's'}{spread}."
+            pictures.append(figure_chart(figure, f"{_SCORES[score]} by start, {readout}, {title}. {said}", caption))
+    return pictures + _losses(history)
 
 
-def _places(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
-    found: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(str(row.get(column, "")) for column in _PLACE), []).append(row)
-    return found
-
-
-def _judge(row: Row) -> str:
+def _readout(row: Row) -> str:
     return str(row["method"]).rpartition(", ")[2]
 
 
 def _losses(history: Sequence[Row]) -> list[Chart]:
     """NT-Xent over the second round, with and without given weights."""
-    found = []
+    pictures = []
     for target in dict.fromkeys(str(row["target"]) for row in history):
         lines: dict[str, dict[int, list[float]]] = {}
         for row in history:
@@ -78,8 +71,8 @@ def _losses(history: Sequence[Row]) -> list[Chart]:
             figure = _curves(lines)
             said = "; ".join(f"{name}: last {fmean(line[max(line)]):.3f}" for name, line in lines.items())
             caption = f"{target}: the second round by contrast, from given weights and from random ones."
-            found.append(figure_chart(figure, f"NT-Xent loss over the second round, {target}. {said}", caption))
-    return found
+            pictures.append(figure_chart(figure, f"NT-Xent loss over the second round, {target}. {said}", caption))
+    return pictures
 
 
 def _curves(lines: dict[str, dict[int, list[float]]]) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -13,22 +13,21 @@ from sslhsi.backbones.fast import fastest_safe_setting, set_memory_format
 from sslhsi.errors import InputError
 from sslhsi.methods.base import Batch
 from sslhsi.methods.registry import create_method, method_options
-from sslhsi.recipe import MethodChoice, Share, Strength
-from sslhsi.recipe_file import Section
+from sslhsi.recipe import BatchSize, MethodChoice, Rate, Share, Strength, TrainingSettings
 from sslhsi.training.optimiser import optimiser, parameter_groups
 from sslhsi.training.schedule import warmup_cosine
 
 
-class Round(Section):
+class Round(TrainingSettings):
     """How long and how fast: AdamW, warm-up and half a cosine."""
 
     renamed: ClassVar[Mapping[str, str]] = {"objective": "method"}
 
-    batch_size: Annotated[int, Field(ge=2)] = 256
-    lr: Annotated[float, Field(gt=0)] = 1e-3
+    batch_size: BatchSize = 256
+    lr: Rate = 1e-3
     weight_decay: Strength = 1e-4
     warmup: Share = Field(default=0.1, description="share of the steps")
-    clip: Annotated[float, Field(gt=0)] = Field(default=1.0, description="largest norm of the gradients")
+    clip: Rate = Field(default=1.0, description="largest norm of the gradients")
     method: MethodChoice = MethodChoice()
 
     @model_validator(mode="after")
@@ -37,7 +36,9 @@ class Round(Section):
         return self
 
     def __str__(self) -> str:
-        return f"{self.method.name}, batch {self.batch_size}, lr {self.lr:g}"
+        # What the rows of SimCLR, whose loss this is, have said from the first: it is part of their key.
+        name = "NT-Xent" if self.method.name == "simclr" else self.method.name
+        return f"{name}, batch {self.batch_size}, lr {self.lr:g}"
 
 
 def contrast(

@@ -25,10 +25,10 @@ from sslhsi.finetune.samples import Samples
 from sslhsi.studies.adaptation.contrast import contrast
 from sslhsi.studies.adaptation.image_sets import Images, open_images
 from sslhsi.studies.adaptation.image_views import MEAN, STD, ImageNetwork, ImageReader
+from sslhsi.studies.adaptation.initialisations import Initialisation
 from sslhsi.studies.adaptation.settings import ImageStudy, Settings, Tuning
-from sslhsi.studies.adaptation.starts import Start
-from sslhsi.studies.ground import epochs_of
-from sslhsi.studies.kept_weights import Weights, kept, key_of
+from sslhsi.studies.rows import epoch_entries
+from sslhsi.studies.weights_cache import Weights, cache_key, cached
 from sslhsi.views import make_views
 
 # Of timm: red, green and blue through the trained filters as they are.
@@ -87,7 +87,7 @@ class Bench:
         for target in self.targets:
             if target.images.labels is None:
                 raise InputError(
-                    f"{target.images.name}: no labels to judge on; give class folders, or a table as labels"
+                    f"{target.images.name}: no labels to test on; give class folders, or a table as labels"
                 )
         # What can't be read, and a name, option or file that won't do, is known before any training.
         for one in (*self.targets, self.domain, self.first):
@@ -136,67 +136,69 @@ class Bench:
         assert self.study.weights is not None
         return f"timm {self.study.network.name}" if self.study.weights == "timm" else Path(self.study.weights).name
 
-    def weights(self, start: Start, draw: int, tested: np.ndarray) -> tuple[str, Weights | None, dict[str, Any]]:
-        """Weights of a start, trained if need be; no image whose content is tested is ever trained on.
+    def weights(
+        self, init: Initialisation, draw: int, tested: np.ndarray
+    ) -> tuple[str, Weights | None, dict[str, Any]]:
+        """Weights of an initialisation, trained if need be; no image whose content is tested is ever trained on.
 
         Args:
-            start: Which; random weights are the caller's.
+            init: Which; random weights are the caller's.
             draw: Number of the round: its seed.
             tested: (m,) hashes of the contents that the target's split tests.
 
         Returns:
             A key that stands for them, the tensors, and what is known: ``history``, ``seconds``, ``notes``.
         """
-        if start.by is None and not start.given:
+        if init.by is None and not init.given:
             return "", None, _NONE
-        if start.by is None:
+        if init.by is None:
             if self.first is None:
                 assert self.given is not None
                 return "given", self.given, {**_NONE, "notes": self.not_fitting}
-            return self._kept(self.first, Start(False, "labels"), "first", draw, tested)
-        return self._kept(self.domain, start, "second", draw, tested)
+            return self._kept(self.first, Initialisation(False, "labels"), "first", draw, tested)
+        return self._kept(self.domain, init, "second", draw, tested)
 
     def _kept(
-        self, of: Set, start: Start, stage: str, draw: int, tested: np.ndarray
+        self, of: Set, init: Initialisation, stage: str, draw: int, tested: np.ndarray
     ) -> tuple[str, Weights, dict[str, Any]]:
         used = np.flatnonzero(~np.isin(of.images.digests, tested))
         study = self.study
-        before = self.weights(Start(True), draw, tested)[0] if start.given else "random"
-        how = study.first_training if stage == "first" else study.contrast if start.by == "contrast" else study.labels
+        before = self.weights(Initialisation(True), draw, tested)[0] if init.given else "random"
+        how = study.first_training if stage == "first" else study.contrast if init.by == "contrast" else study.labels
         network = {**study.network.model_dump(mode="json"), "resize": study.resize, "crop": study.crop}
         what = {
             "from": before,
             "source": str(study.weights),
-            "by": start.by,
+            "by": init.by,
             "how": how.model_dump(mode="json"),
             "draw": draw,
             "images": of.images.digest,
             "left_out": sorted(set(of.images.digests.tolist()) & set(tested.tolist())),
             "network": network,
         }
-        key = key_of(what)
+        key = cache_key(what)
         if key not in self.known:
             path = self.settings.folder / "pretrained" / f"{stage}-{key}.safetensors"
-            self.known[key] = kept(path, lambda: self._train(of, used, start, how, stage, draw, tested))
+            self.known[key] = cached(path, lambda: self._train(of, used, init, how, stage, draw, tested))
         return key, *self.known[key]
 
     def _train(
-        self, of: Set, used: np.ndarray, start: Start, how: Any, stage: str, draw: int, tested: np.ndarray
+        self, of: Set, used: np.ndarray, init: Initialisation, how: Any, stage: str, draw: int, tested: np.ndarray
     ) -> tuple[Mapping[str, Tensor], dict[str, Any]]:
         """One round: weights, and what is known about them."""
         if len(used) < 2:
             raise InputError(f"{of.images.name}: pretraining needs two images that are not tested, not {len(used)}")
-        network = self.network(draw, self.weights(Start(True), draw, tested)[1] if start.given else None)
+        network = self.network(draw, self.weights(Initialisation(True), draw, tested)[1] if init.given else None)
         phase = f"{stage} round"
         began = time.perf_counter()
-        if start.by == "contrast":
+        if init.by == "contrast":
             history = self._contrast(of, used, network, draw)
             history = [{"phase": phase, **entry} for entry in history]
         else:
             assert isinstance(how, Tuning)
             labels = of.labels[used]
             tuned = fine_tune(network, of.reader, of.reader.windows(used), labels, how.tuning(), seed=draw)
-            network, history = tuned.network.backbone, epochs_of(tuned, phase)  # type: ignore[assignment]
+            network, history = tuned.network.backbone, epoch_entries(tuned, phase)  # type: ignore[assignment]
         notes = []
         if left := len(of.images) - len(used):
             notes = [f"{of.images.name}: {left} images are tested on the target and left out of pretraining"]

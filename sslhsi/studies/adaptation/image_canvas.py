@@ -1,4 +1,4 @@
-"""Ground seen from above, as simulated scene images paint it: what covers it, and how a camera sees it."""
+"""TrainingScene seen from above, as simulated scene images paint it: what covers it, and how a camera sees it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Canvas:
 
     def __init__(self, side: int, look: Look, rng: np.random.Generator) -> None:
         self.side, self.look, self.rng = side, look, rng
-        self.unit = side / 64  # pixels of a 64-pixel image
+        self.pixels = side / 64  # pixels of a 64-pixel image
         self.image = np.zeros((side, side, 3))
         self.cover = np.full((side, side), -1)
         rows, columns = np.indices((side, side)) + 0.5
@@ -64,9 +64,9 @@ class Canvas:
 
     def field(self, scale: float) -> np.ndarray:
         """(side, side) smooth noise of unit variance, correlated over ``scale`` pixels of a 64-pixel image."""
-        step = max(1.0, scale * self.unit / 1.5)
+        step = max(1.0, scale * self.pixels / 1.5)
         coarse = self.rng.standard_normal((int(self.side / step) + 4,) * 2)
-        smooth = gaussian_filter(coarse, min(1.5, scale * self.unit), mode="wrap")
+        smooth = gaussian_filter(coarse, min(1.5, scale * self.pixels), mode="wrap")
         big = zoom(smooth, step, order=1)[: self.side, : self.side]
         return (big - big.mean()) / (big.std() + 1e-9)
 
@@ -78,7 +78,7 @@ class Canvas:
             base = base + self.look.dry * (np.array([0.56, 0.48, 0.30]) - base) * (0.35 if what == "trees" else 0.8)
         base = base * np.exp(tint * self.rng.standard_normal(3))
         if tall := _TALL.get(what, 0.0):
-            down, right = (round(tall * self.unit * self.look.scale * 1.6 * part) for part in self.look.sun)
+            down, right = (round(tall * self.pixels * self.look.scale * 1.6 * part) for part in self.look.sun)
             shadow = np.roll(mask, (down, right), (0, 1)) & ~mask
             self.image[shadow] *= 0.55
         grain = 1 + spread * self.field(scale * self.look.scale)
@@ -153,7 +153,7 @@ class Canvas:
     def finish(self) -> np.ndarray:
         """(side, side, 3) uint8 as the camera gives it."""
         look, image = self.look, np.clip(self.image, 0.01, 1.2)
-        image = gaussian_filter(image, (look.blur * self.unit, look.blur * self.unit, 0))
+        image = gaussian_filter(image, (look.blur * self.pixels, look.blur * self.pixels, 0))
         image = image * np.array(look.cast) * self.uniform(0.88, 1.12)
         image = np.clip(image, 0, 1) ** look.gamma * (1 - look.haze) + 0.8 * look.haze
         image = image + look.noise * self.rng.standard_normal(image.shape)

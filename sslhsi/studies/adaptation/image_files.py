@@ -41,7 +41,7 @@ def read_image(path: Path, bands: Sequence[int] | None = None, white: float | No
         with Image.open(path) as image:
             deep = image.mode.startswith(_DEEP) or ";16" in str(image.tile)
             if deep or bands is not None:
-                image.load()  # a file that is cut off is told here
+                image.load()  # a file that is cut off is noticed here
                 return _bands(path, bands, white)
             veiled = image.mode in _CLEAR or "transparency" in image.info
             if veiled and np.asarray(image.convert("RGBA").getchannel("A")).min() < 255:

@@ -47,12 +47,12 @@ class ImageSet(Section):
     def one_origin(self) -> Self:
         if (self.folder is None) == (self.simulated is None):
             raise ValueError("give either folder or simulated")
-        own = (
+        foreign = (
             ("labels", "train", "test", "bands", "white")
             if self.simulated
             else ("images", "first", "side", "multilabel")
         )
-        if wrong := [key for key in own if key in self.model_fields_set and getattr(self, key) is not None]:
+        if wrong := [key for key in foreign if key in self.model_fields_set and getattr(self, key) is not None]:
             raise ValueError(f"{wrong[0]} goes with {'folder' if self.simulated else 'simulated'}; leave it out here")
         if (self.train is None) != (self.test is None):
             raise ValueError("train and test lists belong together; give both or neither")
@@ -143,7 +143,7 @@ def _simulated(source: ImageSet, seed: int) -> Images:
         name if name.startswith("simulated") else f"simulated {name}",
         "simulated",
         tuple(f"{kind}-{number}" for kind, number in names),
-        np.stack([seen for _, seen in made]) if source.multilabel else kinds,
+        np.stack([visible for _, visible in made]) if source.multilabel else kinds,
         LABELS if source.multilabel else KINDS,
         np.array([hashlib.sha256(picture.tobytes()).hexdigest()[:24] for picture in pictures]),
         pictures.__getitem__,
@@ -185,13 +185,13 @@ def _tables(folder: Path, labels: Path) -> tuple[list[str], np.ndarray, tuple[st
     heads: list[str] | None = None
     for table in tables:
         within = f"{table.stem}/" if labels.is_dir() else ""
-        columns, found = _table(table)
+        columns, entries = _table(table)
         heads = heads or columns
         if columns != heads:
             raise InputError(
                 f"{table}: its labels are not those of {tables[0].name}; give all tables the same columns"
             )
-        for line, (name, marks) in enumerate(found, 2):
+        for line, (name, marks) in enumerate(entries, 2):
             if not (folder / within / name).is_file():
                 raise InputError(f"{table}: line {line} names {within}{name}, which is not in {folder}")
             names.append(within + name)
@@ -213,12 +213,12 @@ def _table(path: Path) -> tuple[list[str], list[tuple[str, list[int]]]]:
     lines = [[cell.strip() for cell in line] for line in lines if any(cell.strip() for cell in line)]
     if len(lines) < 2 or len(lines[0]) < 2:
         raise InputError(f"{path}: needs a heading (file, then the labels) and a line per image")
-    found = []
+    entries = []
     for number, line in enumerate(lines[1:], 2):
         if len(line) != len(lines[0]) or not set(line[1:]) <= {"0", "1"}:
             raise InputError(f"{path}: line {number} must hold a file and {len(lines[0]) - 1} labels, each 0 or 1")
-        found.append((line[0], [int(cell) for cell in line[1:]]))
-    return lines[0][1:], found
+        entries.append((line[0], [int(cell) for cell in line[1:]]))
+    return lines[0][1:], entries
 
 
 def _given(train: str, test: str, names: list[str]) -> tuple[np.ndarray, np.ndarray]:

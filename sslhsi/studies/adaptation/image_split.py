@@ -49,7 +49,7 @@ def split_images(
         InputError: There are no labels, ``per_class`` for several labels, or nothing is left on a side.
     """
     if images.labels is None:
-        raise InputError(f"{images.name}: has no labels to judge on; give class folders, or a table as labels")
+        raise InputError(f"{images.name}: has no labels to test on; give class folders, or a table as labels")
     if per_class is not None and images.multilabel:
         raise InputError(f"{images.name}: images bear several labels, so per_class means nothing; give shares")
     if per_class is None and share is None and images.given is None:

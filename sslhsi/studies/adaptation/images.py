@@ -15,10 +15,10 @@ from sslhsi.probes.linear import linear_probe
 from sslhsi.probes.metrics import multilabel_scores
 from sslhsi.studies.adaptation.image_bench import Bench, Set
 from sslhsi.studies.adaptation.image_split import ImageSplit, split_images
+from sslhsi.studies.adaptation.initialisations import PROBE, READOUTS, Initialisation, initialisations
 from sslhsi.studies.adaptation.settings import ImageStudy, Settings
-from sslhsi.studies.adaptation.starts import JUDGES, PROBE, Start, starts
-from sslhsi.studies.ground import cost_columns, epochs_of
 from sslhsi.studies.jobs import Job, Made, run_jobs
+from sslhsi.studies.rows import cost_columns, epoch_entries
 from sslhsi.studies.table import Table
 
 
@@ -38,15 +38,17 @@ def _jobs(bench: Bench, target: Set) -> list[Job]:
             f"{images.name}: say how many images train: images.shares{'' if images.multilabel else ' or per_class'}"
         )
     return [
-        _job(bench, target, size, seed, start, judge)
-        for size, seed, start, judge in product(sizes, range(settings.seeds), starts(list(study.rounds)), JUDGES)
+        _job(bench, target, size, seed, init, readout)
+        for size, seed, init, readout in product(
+            sizes, range(settings.seeds), initialisations(list(study.rounds)), READOUTS
+        )
     ]
 
 
-def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, start: Start, judge: str) -> Job:
+def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, init: Initialisation, readout: str) -> Job:
     settings, study, images = bench.settings, bench.study, target.images
     draw = seed % settings.draws
-    sources = [bench.weights_name] * start.given + [bench.domain.images.name] * (start.by is not None)
+    sources = [bench.weights_name] * init.given + [bench.domain.images.name] * (init.by is not None)
     split = "random" if images.given is None else "given"
     if "share" in size:
         split += f", {100 * size['share']:g} % train"
@@ -54,7 +56,7 @@ def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, start: Star
         split += ", all of the training list"
     columns = {
         "experiment": settings.experiment,
-        "method": start.method(judge),
+        "method": init.method(readout),
         "network": study.network.name,
         "source": " -> ".join(sources),
         "target": images.name,
@@ -63,12 +65,12 @@ def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, start: Star
         "split": split,
         "per_class": size.get("per_class", ""),
         "seed": seed,
-        "settings": _text(settings, study, start, judge),
+        "settings": _text(settings, study, init, readout),
     }
 
     def make() -> Made:
         drawn = split_images(images, **size, seed=seed)
-        return _measured(bench, target, drawn, seed, draw, start, judge, columns)
+        return _measured(bench, target, drawn, seed, draw, init, readout, columns)
 
     # An image that can't be read ends the experiment: every row would say so.
     return Job(columns, make, needed=True)
@@ -80,12 +82,12 @@ def _measured(
     drawn: ImageSplit,
     seed: int,
     draw: int,
-    start: Start,
-    judge: str,
+    init: Initialisation,
+    readout: str,
     columns: dict[str, Any],
 ) -> Made:
     images = target.images
-    key, weights, known = bench.weights(start, draw, images.digests[drawn.test])
+    key, weights, known = bench.weights(init, draw, images.digests[drawn.test])
     network = bench.network(seed, weights)
     row = {
         **columns,
@@ -93,15 +95,15 @@ def _measured(
         "test": len(drawn.test),
         "left_out": drawn.left_out,
         "short": drawn.short,
-        "pretraining_saw_pixels": "unknown" if start.given and bench.first is None else "no",
-        "round_seconds": known["seconds"] if start.by else "",
+        "pretraining_saw_pixels": "unknown" if init.given and bench.first is None else "no",
+        "round_seconds": known["seconds"] if init.by else "",
         "parameters": sum(p.numel() for p in network.parameters()),
         "note": "; ".join((*drawn.notes, *known["notes"])),
     }
     history = list(known["history"])
     truth = target.labels[drawn.test]
     began = time.perf_counter()
-    if judge == PROBE:
+    if readout == PROBE:
         x = bench.encoded(key, network, target)
         scores = _probe(x[drawn.train], target.labels[drawn.train], x[drawn.test], seed)
         row["trainable"] = (x.shape[1] + 1) * len(images.classes)
@@ -113,16 +115,16 @@ def _measured(
         scores = tuned.predict(reader, reader.windows(drawn.test))
         batch = min(tuning.batch_size, len(drawn.train))
         row |= cost_columns(tuned, bench.macs(tuned, batch))
-        history += epochs_of(tuned, "target")
+        history += epoch_entries(tuned, "target")
     row["seconds"] = round(time.perf_counter() - began, 3)
     if images.multilabel:
-        found = multilabel_scores(truth, scores)
+        measured = multilabel_scores(truth, scores)
         row |= {
             key: round(value, 3)
             for key, value in (
-                ("f1_macro", found["macro_f1"]),
-                ("f1_micro", found["micro_f1"]),
-                ("map", found["map"]),
+                ("f1_macro", measured["macro_f1"]),
+                ("f1_micro", measured["micro_f1"]),
+                ("map", measured["map"]),
             )
         }
     else:
@@ -134,25 +136,25 @@ def _probe(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, seed: i
     """(m,) labels by a linear probe; for (n, L) zeros and ones (m, L) probabilities by a probe for each label."""
     if train_y.ndim == 1:
         return linear_probe(train_x, train_y, seed=seed).predict(test_x)
-    found = np.empty((len(test_x), train_y.shape[1]))
+    probabilities = np.empty((len(test_x), train_y.shape[1]))
     for label, marks in enumerate(train_y.T.astype(np.int64)):
         if marks.min() == marks.max():  # nothing to tell apart
-            found[:, label] = marks[0]
+            probabilities[:, label] = marks[0]
         else:
-            found[:, label] = linear_probe(train_x, marks, seed=seed).predict_proba(test_x)[:, 1]
-    return found
+            probabilities[:, label] = linear_probe(train_x, marks, seed=seed).predict_proba(test_x)[:, 1]
+    return probabilities
 
 
-def _text(settings: Settings, study: ImageStudy, start: Start, judge: str) -> str:
+def _text(settings: Settings, study: ImageStudy, init: Initialisation, readout: str) -> str:
     """All that changes a row beside the columns that name it."""
     parts = [f"{study.resize} pixels, crop {study.crop}"]
     parts += [f"{key} {value}" for key, value in study.network.options.items()]
-    if start.given and study.first is not None:
+    if init.given and study.first is not None:
         parts.append(f"first round by labels: {study.first_training}")
-    if start.by:
-        how = study.contrast if start.by == "contrast" else study.labels
-        parts.append(f"second round by {start.by}: {how}")
-    if start.given or start.by:
+    if init.by:
+        how = study.contrast if init.by == "contrast" else study.labels
+        parts.append(f"second round by {init.by}: {how}")
+    if init.given or init.by:
         parts.append(f"{settings.draws} draws of each round")
-    parts.append("C chosen on training images" if judge == PROBE else str(settings.tuning))
+    parts.append("C chosen on training images" if readout == PROBE else str(settings.tuning))
     return "; ".join(parts)

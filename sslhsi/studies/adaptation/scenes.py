@@ -32,13 +32,13 @@ from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import split
 from sslhsi.studies.adaptation.contrast import contrast
+from sslhsi.studies.adaptation.initialisations import PROBE, READOUTS, Initialisation, initialisations
 from sslhsi.studies.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
-from sslhsi.studies.adaptation.starts import JUDGES, PROBE, Start, starts
-from sslhsi.studies.ground import cost_columns, epochs_of, macs_of
 from sslhsi.studies.jobs import Job, Made, run_jobs
-from sslhsi.studies.kept_weights import kept, key_of
+from sslhsi.studies.rows import cost_columns, epoch_entries, macs_of_step
 from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
+from sslhsi.studies.weights_cache import cache_key, cached
 from sslhsi.views import make_views
 
 # Parts of a round whose mean loss goes into the history: a scene has fewer windows than most rounds have samples.
@@ -64,10 +64,10 @@ class SceneBench:
 
     def __post_init__(self) -> None:
         if self.scene.labels is None:
-            raise InputError(f"{self.scene.name}: no labels to judge on; give the ground truth as labels")
+            raise InputError(f"{self.scene.name}: no labels to test on; give the ground truth as labels")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.encoder = load_backbone(self.target.weights).to(device)
-        self.words, self.saw, _ = seen(self.target.weights, self.scene.source)
+        self.pretraining, self.pretraining_saw, _ = seen(self.target.weights, self.scene.source)
         self.pixels = np.argwhere(self.scene.labels > 0)
         self.labels = self.scene.labels
         self.digest = data_hash(self.scene.cube, self.labels)
@@ -78,23 +78,23 @@ class SceneBench:
         plain = self.encoder.reader(self.scene.cube, self.scene.wavelengths, mask=self.scene.mask)
         return Remembered(self.encoder.backbone, plain, self.encoder.windows(self.pixels))
 
-    def encoder_of(self, start: Start, seed: int) -> tuple[str, Encoder, dict[str, Any]]:
+    def encoder_of(self, init: Initialisation, seed: int) -> tuple[str, Encoder, dict[str, Any]]:
         """A key that stands for the network that a seed is judged with, the network, and how it was adapted."""
         draw = seed % self.settings.draws
-        if start.by is None:
-            if start.given:
+        if init.by is None:
+            if init.given:
                 return "given", self.encoder, {}
             return f"random-{seed % INITIALISATIONS}", untrained(self.encoder, seed % INITIALISATIONS), {}
         how = self.study.contrast
         what = {
             "from": self.backbone_digest,
-            "given": start.given,
+            "given": init.given,
             "scene": self.digest,
             "how": how.model_dump(mode="json"),
             "draw": draw,
         }
-        key = key_of(what)
-        adapted = copy.deepcopy(self.encoder) if start.given else untrained(self.encoder, draw)
+        key = cache_key(what)
+        adapted = copy.deepcopy(self.encoder) if init.given else untrained(self.encoder, draw)
 
         def train() -> tuple[dict[str, Tensor], dict[str, Any]]:
             began = time.perf_counter()
@@ -102,7 +102,7 @@ class SceneBench:
             seconds = round(time.perf_counter() - began, 3)
             return adapted.backbone.state_dict(), {"history": history, "seconds": seconds}
 
-        weights, known = kept(self.settings.folder / "pretrained" / f"second-{key}.safetensors", train)
+        weights, known = cached(self.settings.folder / "pretrained" / f"second-{key}.safetensors", train)
         adapted.backbone.load_state_dict(weights)
         return key, adapted, known
 
@@ -161,23 +161,23 @@ def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> lis
 def _jobs(bench: SceneBench) -> list[Job]:
     study = bench.study
     return [
-        _job(bench, scheme, per_class, seed, start, judge)
-        for scheme, per_class, seed, start, judge in product(
-            study.schemes, study.per_class, range(bench.settings.seeds), starts(["contrast"]), JUDGES
+        _job(bench, scheme, per_class, seed, init, readout)
+        for scheme, per_class, seed, init, readout in product(
+            study.schemes, study.per_class, range(bench.settings.seeds), initialisations(["contrast"]), READOUTS
         )
     ]
 
 
-def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, start: Start, judge: str) -> Job:
+def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initialisation, readout: str) -> Job:
     settings, scene, encoder = bench.settings, bench.scene, bench.encoder
-    sources = [bench.words] * start.given + [f"{scene.name}, unlabelled"] * (start.by is not None)
+    sources = [bench.pretraining] * init.given + [f"{scene.name}, unlabelled"] * (init.by is not None)
     text = [f"window {encoder.window}"]
-    text += [f"backbone {bench.backbone_digest}"] if start.given else []
-    text += [f"second round: {bench.study.contrast}; {settings.draws} draws of it"] if start.by else []
-    text.append("C chosen on training pixels" if judge == PROBE else str(settings.tuning))
+    text += [f"backbone {bench.backbone_digest}"] if init.given else []
+    text += [f"second round: {bench.study.contrast}; {settings.draws} draws of it"] if init.by else []
+    text.append("C chosen on training pixels" if readout == PROBE else str(settings.tuning))
     columns = {
         "experiment": settings.experiment,
-        "method": start.method(judge),
+        "method": init.method(readout),
         "network": encoder.config.get("architecture", type(encoder.backbone).__name__),
         "source": " -> ".join(sources),
         "target": scene.name,
@@ -191,7 +191,7 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, start: Start
 
     def make() -> Made:
         drawn = split(bench.labels, scheme, encoder.window, per_class=per_class, seed=seed)
-        key, network, known = bench.encoder_of(start, seed)
+        key, network, known = bench.encoder_of(init, seed)
         train, test = (bench.labels[tuple(side.T)] for side in (drawn.train, drawn.test))
         history = list(known.get("history", []))
         began = time.perf_counter()
@@ -200,23 +200,23 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, start: Start
             "train": len(train),
             "test": len(test),
             **split_columns(drawn),
-            "pretraining_saw_pixels": "yes" if start.by else bench.saw if start.given else "no",
+            "pretraining_saw_pixels": "yes" if init.by else bench.pretraining_saw if init.given else "no",
             "round_seconds": known.get("seconds", ""),
             "parameters": sum(p.numel() for p in network.backbone.parameters()),
         }
-        if judge == PROBE:
+        if readout == PROBE:
             place = np.full(bench.labels.shape, -1)
             place[tuple(bench.pixels.T)] = np.arange(len(bench.pixels))
             x = bench.encoded(key, network)
             inner, outer = (x[place[tuple(side.T)]] for side in (drawn.train, drawn.test))
-            found = predict("linear", inner, train, outer, seed=seed)
+            predicted = predict("linear", inner, train, outer, seed=seed)
             row["trainable"] = (x.shape[1] + 1) * np.unique(train).size
         else:
             tuning = settings.tuning.tuning()
-            found, tuned = fine_tune_pixels(network, scene, drawn, tuning, seed=seed, reader=bench.reader)
-            row |= cost_columns(tuned, macs_of(tuned, encoder, len(train)))
-            history += epochs_of(tuned, "target")
-        row |= {**score_columns(test, found), "seconds": round(time.perf_counter() - began, 3)}
+            predicted, tuned = fine_tune_pixels(network, scene, drawn, tuning, seed=seed, reader=bench.reader)
+            row |= cost_columns(tuned, macs_of_step(tuned, encoder, len(train)))
+            history += epoch_entries(tuned, "target")
+        row |= {**score_columns(test, predicted), "seconds": round(time.perf_counter() - began, 3)}
         return row, history
 
     return Job(columns, make)

@@ -31,14 +31,14 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
     names = list(dict.fromkeys(str(row[side]) for row in rows for side in ("source", "target")))
     pairs = averaged(rows)
     ordered = nearest(rows)
-    found = []
+    pictures = []
     for view in dict.fromkeys(key[:3] for key in pairs):
         mine = {(key[3], key[4]): pair for key, pair in pairs.items() if key[:3] == view}
-        told = _told(*view)
-        found.append(
+        inputs = _inputs(*view)
+        pictures.append(
             dense_chart(
-                matrix(names, mine, told),
-                f"Matrix of distances on {told}: " + "; ".join(_words(*pair, mine[pair]) for pair in mine),
+                matrix(names, mine, inputs),
+                f"Matrix of distances on {inputs}: " + "; ".join(_words(*pair, mine[pair]) for pair in mine),
                 "Below the diagonal distances, 0 alike to 2 apart, above it their standard errors. On the diagonal, "
                 "one half of a domain's tiles against the other. " + _draws(mine),
             )
@@ -51,24 +51,24 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
             )
         }
         if lists:
-            found.append(
+            pictures.append(
                 dense_chart(
-                    nearest_sources(lists, told),
-                    f"Nearest sources on {told}: " + "; ".join(f"{t}: {_first(s)}" for t, s in lists.items()),
+                    nearest_sources(lists, inputs),
+                    f"Nearest sources on {inputs}: " + "; ".join(f"{t}: {_first(s)}" for t, s in lists.items()),
                     "The whole lists are in nearest.csv. Sources whose distances lie within their standard errors of "
                     "each other are equally near.",
                 )
             )
-    return found
+    return pictures
 
 
-def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], told: str) -> Figure:
+def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], inputs: str) -> Figure:
     """Distances below and on the diagonal, standard errors above it.
 
     Args:
         names: Of the domains, in order.
         pairs: By two names, in either order; what is not there stays empty.
-        told: What the distances were measured on.
+        inputs: What the distances were measured on.
     """
     both = dict(pairs) | {(b, a): pair for (a, b), pair in pairs.items()}
     n = len(names)
@@ -99,7 +99,7 @@ def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], told: st
     short = [plots.short(name, 18) for name in names]
     axis.set_xticks(range(n), short, rotation=90)
     axis.set_yticks(range(n), short)
-    axis.set_title(f"Proxy A-distance, {told}")
+    axis.set_title(f"Proxy A-distance, {inputs}")
     bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.7, pad=0.02)
     bar.set_label("distance (0 to 2, no unit)", color=plots.INK, fontsize=9)
     bar.ax.tick_params(colors=plots.INK, labelsize=8)
@@ -107,12 +107,12 @@ def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], told: st
     return figure
 
 
-def nearest_sources(lists: Mapping[str, Sequence[Row]], told: str) -> Figure:
+def nearest_sources(lists: Mapping[str, Sequence[Row]], inputs: str) -> Figure:
     """A line per target: its nearest sources with distance and standard error, coloured by distance.
 
     Args:
         lists: By target, rows of :func:`sslhsi.studies.distance.study.nearest`, the nearest first.
-        told: What the distances were measured on.
+        inputs: What the distances were measured on.
     """
     across = min(NEAREST, max(map(len, lists.values())))
     values = np.full((len(lists), across), np.nan)
@@ -127,7 +127,7 @@ def nearest_sources(lists: Mapping[str, Sequence[Row]], told: str) -> Figure:
     _grid(axis, values, aspect="auto")
     axis.set_xticks(range(across), [f"{rank}." for rank in range(1, across + 1)])
     axis.set_yticks(range(len(lists)), [plots.short(name, 20) for name in lists])
-    axis.set_title(f"Nearest sources, {told}")
+    axis.set_title(f"Nearest sources, {inputs}")
     axis.set_xlabel("rank")
     axis.set_ylabel("target")
     return figure
@@ -144,7 +144,7 @@ def _ink(distance: float) -> str:
     return "#111111" if distance < _BRIGHT else "#ffffff"
 
 
-def _told(method: str, network: str, axes: str) -> str:
+def _inputs(method: str, network: str, axes: str) -> str:
     what = f"{method} of {network}" if network else method
     return f"{what}, all axes" if axes == "all" else f"{what}, {axes} principal {'axis' if axes == '1' else 'axes'}"
 

@@ -56,7 +56,7 @@ def open_domains(corpus: Corpus) -> list[Domain]:
     Raises:
         InputError: As for :func:`sslhsi.scenes.sources.corpus_sources`, or a scene can't be read.
     """
-    found: dict[str, list[Scene]] = {}
+    by_domain: dict[str, list[Scene]] = {}
     for source in corpus_sources(corpus):
         scene = open_source(source, 0)
         if source.background != "given":
@@ -64,14 +64,14 @@ def open_domains(corpus: Corpus) -> list[Domain]:
         elif scene.mask is None:
             raise InputError(f"scene {scene.name!r}: background is 'given', but the scene has no mask")
         name = PREFIX + scene.domain.removeprefix(PREFIX) if scene.stand_in else scene.domain
-        found.setdefault(name, []).append(scene)
-    if len(found) < 2:
+        by_domain.setdefault(name, []).append(scene)
+    if len(by_domain) < 2:
         raise InputError("a distance is between two domains, and corpus.scenes holds one; add another")
-    return [Domain(name, tuple(scenes)) for name, scenes in found.items()]
+    return [Domain(name, tuple(scenes)) for name, scenes in by_domain.items()]
 
 
 def draw(domain: Domain, samples: int, folds: int, gap: int, seed: int) -> Drawn:
-    """Draw foreground pixels, as many from each scene, and deal the ground into folds.
+    """Draw foreground pixels, as many from each scene, and deal their tiles into folds.
 
     Args:
         domain: The scenes.
@@ -112,13 +112,13 @@ def spectra_of(domains: Sequence[Domain], bands: Mapping[str, Any], unit_length:
 
 def project(projector: SpectralProjector, domain: Domain, drawn: Drawn, unit_length: bool) -> np.ndarray:
     """(n, K) components of the drawn pixels; no others are projected."""
-    found = []
+    parts = []
     for scene, pixels in zip(domain.scenes, drawn.pixels, strict=True):
         scaled = _scaled(scene, unit_length)
         raw = projector.scene_moments(scaled.cube, scaled.mask) if projector.per_scene else None
         matrix, offset = projector.affine(scene.wavelengths, scene.bands, raw, scene.name)
-        found.append(np.asarray(scaled.cube[tuple(pixels.T)], dtype=np.float64) @ matrix + offset)
-    return np.concatenate(found)
+        parts.append(np.asarray(scaled.cube[tuple(pixels.T)], dtype=np.float64) @ matrix + offset)
+    return np.concatenate(parts)
 
 
 def encode(encoder: Encoder, domain: Domain, drawn: Drawn) -> np.ndarray:
@@ -127,14 +127,14 @@ def encode(encoder: Encoder, domain: Domain, drawn: Drawn) -> np.ndarray:
     Raises:
         InputError: The backbone doesn't take a scene's camera; the message names the scene.
     """
-    found = []
+    parts = []
     for scene, pixels in zip(domain.scenes, drawn.pixels, strict=True):
         try:
             features = encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
         except InputError as error:
             raise InputError(f"scene {scene.name!r}: {error}; or name it under corpus.leave_out") from None
-        found.append(features.astype(np.float64))
-    return np.concatenate(found)
+        parts.append(features.astype(np.float64))
+    return np.concatenate(parts)
 
 
 def sides(

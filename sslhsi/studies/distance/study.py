@@ -17,7 +17,7 @@ Three things decide what the figure means.
   classifier finds nothing (below chance even, since a tile's mean is opposite to the rest's): measure spectra
   without it. A backbone's features are nonlinear and need no such care; it brings its own projection.
 
-The diagonal is the distance between two halves of one domain, dealt tile by tile: how far ground of one domain
+The diagonal is the distance between two halves of one domain, dealt tile by tile: how far one domain
 lies from itself.
 """
 
@@ -65,7 +65,7 @@ class Settings(Experiment):
     )
     samples: Annotated[int, Field(ge=50)] = Field(default=1000, description="pixels of each domain")
     folds: Annotated[int, Field(ge=2)] = 5
-    gap: Count = Field(default=2, description="pixels between training and held-out ground, at least")
+    gap: Count = Field(default=2, description="pixels between training and held-out tiles, at least")
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
         f"corpus {corpus}; linear classifier; {settings.samples} pixels a domain; {settings.folds} folds of tiles"
     )
     # Of the plain projection only what was set: what is left at its default says nothing.
-    about = ", ".join(f"{key} {value}" for key, value in bands.items() if value not in (0, "none"))
+    projection = ", ".join(f"{key} {value}" for key, value in bands.items() if value not in (0, "none"))
     length = "spectra of unit length; " if settings.unit_length else ""
-    found = [
+    ways = [
         View(
-            SPECTRA, "", f"{common} {settings.gap} pixels apart; {length}{about}", settings.gap,
+            SPECTRA, "", f"{common} {settings.gap} pixels apart; {length}{projection}", settings.gap,
             lambda domain, drawn: project(projector(), domain, drawn, settings.unit_length),
         )
     ]  # fmt: skip
@@ -102,25 +102,25 @@ def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
         gap = max(settings.gap, encoder.window // 2)
         name = encoder.config.get("architecture", type(encoder.backbone).__name__)
         digest = Network("pretrained", encoder).digest
-        found.append(
+        ways.append(
             View(
                 FEATURES, name,
                 f"{common} {gap} pixels apart; window {encoder.window}; backbone {digest}", gap,
                 lambda domain, drawn: encode(encoder, domain, drawn),
             )
         )  # fmt: skip
-    return found
+    return ways
 
 
 def run(settings: Settings, table: Table, show: bool) -> None:
     """Measure every pair of domains and every domain against itself, and write the ordered list of sources.
 
-    A row is one pair seen in one way on one draw of pixels, tiles and folds. A pair that can't be measured leaves
-    a row whose ``note`` says why.
+    A row is one pair, looked at in one way, on one draw of pixels, tiles and folds. A pair that can't be measured
+    leaves a row whose ``note`` says why.
     """
     domains = open_domains(settings.corpus)
     ways = views(settings, domains)
-    about = {domain.name: (domain.kind, domain.digest) for domain in domains}
+    identities = {domain.name: (domain.kind, domain.digest) for domain in domains}
     jobs = [
         (seed, view, axes, pair)
         for seed in range(settings.seeds)
@@ -128,7 +128,7 @@ def run(settings: Settings, table: Table, show: bool) -> None:
         for axes in settings.axes
         for pair in combinations_with_replacement(domains, 2)
     ]
-    missing = [job for job in jobs if not table.has(_columns(job, about))]
+    missing = [job for job in jobs if not table.has(_columns(job, identities))]
     with progress("distance: row", len(jobs), len(jobs) - len(missing), show=show) as advance:
         done = len(jobs) - len(missing)
         last: tuple[Any, ...] = ()
@@ -136,12 +136,12 @@ def run(settings: Settings, table: Table, show: bool) -> None:
             seed, view, axes, (source, target) = job
             if last[:2] != (seed, view.method):
                 drawn = {d.name: draw(d, settings.samples, settings.folds, view.gap, seed) for d in domains}
-                seen = {d.name: view.look(d, drawn[d.name]) for d in domains}
+                samples = {d.name: view.look(d, drawn[d.name]) for d in domains}
             if last != (seed, view.method, axes):
-                mean, turned = principal_axes(list(seen.values()), axes)
-                x = {name: (found - mean) @ turned for name, found in seen.items()}
+                mean, turned = principal_axes(list(samples.values()), axes)
+                x = {name: (values - mean) @ turned for name, values in samples.items()}
                 last = seed, view.method, axes
-            row = _columns(job, about)
+            row = _columns(job, identities)
             began = time.perf_counter()
             both = sides(source, target, drawn, x)
             ends = zip((source.name, target.name), both, strict=True)
@@ -169,16 +169,16 @@ def nearest(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """
     measured = averaged(rows)
     targets = dict.fromkeys(name for key in measured for name in key[3:])
-    found: dict[tuple[str, ...], list[tuple[float, str, Pair]]] = {
+    lists: dict[tuple[str, ...], list[tuple[float, str, Pair]]] = {
         (*view, target): [] for view in dict.fromkeys(key[:3] for key in measured) for target in targets
     }
     for (method, network, axes, source, target), pair in measured.items():
         for one, other in ((source, target), (target, source)) if source != target else ():
-            found[method, network, axes, other].append((pair.distance, one, pair))
+            lists[method, network, axes, other].append((pair.distance, one, pair))
     return [
         {"method": key[0], "network": key[1], "axes": key[2], "target": key[3], "rank": rank, "source": source,
          "distance": round(distance, 4), "standard_error": round(pair.standard_error, 4), "draws": pair.draws}
-        for key, sources in found.items()
+        for key, sources in lists.items()
         for rank, (distance, source, pair) in enumerate(sorted(sources, key=lambda s: s[:2]), 1)
     ]  # fmt: skip
 
@@ -195,7 +195,7 @@ class Pair:
 def averaged(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Pair]:
     """Mean distance by (method, network, axes, source, target).
 
-    Its standard error is the root mean square of the draws' own: draws share ground, so that more of them don't
+    Its standard error is the root mean square of the draws' own: draws share pixels, so that more of them don't
     make a domain better known. Rows without a distance are left out.
     """
     grouped: dict[tuple[str, ...], list[tuple[float, float]]] = {}
@@ -203,19 +203,19 @@ def averaged(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Pair]:
         if str(row.get("distance", "")):
             key = tuple(str(row[column]) for column in ("method", "network", "axes", "source", "target"))
             grouped.setdefault(key, []).append((float(row["raw"]), float(row["standard_error"])))
-    found = {}
+    means = {}
     for key, values in grouped.items():
         raw, error = np.array(values).T
         # Cut to the range once, after averaging: cutting each draw would push small distances up.
-        found[key] = Pair(float(np.clip(raw.mean(), 0, 2)), float(np.sqrt((error**2).mean())), len(values))
-    return found
+        means[key] = Pair(float(np.clip(raw.mean(), 0, 2)), float(np.sqrt((error**2).mean())), len(values))
+    return means
 
 
 def _columns(
-    job: tuple[int, View, int, tuple[Domain, Domain]], about: Mapping[str, tuple[str, str]]
+    job: tuple[int, View, int, tuple[Domain, Domain]], identities: Mapping[str, tuple[str, str]]
 ) -> dict[str, Any]:
     seed, view, axes, (source, target) = job
-    kinds, hashes = zip(about[source.name], about[target.name], strict=True)
+    kinds, hashes = zip(identities[source.name], identities[target.name], strict=True)
     return {
         "experiment": "distance",
         "method": view.method,

@@ -20,38 +20,38 @@ LINES = {"loss": "training loss (cross-entropy)", "accuracy": "training accuracy
 
 def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
     """For every target, split and number of samples: accuracy and losses; whatever the split: cost of a step."""
-    found = []
+    pictures = []
     for place, mine in places(rows).items():
         title = title_of(place)
         accuracy = _values(mine, lambda row: number(row["oa"]))
-        found.append(_bars(accuracy, "Overall accuracy by what trains", "overall accuracy (%)", title))
+        pictures.append(_bars(accuracy, "Overall accuracy by what trains", "overall accuracy (%)", title))
         trained = {_training(row) for row in mine}
         losses = [row for row in history if row["phase"] == "target" and _training(row) in trained]
-        for column, unit in LINES.items():
-            if figure := _curves(losses, column, unit, list(accuracy)):
-                alt = f"{unit} over the epochs for each policy, {title}"
-                found.append(figure_chart(figure, alt, f"{title}. Means over seeds, while training."))
-    for place, mine in places(rows, without=("split",)).items():
-        title = title_of(place)
+        for column, label in LINES.items():
+            if figure := _curves(losses, column, label, list(accuracy)):
+                alt = f"{label} over the epochs for each policy, {title}"
+                pictures.append(figure_chart(figure, alt, f"{title}. Means over seeds, while training."))
+    for (kind, target, per_class), mine in places(rows, ("kind", "target", "per_class")).items():
+        title = title_of((kind, target, "", per_class))
         share = _values(mine, _share)
-        found.append(_bars(share, "Share of the parameters that trains", "% of all, logarithmic", title, log=True))
-        for column, head, unit, scale in (
+        pictures.append(_bars(share, "Share of the parameters that trains", "% of all, logarithmic", title, log=True))
+        for column, head, label, scale in (
             ("macs", "Multiply-adds of a training step", "10⁹ multiply-adds", 1e-9),
             ("seconds_per_step", "Seconds of a training step", "milliseconds", 1e3),
         ):
             cost = _values(mine, lambda row, c=column, s=scale: _scaled(row[c], s))  # type: ignore[misc]
-            found.append(_bars(cost, head, unit, title))
-    return found
+            pictures.append(_bars(cost, head, label, title))
+    return pictures
 
 
-def _bars(values: dict[str, list[float]], head: str, unit: str, title: str, log: bool = False) -> Chart:
+def _bars(values: dict[str, list[float]], head: str, label: str, title: str, log: bool = False) -> Chart:
     said = "; ".join(f"{name} {fmean(v):.3g}" for name, v in values.items())
-    return figure_chart(bars(values, head, unit, log=log), f"{head}, {title}: {said}", f"{title}.")
+    return figure_chart(bars(values, head, label, log=log), f"{head}, {title}: {said}", f"{title}.")
 
 
 def _values(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, list[float]]:
-    found = {name: [v for row in mine if (v := value(row)) is not None] for name, mine in methods(rows).items()}
-    return {name: values for name, values in found.items() if values}
+    by_method = {name: [v for row in mine if (v := value(row)) is not None] for name, mine in methods(rows).items()}
+    return {name: values for name, values in by_method.items() if values}
 
 
 def _share(row: Row) -> float | None:
@@ -64,7 +64,7 @@ def _scaled(value: object, scale: float) -> float | None:
     return None if amount is None else amount * scale
 
 
-def _curves(history: Sequence[Row], column: str, unit: str, order: Sequence[str]) -> Figure | None:
+def _curves(history: Sequence[Row], column: str, label: str, order: Sequence[str]) -> Figure | None:
     figure, axis = new_figure(height=3.1 + 0.19 * -(-len(order) // 2))
     drawn = False
     for place, name in enumerate(order):
@@ -79,9 +79,9 @@ def _curves(history: Sequence[Row], column: str, unit: str, order: Sequence[str]
         style = ("-", "--")[place // 7 % 2]
         means = [fmean(by_epoch[epoch]) for epoch in epochs]
         axis.plot(epochs, means, style, color=domain_style(place)[0], linewidth=1.3, label=short(name, 30))
-    axis.set_title(unit[0].upper() + unit[1:].partition(" (")[0])
+    axis.set_title(label[0].upper() + label[1:].partition(" (")[0])
     axis.set_xlabel("epoch")
-    axis.set_ylabel(unit)
+    axis.set_ylabel(label)
     if drawn:
         figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=8)
     return figure if drawn else None

@@ -22,12 +22,12 @@ from pydantic import Field, model_validator
 from sslhsi.finetune.freezing import HYBRIDSN, freeze, known_policy
 from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
-from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
 from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
 from sslhsi.studies.pretraining import Pretraining
 from sslhsi.studies.sections import Bands, Protocol, Schedule, Schemes, check_once, input_text
 from sslhsi.studies.study import Experiment, open_scenes
 from sslhsi.studies.table import Table
+from sslhsi.studies.training_scene import SCRATCH, TrainingScene, check_disjoint, check_transferable
 
 
 class Policy(Section):
@@ -79,20 +79,20 @@ def run(settings: Settings, table: Table, show: bool) -> None:
         InputError: A scene can't be read or lacks labels, a layer to be held doesn't exist, or pretraining fails.
     """
     make = (settings.network, settings.bands, settings.window)
-    source, *targets = (Ground(scene, *make) for scene in open_scenes([settings.source, *settings.targets]))
-    check_apart([source], targets)
-    check_carry([source, *targets])
+    source, *targets = (TrainingScene(scene, *make) for scene in open_scenes([settings.source, *settings.targets]))
+    check_disjoint([source], targets)
+    check_transferable([source, *targets])
     for policy in settings.policies:
-        freeze(source.fresh(0), _holds(policy))  # a layer that doesn't exist is told before anything is trained
+        freeze(source.fresh(0), _holds(policy))  # a layer that doesn't exist stops it before anything is trained
     run_jobs("freezing: row", _jobs(settings, source, targets), table, show)
 
 
-def _jobs(settings: Settings, source: Ground, targets: list[Ground]) -> list[Job]:
+def _jobs(settings: Settings, source: TrainingScene, targets: list[TrainingScene]) -> list[Job]:
     pretraining = Pretraining(
         settings.folder,
         {"experiment": settings.experiment, "settings": _pretraining_text(settings)},
         lambda position: settings.pretraining.tuning(),
-        lambda ground, number: ground.draw(settings.source_protocol, "random", number),
+        lambda scene, number: scene.draw(settings.source_protocol, "random", number),
     )
     used = range(min(settings.pretrainings, settings.seeds))
     trains = any(policy != SCRATCH for policy in settings.policies)
@@ -111,8 +111,8 @@ def _job(
     settings: Settings,
     policy: str | Policy,
     pretraining: Pretraining,
-    source: Ground,
-    target: Ground,
+    source: TrainingScene,
+    target: TrainingScene,
     place: dict[str, Any],
 ) -> Job:
     name = policy if isinstance(policy, str) else policy.method

@@ -16,7 +16,7 @@ SHOWN = ("oa", "aa", "kappa")
 
 def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
     """A chart per target, split and number of samples that has two methods or more: OA, AA and kappa of each."""
-    found = []
+    pictures = []
     for place, mine in places(rows).items():
         by_method = methods(mine)
         if len(by_method) < 2:
@@ -35,5 +35,5 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
         seeds = len({row["seed"] for row in mine})
         spread = "whiskers: one standard deviation over them" if seeds > 1 else "no spread is known"
         caption = f"{title}. Means over {seeds} seed{'' if seeds == 1 else 's'}; {spread}."
-        found.append(figure_chart(figure, f"Accuracies by method, {title}; overall accuracy: {said}", caption))
-    return found
+        pictures.append(figure_chart(figure, f"Accuracies by method, {title}; overall accuracy: {said}", caption))
+    return pictures

@@ -31,12 +31,12 @@ from sslhsi.finetune.settings import FineTuning, check_slow_epochs
 from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.splits.split import Split
-from sslhsi.studies.ground import SCRATCH, Ground, check_apart, check_carry
 from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
 from sslhsi.studies.pretraining import Pretraining
 from sslhsi.studies.sections import Bands, Protocol, RateShare, Schedule, Schemes, check_once, input_text
 from sslhsi.studies.study import Experiment, open_scenes
 from sslhsi.studies.table import Table
+from sslhsi.studies.training_scene import SCRATCH, TrainingScene, check_disjoint, check_transferable
 
 # The sources of each method, by number, in order.
 CHAINS: dict[str, tuple[int, ...]] = {SCRATCH: (), "T1": (0,), "T2": (1,), "T3": (0, 1), "T4": (1, 0)}
@@ -47,7 +47,7 @@ class Source(Section):
     """A scene to pretrain on."""
 
     scene: SceneSource
-    test_per_class: Positive = Field(default=200, description="pixels that tell how well it was learned")
+    test_per_class: Positive = Field(default=200, description="pixels that show how well it was learned")
     train_per_class: Positive | None = Field(default=None, description="of the rest; null: all of them")
 
 
@@ -100,11 +100,11 @@ def run(settings: Settings, table: Table, show: bool) -> None:
     """
     make = (settings.network, settings.bands, settings.window)
     named = [*(source.scene for source in settings.sources), *settings.targets]
-    grounds = [Ground(scene, *make) for scene in open_scenes(named)]
-    sources, targets = grounds[: len(settings.sources)], grounds[len(settings.sources) :]
-    check_apart(sources, targets)
+    scenes = [TrainingScene(scene, *make) for scene in open_scenes(named)]
+    sources, targets = scenes[: len(settings.sources)], scenes[len(settings.sources) :]
+    check_disjoint(sources, targets)
     if sources:
-        check_carry(grounds)
+        check_transferable(scenes)
     run_jobs("fusion: row", _jobs(settings, sources, targets), table, show)
 
 
@@ -122,12 +122,12 @@ def phases(settings: Settings) -> tuple[FineTuning, FineTuning, FineTuning]:
     )
 
 
-def _jobs(settings: Settings, sources: list[Ground], targets: list[Ground]) -> list[Job]:
+def _jobs(settings: Settings, sources: list[TrainingScene], targets: list[TrainingScene]) -> list[Job]:
     pretraining = Pretraining(
         settings.folder,
         {"experiment": settings.experiment, "settings": _pretraining_text(settings)},
         lambda position: phases(settings)[min(position, 1)],
-        lambda ground, number: _source_split(settings.sources[sources.index(ground)], ground, number),
+        lambda scene, number: _source_split(settings.sources[sources.index(scene)], scene, number),
     )
     chains = {method: [sources[number] for number in CHAINS[method]] for method in settings.methods}
     jobs = [
@@ -149,9 +149,9 @@ def _jobs(settings: Settings, sources: list[Ground], targets: list[Ground]) -> l
 def _job(
     settings: Settings,
     method: str,
-    chain: list[Ground],
+    chain: list[TrainingScene],
     pretraining: Pretraining,
-    target: Ground,
+    target: TrainingScene,
     place: dict[str, Any],
 ) -> Job:
     text = f"{place['protocol']}; {_input_text(settings)}; {settings.training}"
@@ -171,8 +171,8 @@ def _job(
     )
 
 
-def _source_split(source: Source, ground: Ground, number: int) -> Split:
-    return ground.swapped(source.test_per_class, source.train_per_class, number)
+def _source_split(source: Source, scene: TrainingScene, number: int) -> Split:
+    return scene.swapped(source.test_per_class, source.train_per_class, number)
 
 
 def _input_text(settings: Settings) -> str:

@@ -125,13 +125,13 @@ def by_wavelength(scenes: Sequence[Scene], entries: Sequence[CatalogEntry | None
     """
     positions = []
     for scene, entry in zip(scenes, entries, strict=True):
-        own = scene.wavelengths if scene.wavelengths is not None or entry is None else entry.wavelengths()
-        if own is None:
+        wavelengths = scene.wavelengths if scene.wavelengths is not None or entry is None else entry.wavelengths()
+        if wavelengths is None:
             raise InputError(
                 f"{scene.name} has no wavelengths, which shared_wavelength needs; give the scene wavelengths, name "
                 "it under catalogue, or leave that method out"
             )
-        positions.append(band_positions(own, scene.bands, "wavelength", scene.name))
+        positions.append(band_positions(wavelengths, scene.bands, "wavelength", scene.name))
     low, high = common_grid(positions, 2)
     points = max(int(((low <= p) & (p <= high)).sum()) for p in positions)
     grid = np.linspace(low, high, max(2, points))

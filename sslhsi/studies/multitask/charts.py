@@ -41,13 +41,13 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
         (row["kind"], row["target"], row["split"], row["network"]) for row in ours
     ) or dict.fromkeys((row["kind"], row["target"], row["split"], "") for row in scored)
     order = sorted(places, key=lambda place: [*KINDS, place[0]].index(place[0]))
-    found = [_accuracy(place, [row for row in scored if _belongs(row, place)]) for place in order]
+    pictures = [_accuracy(place, [row for row in scored if _belongs(row, place)]) for place in order]
     for network, names, split in dict.fromkeys(
         (row["network"], _together(row), row["split"]) for row in ours if row.get("source")
     ):
         mine = [row for row in ours if row["network"] == network and row["split"] == split]
-        found += _seconds(network, names, mine)
-    return found
+        pictures += _seconds(network, names, mine)
+    return pictures
 
 
 def _belongs(row: Row, place: tuple[str, ...]) -> bool:
@@ -122,11 +122,11 @@ def _seconds(network: str, names: tuple[str, ...], rows: Sequence[Row]) -> list[
     return [figure_chart(figure, f"{title}. {words}", caption)]
 
 
-def _figure(lines: Mapping[str, Points], title: str, unit: str, *, zero: bool = False) -> Figure:
+def _figure(lines: Mapping[str, Points], title: str, label: str, *, zero: bool = False) -> Figure:
     """Bars side by side at each number of samples per class; names of methods are long, so each has its own line."""
     sizes = sorted({size for points in lines.values() for size in points})
     groups = {str(n): {name: points[n] for name, points in lines.items() if n in points} for n in sizes}
-    figure = grouped_bars(groups, short(title, 64), unit)
+    figure = grouped_bars(groups, short(title, 64), label)
     axis = figure.axes[0]
     axis.set_xlabel("training samples per class")
     if zero:

@@ -111,7 +111,7 @@ class Plan:
         assert labels is not None
         return labels
 
-    def about(self, target: int, scheme: str, per_class: int, seed: int) -> dict[str, Any]:
+    def target_columns(self, target: int, scheme: str, per_class: int, seed: int) -> dict[str, Any]:
         """The columns that name target and split."""
         return {
             "experiment": "multitask",
@@ -123,13 +123,13 @@ class Plan:
             "seed": seed,
         }
 
-    def job(self, training: Training, place: int) -> dict[str, Any]:
+    def columns(self, training: Training, place: int) -> dict[str, Any]:
         """The columns of a training's row that are known beforehand; ``source``: the scenes beside the target."""
         layout = training.layout
         target = layout.scenes[place]
         others = [i for i in layout.scenes if i != target]
         return {
-            **self.about(target, training.scheme, training.per_class, training.seed),
+            **self.target_columns(target, training.scheme, training.per_class, training.seed),
             "method": METHODS[layout.method],
             "network": training.network,
             "source": " + ".join(self.names[i] for i in others),
@@ -144,7 +144,7 @@ class Plan:
         return self.names.index(name)
 
     def _check_apart(self) -> None:
-        """A partner on the target's own ground would train on its test pixels."""
+        """A partner that shows the target's site would train on its test pixels."""
         sites = [source.site for source in expand(self.settings.scenes)]
         for group in self.groups:
             for k, i in enumerate(group):

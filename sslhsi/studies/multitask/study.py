@@ -22,11 +22,11 @@ import torch
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.studies.ground import epochs_of, macs_of, row_of
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.plan import Plan, Training
 from sslhsi.studies.multitask.settings import Settings
 from sslhsi.studies.multitask.training import make_task, train_jointly
+from sslhsi.studies.rows import epoch_entries, macs_of_step, training_row
 from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
 from sslhsi.studies.table import Table
 from sslhsi.training.progress import Advance, progress
@@ -49,7 +49,7 @@ def run(settings: Settings, table: Table, show: bool = True) -> None:
     """
     plan = Plan(settings)
     trainings = list(plan.trainings())
-    missing = [t for t in trainings if not all(table.has(plan.job(t, k)) for k in t.layout.judged)]
+    missing = [t for t in trainings if not all(table.has(plan.columns(t, k)) for k in t.layout.judged)]
     epochs = settings.schedule.total
     with progress(
         "multitask: epoch", epochs * len(trainings), epochs * (len(trainings) - len(missing)), show=show
@@ -92,12 +92,12 @@ def _rows(
         )
     except InputError as error:
         for k in layout.judged:
-            yield {**plan.job(training, k), "note": str(error)}, []
+            yield {**plan.columns(training, k), "note": str(error)}, []
         return
     for k in layout.judged:
         truth = plan.labels(layout.scenes[k])[tuple(drawn[k].test.T)]
         row = {
-            **plan.job(training, k),
+            **plan.columns(training, k),
             "train": len(drawn[k].train),
             "test": len(drawn[k].test),
             "epochs": schedule.total,
@@ -127,7 +127,9 @@ def _self_supervised(plan: Plan, folder: str, table: Table, show: bool) -> None:
     with progress("self-supervised: row", len(jobs), show=show) as advance:
         for done, (i, scheme, n, seed, pretrained) in enumerate(jobs, 1):
             scene = plan.scenes[i]
-            job = plan.about(i, scheme, n, seed) | self_supervised_columns(folder, scene, pretrained=pretrained)
+            job = plan.target_columns(i, scheme, n, seed) | self_supervised_columns(
+                folder, scene, pretrained=pretrained
+            )
             if table.has(job):
                 continue
             try:
@@ -136,9 +138,11 @@ def _self_supervised(plan: Plan, folder: str, table: Table, show: bool) -> None:
             except InputError as error:
                 table.add({**job, "note": str(error)})
             else:
-                macs = macs_of(tuned, encoder, len(drawn.train))
+                macs = macs_of_step(tuned, encoder, len(drawn.train))
                 truth = plan.labels(i)[tuple(drawn.test.T)]
                 # The same pixels, and the leak of the windows that this backbone looks at.
                 drawn = replace(drawn, window=encoder.window)
-                table.add(row_of(job, drawn, truth, predicted, tuned, macs), epochs_of(tuned, "fine-tuning"))
+                table.add(
+                    training_row(job, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, "fine-tuning")
+                )
             advance(done, f"{scene.name}, {n} per class, seed {seed}")

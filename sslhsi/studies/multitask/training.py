@@ -190,13 +190,13 @@ def train_jointly(
             if epoch == schedule.epochs + 1:
                 solver = _solver(network, schedule.settling_lr)
             batches = shares(counts, schedule.batch_size, order)
-            found = _epoch(network, solver, tasks, batches, device)
+            means = _epoch(network, solver, tasks, batches, device)
             steps += len(batches)
-            _check(found, epoch)
+            _check(means, epoch)
             if epoch == 1 or epoch % NOTED == 0 or epoch == schedule.total:
                 phase = "settling" if epoch > schedule.epochs else "training"
-                for own, (loss, accuracy) in zip(history, found, strict=True):
-                    own.append({
+                for entries, (loss, accuracy) in zip(history, means, strict=True):
+                    entries.append({
                         "epoch": epoch, "phase": phase, "loss": round(loss, 6), "accuracy": round(100 * accuracy, 3)
                     })  # fmt: skip
             if epoch > schedule.settled and (epoch - schedule.settled) % schedule.vote_every == 0:
@@ -245,8 +245,8 @@ def _epoch(
     return [(loss, accuracy) for loss, accuracy in means]
 
 
-def _check(found: Sequence[tuple[float, float]], epoch: int) -> None:
-    if not np.isfinite([loss for loss, _ in found]).all():
+def _check(means: Sequence[tuple[float, float]], epoch: int) -> None:
+    if not np.isfinite([loss for loss, _ in means]).all():
         raise InputError(f"multitask: the loss is not finite in epoch {epoch}; lower schedule.lr")
 
 
@@ -261,7 +261,7 @@ def classify(network: MultitaskNetwork, number: int, task: Task, device: torch.d
     cube, pixels, half = task.scene.cube, task.split.test, network.window // 2
     left, right = int(pixels[:, 1].min()), int(pixels[:, 1].max())
     columns = np.arange(left - half, right + half + 1).clip(0, cube.shape[1] - 1)
-    found = np.zeros(len(pixels), dtype=np.int64)
+    classes = np.zeros(len(pixels), dtype=np.int64)
     for top in range(int(pixels[:, 0].min()), int(pixels[:, 0].max()) + 1, _ROWS):
         mine = np.flatnonzero((pixels[:, 0] >= top) & (pixels[:, 0] < top + _ROWS))
         if not mine.size:
@@ -274,5 +274,5 @@ def classify(network: MultitaskNetwork, number: int, task: Task, device: torch.d
         for part in np.array_split(mine, -(-mine.size // BATCH)):
             at = torch.from_numpy(pixels[part] - (top, left)).to(device)
             features = network.features(number, windows[:, at[:, 0], at[:, 1]].movedim(0, 1))
-            found[part] = network.heads[number](features).argmax(1).cpu().numpy()
-    return found
+            classes[part] = network.heads[number](features).argmax(1).cpu().numpy()
+    return classes

@@ -18,12 +18,12 @@ from sslhsi.files import atomic
 Weights = dict[str, Tensor]
 
 
-def key_of(what: Mapping[str, Any]) -> str:
+def cache_key(what: Mapping[str, Any]) -> str:
     """Twelve hexadecimal digits that stand for all that weights depend on, given as JSON holds it."""
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def kept(
+def cached(
     path: Path, train: Callable[[], tuple[Mapping[str, Tensor], dict[str, Any]]]
 ) -> tuple[Weights, dict[str, Any]]:
     """Read weights, or train and write them.

@@ -1,15 +1,15 @@
-"""What adaptation compares: the starts of a training, and the two ways to judge each."""
+"""What adaptation compares: initialisations of a training, and the two ways to read each out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PROBE, TUNED = "linear probe", "fine-tuned"
-JUDGES = (PROBE, TUNED)
+READOUTS = (PROBE, TUNED)
 
 
 @dataclass(frozen=True)
-class Start:
+class Initialisation:
     """Weights that a training on the target starts from.
 
     Args:
@@ -20,15 +20,15 @@ class Start:
     given: bool
     by: str | None = None
 
-    def method(self, judge: str) -> str:
+    def method(self, readout: str) -> str:
         """As rows name it: ``adapted by contrast, linear probe``."""
         if self.by is None:
-            name = "pretrained" if self.given else "random weights" if judge == PROBE else "from scratch"
+            name = "pretrained" if self.given else "random weights" if readout == PROBE else "from scratch"
         else:
             name = f"adapted by {self.by}" if self.given else f"in-domain {self.by} alone"
-        return f"{name}, {judge}"
+        return f"{name}, {readout}"
 
 
-def starts(rounds: list[str]) -> list[Start]:
+def initialisations(rounds: list[str]) -> list[Initialisation]:
     """From scratch, pretrained, and with each round from either."""
-    return [Start(given, by) for by in (None, *rounds) for given in (False, True)]
+    return [Initialisation(given, by) for by in (None, *rounds) for given in (False, True)]

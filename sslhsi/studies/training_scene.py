@@ -15,13 +15,11 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
-from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.finetune import FineTuned, fine_tune
 from sslhsi.finetune.samples import Reader
 from sslhsi.finetune.settings import FineTuning
 from sslhsi.recipe import Network
-from sslhsi.scenes.identity import data_hash, kind_of
+from sslhsi.scenes.identity import data_hash
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.protocols import protocol
 from sslhsi.splits.split import Split, split
@@ -31,7 +29,7 @@ SCRATCH = "from scratch"
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class TrainingScene:
     """A labelled scene with what a network is given of it.
 
     Args:
@@ -102,7 +100,7 @@ class Ground:
             drawn: The split.
             tuning: How.
             seed: Of the weights that start at random, and of the order.
-            weights: Of the whole network but its classifier, from another ground; every tensor must fit.
+            weights: Of the whole network but its classifier, from another scene; every tensor must fit.
 
         Raises:
             InputError: As for :func:`sslhsi.finetune.finetune.fine_tune`; or a layer would be left behind.
@@ -143,100 +141,31 @@ class Ground:
         return split(self.labels, "given", self.window, seed=seed, **given)
 
 
-def check_carry(grounds: Sequence[Ground]) -> None:
+def check_transferable(scenes: Sequence[TrainingScene]) -> None:
     """Refuse scenes between which a network's weights can't move.
 
     Raises:
         InputError: A network that is tied to its number of bands would get another one; or two scenes are one.
     """
-    first = grounds[0]
-    for ground in grounds[1:]:
-        if ground.channels != first.channels and not getattr(first.encoder.backbone, "any_bands", False):
+    first = scenes[0]
+    for scene in scenes[1:]:
+        if scene.channels != first.channels and not getattr(first.encoder.backbone, "any_bands", False):
             raise InputError(
                 f"{first.network.name} is tied to its number of bands, and {first.scene.name} gives "
-                f"{first.channels}, {ground.scene.name} {ground.channels}; set bands.grid or bands.components"
+                f"{first.channels}, {scene.scene.name} {scene.channels}; set bands.grid or bands.components"
             )
 
 
-def check_apart(sources: Sequence[Ground], targets: Sequence[Ground]) -> None:
-    """Refuse a target whose labels a source has already told.
+def check_disjoint(sources: Sequence[TrainingScene], targets: Sequence[TrainingScene]) -> None:
+    """Refuse a target whose labels a source has already shown.
 
     Raises:
         InputError: A scene is on both sides.
     """
-    told = {ground.digest: ground.scene.name for ground in sources}
-    for ground in targets:
-        if ground.digest in told:
+    names = {source.digest: source.scene.name for source in sources}
+    for target in targets:
+        if target.digest in names:
             raise InputError(
-                f"targets: {ground.scene.name} is the source {told[ground.digest]} again, whose labels pretraining "
+                f"targets: {target.scene.name} is the source {names[target.digest]} again, whose labels pretraining "
                 "sees; name another scene"
             )
-
-
-def split_name(name: str, scheme: str) -> dict[str, Any]:
-    """The columns ``split`` and ``per_class`` of a protocol under a scheme."""
-    asked = protocol(name)
-    counted = "counts" in asked
-    return {
-        "split": ("given counts" if scheme == "random" else f"{scheme}, given counts") if counted else scheme,
-        "per_class": asked.get("per_class", ""),
-    }
-
-
-def about(ground: Ground, sources: Sequence[Ground] = ()) -> dict[str, Any]:
-    """The columns that name the data: ``source``, ``target``, ``kind``, ``data``."""
-    return {
-        "source": " -> ".join(source.scene.name for source in sources),
-        "target": ground.scene.name,
-        "kind": kind_of(ground.scene),
-        "data": "-".join(g.digest for g in (ground, *sources)),
-    }
-
-
-def row_of(
-    job: Mapping[str, Any], drawn: Split, truth: np.ndarray, predicted: np.ndarray, tuned: FineTuned, macs: int
-) -> dict[str, Any]:
-    """A row of the table: scores, split and cost beside the columns that name the job."""
-    return {
-        **job,
-        "train": len(drawn.train),
-        "test": len(drawn.test),
-        **score_columns(truth, predicted),
-        **split_columns(drawn),
-        **cost_columns(tuned, macs),
-        "seconds": tuned.record["seconds"],
-    }
-
-
-def cost_columns(tuned: FineTuned, macs: int) -> dict[str, Any]:
-    """``epochs``, ``trainable``, ``parameters``, ``macs`` and ``seconds_per_step`` of a training."""
-    record = tuned.record
-    return {
-        "epochs": record["epochs"],
-        "trainable": record["trainable_parameters"],
-        "parameters": record["parameters"],
-        "macs": macs,
-        "seconds_per_step": round(record["seconds_per_step"], 6),
-    }
-
-
-def judge(ground: Ground, drawn: Split, tuned: FineTuned, job: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a training, judged on the split's test pixels; ``macs`` are per step of a full batch."""
-    macs = macs_of(tuned, ground.encoder, len(drawn.train))
-    return row_of(job, drawn, ground.labels[tuple(drawn.test.T)], ground.predict(tuned, drawn.test), tuned, macs)
-
-
-def macs_of(tuned: FineTuned, encoder: Encoder, samples: int) -> int:
-    """Multiply-adds of a training step of a full batch, or of all samples where they are fewer."""
-    size = min(tuned.record["settings"]["batch_size"], samples)
-    shape = (encoder.projector.channels, encoder.window, encoder.window)
-    return step_macs(tuned.network, tuned.record, shape, size)
-
-
-def epochs_of(tuned: FineTuned, phase: str) -> list[dict[str, Any]]:
-    """Entries of the history: loss and training accuracy in percent of every epoch."""
-    return [
-        {"epoch": e["epoch"], "phase": phase, "loss": round(e["loss"], 6), "accuracy": round(100 * e["accuracy"], 3)}
-        for e in tuned.history
-        if e["loss"] is not None
-    ]
