@@ -25,11 +25,12 @@ from sslhsi.finetune.classifier import (
     start_gaussian,
 )
 from sslhsi.finetune.freezing import freeze, make_head
-from sslhsi.finetune.loop import autocast, train
+from sslhsi.finetune.loop import Labelled, autocast, train
 from sslhsi.finetune.samples import Reader, Samples, Targets, at_once, hold_out, read
 from sslhsi.finetune.settings import FineTuning
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split
+from sslhsi.training.seeded import seeded
 
 DEFAULT = FineTuning()
 
@@ -134,27 +135,24 @@ def fine_tune(
     held = hold_out(goal, settings.validation, seed)
     device = next(backbone.parameters()).device
     y = torch.as_tensor(goal.coded, device=device)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        model, account = _start(backbone, goal.classes.size, settings, weights)
-        training = Samples(model.backbone, reader, windows[~held], device, settings.mirror)
-        checks = Samples(model.backbone, reader, windows[held], device, False)
-        _prepare(model, account, training, y[~held], settings, seed)
-        history, best, networks, seconds_per_step = train(
-            model, account, training, y[~held], checks, y[held], settings, seed=seed, progress=progress
-        )
+    with seeded(seed, device):
+        model, account = _initialise(backbone, goal.classes.size, settings, weights)
+        training = Labelled(Samples(model.backbone, reader, windows[~held], device, settings.mirror), y[~held])
+        checks = Labelled(Samples(model.backbone, reader, windows[held], device, False), y[held])
+        _prepare(model, account, training, settings, seed)
+        trained = train(model, account, training, checks, settings, seed=seed, progress=progress)
     record = {
         **account,
         "settings": settings.model_dump(mode="json"),
         "seed": seed,
         "samples": int((~held).sum()),
         "validation_samples": int(held.sum()),
-        "epochs": history[-1]["epoch"],
-        "best_epoch": best,
+        "epochs": trained.history[-1]["epoch"],
+        "best_epoch": trained.best_epoch,
         "seconds": round(time.perf_counter() - began, 3),
-        "seconds_per_step": seconds_per_step,
+        "seconds_per_step": trained.seconds_per_step,
     }
-    return FineTuned(networks, goal.classes, goal.multilabel, history, record)
+    return FineTuned(trained.networks, goal.classes, goal.multilabel, trained.history, record)
 
 
 def fine_tune_pixels(
@@ -192,7 +190,7 @@ def fine_tune_pixels(
     return tuned.predict(reader, encoder.windows(split.test)), tuned
 
 
-def _start(
+def _initialise(
     backbone: nn.Module, classes: int, settings: FineTuning, weights: Mapping[str, Tensor] | None
 ) -> tuple[Classifier, dict[str, Any]]:
     """A copy of the backbone, frozen as asked, with a classifier; and the account of it."""
@@ -222,15 +220,13 @@ def _within(name: str, layer: str) -> bool:
     return name == layer or name.startswith(f"{layer}.")
 
 
-def _prepare(
-    model: Classifier, account: dict[str, Any], training: Samples, y: Tensor, settings: FineTuning, seed: int
-) -> None:
+def _prepare(model: Classifier, account: dict[str, Any], training: Labelled, settings: FineTuning, seed: int) -> None:
     """Statistics, standardisation, and the classifier's first weights."""
-    calibrate(model.backbone, training, account["frozen_norms"])
+    calibrate(model.backbone, training.samples, account["frozen_norms"])
     if settings.head == "gaussian":
         start_gaussian(model.head)
         return
-    features = features_of(model.backbone, training)[: len(y)]
+    features = features_of(model.backbone, training.samples)[: len(training.targets)]
     standardise(model, features)
     if settings.head == "probe" and isinstance(model.head, nn.Linear):
-        start_from_probe(model, features, y, seed)
+        start_from_probe(model, features, training.targets, seed)

@@ -7,19 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sslhsi.errors import InputError
 from sslhsi.finetune.classifier import Classifier, features_of
 from sslhsi.finetune.freezing import training_mode
 from sslhsi.finetune.samples import Samples
 from sslhsi.finetune.settings import FineTuning
-from sslhsi.training.optimiser import optimiser, parameter_groups
+from sslhsi.training.loss import check_loss
+from sslhsi.training.optimiser import optimiser, parameter_groups, scale_rates
 from sslhsi.training.schedule import warmup_cosine
 
 # Epochs between checkpoints that vote.
@@ -28,88 +28,116 @@ VOTE_EVERY = 2
 SLOW = 0.1
 
 
+class Labelled(NamedTuple):
+    """Samples with (n,) class numbers or (n, C) zeros and ones; mirrored copies share them."""
+
+    samples: Samples
+    targets: Tensor
+
+    def targets_of(self, numbers: Tensor) -> Tensor:
+        """The targets of samples by number."""
+        return self.targets[numbers.to(self.targets.device) % len(self.targets)]
+
+
+class Trained(NamedTuple):
+    """What a training gave.
+
+    ``networks`` are those that vote, that of ``best_epoch`` last; a step's seconds, reading its batch included, are
+    the median over the epochs.
+    """
+
+    history: list[dict[str, Any]]
+    best_epoch: int
+    networks: tuple[Classifier, ...]
+    seconds_per_step: float
+
+
 def train(
     model: Classifier,
     account: dict[str, Any],
-    training: Samples,
-    y: Tensor,
-    checks: Samples,
-    y_checks: Tensor,
+    training: Labelled,
+    checks: Labelled,
     settings: FineTuning,
     *,
     seed: int,
     progress: Callable[[dict[str, Any]], None] | None = None,
-) -> tuple[list[dict[str, Any]], int, tuple[Classifier, ...], float]:
+) -> Trained:
     """Train a model in place.
 
     Args:
         model: Ready to train.
         account: What :func:`~sslhsi.finetune.freezing.freeze` said of ``model.backbone``.
         training: Training samples.
-        y: (n,) class numbers or (n, C) zeros and ones; mirrored copies share them.
         checks: Validation samples, perhaps none.
-        y_checks: Of the same kind.
         settings: How.
         seed: Of the order of the samples.
         progress: Called with each entry of the history.
 
-    Returns:
-        History, the chosen epoch, the networks that vote, that of the chosen epoch last, and the seconds that
-        a step took, reading its batch included (the median over the epochs).
-
     Raises:
         InputError: The loss is not a finite number.
     """
-    groups = parameter_groups(model.backbone, settings.lr_backbone, settings.weight_decay)
-    still = not (settings.run_frozen or any(group["params"] for group in groups))
-    groups += parameter_groups(model.head, settings.lr_head, settings.weight_decay)
-    groups = [group for group in groups if group["params"]]
-    rates = [group["lr"] for group in groups]
-    solver = optimiser(settings.optimizer, groups, fused=True)
-    forward = model.classify if still else model
-    if still:  # features stay what they are
-        training.held = features_of(model.backbone, training)
-        checks.held = features_of(model.backbone, checks) if len(checks) else None
-    order = torch.Generator().manual_seed(seed)
-    per_epoch = len(list(training.batches(settings.batch_size)))
-    step, history, kept, paces = 0, [], Kept(model, settings.votes), []
+    steps = _Steps(model, account, training, settings, seed)
+    if steps.frozen and len(checks.samples):
+        checks.samples.held = features_of(model.backbone, checks.samples)
+    history: list[dict[str, Any]] = []
+    checkpoints, paces = Checkpoints(model, settings.votes), []
     for epoch in range(settings.epochs + 1):
         entry: dict[str, Any] = {"epoch": epoch, "loss": None, "accuracy": None}
         if epoch:
-            model.eval() if still else training_mode(model.backbone, account)
             began = time.perf_counter()
-            total, right = torch.zeros((), device=y.device), torch.zeros((), device=y.device)
-            for numbers in training.batches(settings.batch_size, order):
-                factor = rate_factor(settings, epoch, step, per_epoch)
-                for group, rate in zip(solver.param_groups, rates, strict=True):
-                    group["lr"] = rate * factor
-                with autocast(y.device, settings.precision):
-                    logits = forward(training(numbers))
-                goal = y[numbers.to(y.device) % len(y)]
-                loss = loss_of(logits.float(), goal, settings.smoothing)
-                solver.zero_grad()
-                loss.backward()
-                solver.step()
-                total += loss.detach() * len(numbers)
-                right += share_right(logits.detach(), goal) * len(numbers)
-                step += 1
-            entry |= {"loss": float(total) / len(training), "accuracy": float(right) / len(training)}
-            paces.append((time.perf_counter() - began) / per_epoch)
-            if not np.isfinite(entry["loss"]):
-                raise InputError(
-                    f"fine-tuning: the loss is {entry['loss']} in epoch {epoch}; lower lr_backbone "
-                    f"({settings.lr_backbone:g}) or lr_head ({settings.lr_head:g})"
-                )
-        if len(checks):
+            entry["loss"], entry["accuracy"] = steps.run(epoch)
+            paces.append((time.perf_counter() - began) / steps.per_epoch)
+            way_out = f"lower lr_backbone ({settings.lr_backbone:g}) or lr_head ({settings.lr_head:g})"
+            check_loss(entry["loss"], f"fine-tuning, epoch {epoch}", way_out)
+        if len(checks.samples):
             model.eval()
-            entry |= _validate(forward, checks, y_checks, settings)
+            entry |= _validate(steps.forward, checks, settings)
         history.append(entry)
-        kept.take(entry, last=epoch == settings.epochs)
+        checkpoints.take(entry, last=epoch == settings.epochs)
         if progress is not None:
             progress(entry)
-        if settings.patience and len(checks) and epoch - kept.best >= settings.patience:
+        if settings.patience and len(checks.samples) and epoch - checkpoints.best >= settings.patience:
             break
-    return history, kept.best, kept.networks(), median(paces)
+    return Trained(history, checkpoints.best, checkpoints.networks(), median(paces))
+
+
+class _Steps:
+    """The steps of a training, epoch by epoch: the order of the samples, rates, and where the forward pass begins."""
+
+    def __init__(
+        self, model: Classifier, account: dict[str, Any], training: Labelled, settings: FineTuning, seed: int
+    ) -> None:
+        self.model, self.account, self.training, self.settings = model, account, training, settings
+        groups = parameter_groups(model.backbone, settings.lr_backbone, settings.weight_decay)
+        self.frozen = not (settings.run_frozen or any(group["params"] for group in groups))
+        groups += parameter_groups(model.head, settings.lr_head, settings.weight_decay)
+        groups = [group for group in groups if group["params"]]
+        self.rates = [group["lr"] for group in groups]
+        self.solver = optimiser(settings.optimizer, groups, fused=True)
+        self.forward: Callable[[Tensor], Tensor] = model.classify if self.frozen else model
+        if self.frozen:  # features stay what they are
+            training.samples.held = features_of(model.backbone, training.samples)
+        self.order = torch.Generator().manual_seed(seed)
+        self.per_epoch = len(list(training.samples.batches(settings.batch_size)))
+
+    def run(self, epoch: int) -> tuple[float, float]:
+        """One pass over all samples; their mean loss and accuracy, as they trained."""
+        samples, settings, device = self.training.samples, self.settings, self.training.targets.device
+        self.model.eval() if self.frozen else training_mode(self.model.backbone, self.account)
+        total, right = torch.zeros((), device=device), torch.zeros((), device=device)
+        first = (epoch - 1) * self.per_epoch
+        for step, numbers in enumerate(samples.batches(settings.batch_size, self.order), first):
+            scale_rates(self.solver, self.rates, rate_factor(settings, epoch, step, self.per_epoch))
+            with autocast(device, settings.precision):
+                logits = self.forward(samples(numbers))
+            goal = self.training.targets_of(numbers)
+            loss = loss_of(logits.float(), goal, settings.smoothing)
+            self.solver.zero_grad()
+            loss.backward()
+            self.solver.step()
+            total += loss.detach() * len(numbers)
+            right += share_right(logits.detach(), goal) * len(numbers)
+        return float(total) / len(samples), float(right) / len(samples)
 
 
 def rate_factor(settings: FineTuning, epoch: int, step: int, per_epoch: int) -> float:
@@ -130,7 +158,7 @@ def rate_factor(settings: FineTuning, epoch: int, step: int, per_epoch: int) -> 
     return warmup_cosine(step, settings.epochs * per_epoch, settings.warmup)
 
 
-class Kept:
+class Checkpoints:
     """Checkpoints of the epochs that may vote: the chosen one and those two, four ... epochs before it."""
 
     def __init__(self, model: Classifier, votes: int) -> None:
@@ -183,11 +211,9 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 
 @torch.no_grad()
-def _validate(
-    forward: Callable[[Tensor], Tensor], checks: Samples, y: Tensor, settings: FineTuning
-) -> dict[str, float]:
+def _validate(forward: Callable[[Tensor], Tensor], checks: Labelled, settings: FineTuning) -> dict[str, float]:
+    samples, y = checks
+    parts = torch.arange(len(samples)).split(samples.at_once)
     with autocast(y.device, settings.precision):
-        logits = torch.cat(
-            [forward(checks(part)).float() for part in torch.arange(len(checks)).split(checks.at_once)]
-        )
+        logits = torch.cat([forward(samples(part)).float() for part in parts])
     return {"validation_accuracy": float(share_right(logits, y)), "validation_loss": float(loss_of(logits, y))}

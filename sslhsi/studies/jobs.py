@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
 from sslhsi.errors import InputError
 from sslhsi.finetune.settings import FineTuning
+from sslhsi.scenes.scene import Scene
+from sslhsi.splits.split import Split
 from sslhsi.studies.rows import data_columns, epoch_entries, macs_of_step, protocol_columns, test_row, training_row
 from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
 from sslhsi.studies.table import Table
@@ -114,13 +117,41 @@ def self_supervised_jobs(
             "seed": seed,
         }
         columns["settings"] = f"{protocol}; {columns['settings']}"
-
-        def make(columns: dict[str, Any] = columns, pretrained: bool = pretrained) -> Made:
-            drawn = target.draw(protocol, scheme, seed)
-            predicted, tuned = self_supervised_rows(folder, target.scene, drawn, seed, pretrained=pretrained)
-            truth = target.labels[tuple(drawn.test.T)]
-            macs = macs_of_step(tuned, opened(folder), len(drawn.train))
-            return training_row(columns, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, "target")
-
-        jobs.append(Job(columns, make))
+        draw = functools.partial(target.draw, protocol, scheme, seed)
+        jobs.append(self_supervised_job(columns, folder, target.scene, draw, pretrained=pretrained))
     return jobs
+
+
+def self_supervised_job(
+    columns: dict[str, Any],
+    folder: str,
+    scene: Scene,
+    draw: Callable[[], Split],
+    *,
+    pretrained: bool,
+    phase: str = "target",
+    its_window: bool = False,
+) -> Job:
+    """A backbone's fine-tuning as a job.
+
+    Args:
+        columns: All that names it, ``seed`` among them.
+        folder: Of the backbone, or a hub id.
+        scene: A labelled scene.
+        draw: Gives the split.
+        pretrained: False: its network with random weights.
+        phase: As the history calls the training.
+        its_window: The row's leak is that of the windows that this backbone takes in, not that of the split's.
+    """
+
+    def make() -> Made:
+        drawn, encoder = draw(), opened(folder)
+        predicted, tuned = self_supervised_rows(folder, scene, drawn, columns["seed"], pretrained=pretrained)
+        assert scene.labels is not None
+        truth = scene.labels[tuple(drawn.test.T)]
+        macs = macs_of_step(tuned, encoder, len(drawn.train))
+        if its_window:
+            drawn = replace(drawn, window=encoder.window)
+        return training_row(columns, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, phase)
+
+    return Job(columns, make)

@@ -24,6 +24,7 @@ from sslhsi.scenes.scene import Scene
 from sslhsi.splits.protocols import protocol
 from sslhsi.splits.split import Split, split
 from sslhsi.studies.sections import Bands
+from sslhsi.training.seeded import seeded
 
 SCRATCH = "from scratch"
 
@@ -86,8 +87,7 @@ class TrainingScene:
 
     def fresh(self, seed: int) -> nn.Module:
         """The network with random weights, others for other seeds."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             made = create_backbone(self.network.name, self.channels, self.window, **self.network.options)
         return made.to(self.encoder.device)
 

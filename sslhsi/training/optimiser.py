@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from lightly.utils.lars import LARS
@@ -43,3 +44,9 @@ def optimiser(name: str, groups: list[dict[str, Any]], momentum: float = 0.9, fu
     if name == "sgd":
         return SGD(groups, momentum=momentum)
     return LARS(groups, lr=groups[0]["lr"], momentum=momentum)
+
+
+def scale_rates(solver: Optimizer, rates: Sequence[float], factor: float) -> None:
+    """Set the learning rates of an optimiser's groups to multiples of their base rates."""
+    for group, rate in zip(solver.param_groups, rates, strict=True):
+        group["lr"] = rate * factor

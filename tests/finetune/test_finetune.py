@@ -252,7 +252,7 @@ def test_what_can_not_be_learned():
         fine_tune(body, reader, windows, np.full((12, 2), 2))
     with pytest.raises(InputError, match="any label"):
         fine_tune(body, reader, windows, np.zeros((12, 2), int))
-    with pytest.raises(InputError, match=r"the loss is .* in epoch \d+; lower lr_backbone"):
+    with pytest.raises(InputError, match=r"fine-tuning, epoch \d+: the loss is .*; lower lr_backbone"):
         fine_tune(
             network("hresnet", 4, 5), reader, windows, y, FineTuning(optimizer="sgd", lr_backbone=1e30, epochs=9)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from toy_windows import Windows, network, toy
 
 from sslhsi.finetune.finetune import FineTuning, fine_tune
@@ -43,20 +44,15 @@ def test_optimisers_and_bfloat16(name, rate):
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_a_constant_schedule_and_its_slow_end(monkeypatch):
+def test_a_constant_schedule_and_its_slow_end():
     reader, windows, y = toy(n=24)
     rates = []
-
-    class Recorded(torch.optim.SGD):
-        def step(self, closure=None):
-            rates.append([group["lr"] for group in self.param_groups])
-            return super().step(closure)
-
-    monkeypatch.setattr("sslhsi.finetune.loop.optimiser", lambda name, groups, fused: Recorded(groups))
+    hook = register_optimizer_step_pre_hook(lambda solver, *_: rates.append([g["lr"] for g in solver.param_groups]))
     settings = FineTuning(
         epochs=5, batch_size=8, optimizer="sgd", schedule="constant", slow_epochs=2, lr_head=0.2, lr_backbone=0.1
     )
     fine_tune(network(), reader, windows, y, settings)
+    hook.remove()
     backbone, head = np.array(rates)[:, 0], np.array(rates)[:, -1]
     np.testing.assert_allclose(head, [0.2] * 9 + [0.02] * 6)
     np.testing.assert_allclose(backbone, head / 2)

@@ -13,16 +13,20 @@ from safetensors.torch import load_file
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, f1_score
 from small_scenes import write_scene
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.finetune.loop import rate_factor
+from sslhsi.probes.metrics import multilabel_scores
 from sslhsi.scenes.read import read_scene
-from sslhsi.studies.adaptation import image_bench
-from sslhsi.studies.adaptation import images as images_study
 from sslhsi.studies.adaptation.charts import charts
+from sslhsi.studies.adaptation.image_sets import ImageSet, open_images
+from sslhsi.studies.adaptation.image_split import split_images
+from sslhsi.studies.adaptation.image_views import ImageNetwork, ImageReader
+from sslhsi.studies.adaptation.images import linear_probe_scores
 from sslhsi.studies.adaptation.scenes import adapt
 from sslhsi.studies.adaptation.settings import SceneRound, Tuning
 from sslhsi.studies.experiment import load_experiment, run_experiment
@@ -88,7 +92,7 @@ def test_all_starts_side_by_side_on_the_same_images(images):
     assert all(int(row["trainable"]) == int(row["parameters"]) for row in tuned)
 
 
-def test_rounds_are_trained_once_and_from_what_they_say(images, monkeypatch):
+def test_rounds_are_trained_once_and_from_what_they_say(images):
     """Five sets of weights for 24 rows; and a killed run goes on without training them again."""
     rows, _, _, folder = images
     files = sorted((folder / "pretrained").glob("*.safetensors"))
@@ -97,26 +101,24 @@ def test_rounds_are_trained_once_and_from_what_they_say(images, monkeypatch):
     lines = kept.splitlines(keepends=True)
     (folder / "rows.csv").write_text("".join(lines[:22]) + lines[22][:7])
 
-    def never(*args, **kwargs):
-        raise AssertionError("a round was trained again")
-
-    monkeypatch.setattr(image_bench.Bench, "_train", never)
+    written = {file: file.stat().st_mtime_ns for file in files}
     again, _, _ = run("adaptation_images.yaml", [*IMAGES, f"output={folder}"])
+    assert {file: file.stat().st_mtime_ns for file in (folder / "pretrained").iterdir()} == written
     free = ("seconds", "seconds_per_step")
     assert [{k: v for k, v in row.items() if k not in free} for row in again] == [
         {k: v for k, v in row.items() if k not in free} for row in rows
     ]
 
 
-def test_charts_show_each_judge_and_the_second_round(images):
+def test_charts_show_each_readout_and_the_second_round(images):
     rows, history, _, _ = images
-    found = charts(rows, history)
-    text = " ".join(chart.alt for chart in found)
+    drawn = charts(rows, history)
+    text = " ".join(chart.alt for chart in drawn)
     assert "linear probe" in text
     assert "fine-tuned" in text
     assert "micro F1" in text
     assert "NT-Xent" in text
-    assert all(chart.uri.startswith("data:image/svg") for chart in found)
+    assert all(chart.uri.startswith("data:image/svg") for chart in drawn)
 
 
 @pytest.fixture
@@ -132,35 +134,31 @@ def folders(tmp_path):
     return tmp_path / "set"
 
 
-def test_no_round_sees_what_is_tested(folders, tmp_path, monkeypatch):
-    """The target's own folder as in-domain images: only those that are not tested train."""
-    seen = []
-    original = image_bench.fine_tune
+def test_no_training_sees_what_is_tested(folders, tmp_path):
+    """The target's folder as in-domain images: what a split tests trains nothing, nor do copies of it."""
+    images = open_images(ImageSet(folder=str(folders)))
+    reader = ImageReader(images, 16)
+    contents = [image.numpy().tobytes() for image in reader(reader.windows(np.arange(len(images))))]
+    trained: dict[ImageNetwork, set[bytes]] = {}
 
-    def watched(network, reader, windows, *args, **kwargs):
-        seen.append((reader, set(windows[:, 0].tolist())))
-        return original(network, reader, windows, *args, **kwargs)
+    def noted(module, args):
+        if isinstance(module, ImageNetwork) and module.training:
+            trained.setdefault(module, set()).update(image.numpy().tobytes() for image in args[0])
 
-    monkeypatch.setattr(image_bench, "fine_tune", watched)
-    drawn = []
-    split = images_study.split_images
-    monkeypatch.setattr(images_study, "split_images", lambda *a, **k: drawn.append(split(*a, **k)) or drawn[-1])
+    hook = register_module_forward_pre_hook(noted)
     given = f"{{folder: {folders}}}"
     rows, _, _ = run("adaptation_images.yaml", [
         *[word for word in IMAGES if ".targets." not in word and ".domain." not in word and "shares" not in word],
         f"images.domain={given}", f"images.targets=[{given}]", "images.shares=[]", "images.rounds=[labels]",
         "images.per_class=[4]", "seeds=2", f"output={tmp_path / 'out'}",
     ])  # fmt: skip
-    assert not any(row["note"].startswith("set: nothing") for row in rows)
-    tested = [set(one.test.tolist()) for one in drawn]
-    copy, three = 8 + 3, 8 + 8
-    rounds = [numbers for reader, numbers in seen if reader.images.name == "set"]
-    assert len(rounds) == 4  # two starts, two splits
-    for numbers in rounds:
-        mine = [test for test in tested if not test & numbers]
-        assert mine, "a round trained on an image that every split tests"
-        # Of a content that is tested no copy trains either.
-        assert all({copy, three}.isdisjoint(numbers) for test in mine if test & {copy, three})
+    hook.remove()
+    tested = [{contents[n] for n in split_images(images, per_class=4, seed=seed).test} for seed in (0, 1)]
+    ours = [seen for seen in trained.values() if seen & set(contents)]
+    assert all(any(not seen & test for test in tested) for seen in ours)
+    # Two rounds for either split, from given weights and from random ones, on all that is left.
+    left = [set(contents) - test for test in tested]
+    assert sum(seen in left for seen in ours) >= 4
     assert all("tested on the target and left out" in row["note"] for row in rows if "adapted" in row["method"])
 
 
@@ -169,19 +167,21 @@ def test_a_probe_is_logistic_regression_and_scores_are_scikit_learns():
     x, test = rng.normal(size=(60, 5)), rng.normal(size=(40, 5))
     labels = (x @ rng.normal(size=(5, 3)) + 0.3 * rng.normal(size=(60, 3)) > 0).astype(np.uint8)
     labels = np.column_stack([labels, np.zeros(60, np.uint8)])
-    found = images_study._probe(x, labels, test, seed=0)
-    assert (found[:, 3] == 0).all()
+    probabilities = linear_probe_scores(x, labels, test, seed=0)
+    assert (probabilities[:, 3] == 0).all()
     mean, scale = x.mean(0), x.std(0)
     for label in range(3):
         grid = [LogisticRegression(C=c, max_iter=1000, tol=1e-8) for c in (1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)]
         theirs = [
             g.fit((x - mean) / scale, labels[:, label]).predict_proba((test - mean) / scale)[:, 1] for g in grid
         ]
-        assert min(np.abs(found[:, label] - p).max() for p in theirs) < 1e-3
+        assert min(np.abs(probabilities[:, label] - p).max() for p in theirs) < 1e-3
     truth = labels[:40]
-    scores = images_study.multilabel_scores(truth[:, :3], found[:, :3])
-    assert scores["micro_f1"] == pytest.approx(100 * f1_score(truth[:, :3], found[:, :3] >= 0.5, average="micro"))
-    assert scores["map"] == pytest.approx(100 * average_precision_score(truth[:, :3], found[:, :3]))
+    scores = multilabel_scores(truth[:, :3], probabilities[:, :3])
+    assert scores["micro_f1"] == pytest.approx(
+        100 * f1_score(truth[:, :3], probabilities[:, :3] >= 0.5, average="micro")
+    )
+    assert scores["map"] == pytest.approx(100 * average_precision_score(truth[:, :3], probabilities[:, :3]))
 
 
 @pytest.fixture
@@ -277,14 +277,13 @@ def test_recipes_that_make_no_sense_are_refused(monkeypatch, recipe, overrides, 
     ("overrides", "words"),
     [
         (["images.shares=[]", "images.per_class=[]"], "say how many images train"),
-        (["images.targets=[{folder: FLAT}]"], "no labels to judge on"),
+        (["images.targets=[{folder: FLAT}]"], "no labels to test on"),
         (["images.domain={folder: FLAT}"], "pretraining by labels needs"),
         (["images.targets.1.name=satellite"], "two are named 'simulated satellite'"),
         (["images.targets=[{folder: CUT}]"], "cut off"),
     ],
 )
-def test_images_that_cannot_serve_are_told_before_training(folders, tmp_path, monkeypatch, overrides, words):
-    monkeypatch.setattr(image_bench, "fine_tune", lambda *a, **k: pytest.fail("trained first"))
+def test_images_that_cannot_serve_stop_it_before_training(folders, tmp_path, trainings, overrides, words):
     cut = folders / "dark" / "1.png"
     cut.write_bytes(cut.read_bytes()[:200])
     places = {"FLAT": str(folders / "bright"), "CUT": str(folders)}
@@ -297,9 +296,10 @@ def test_images_that_cannot_serve_are_told_before_training(folders, tmp_path, mo
         overrides = [word.replace(name, place) for word in overrides]
     with pytest.raises(InputError, match=words):
         run("adaptation_images.yaml", [*words_, *overrides, f"output={tmp_path / 'out'}"])
+    assert trainings == []
 
 
-def test_a_backbone_that_is_none_is_told(cubes, tmp_path):
+def test_a_backbone_that_is_none_stops_it(cubes, tmp_path):
     wrong = [word.replace(str(tmp_path / "backbone"), str(tmp_path / "nowhere")) for word in cubes]
     (tmp_path / "nowhere").mkdir()
     with pytest.raises(InputError, match="nowhere: not a backbone"):

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_scenes import write_scene
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
-from sslhsi.finetune import finetune, loop
 from sslhsi.splits.protocols import INDIAN_PINES_1765
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.fusion.charts import charts
@@ -47,44 +47,18 @@ def run(overrides, recipe=FUSION):
     return (*run_experiment(settings, show=False), settings)
 
 
-@pytest.fixture
-def trainings(monkeypatch):
-    """Of every training: settings, state at the beginning and at the end, rates of every step."""
-    seen: list[dict] = []
-    original, optimiser = finetune.train, loop.optimiser
-
-    def recorded(name, groups, **more):
-        solver = optimiser(name, groups, **more)
-        step = solver.step
-
-        def stepped(*args, **options):
-            head = next(g["lr"] for g in solver.param_groups if any(p is seen[-1]["head"] for p in g["params"]))
-            body = next(g["lr"] for g in solver.param_groups if all(p is not seen[-1]["head"] for p in g["params"]))
-            seen[-1]["rates"].append((head, body))
-            return step(*args, **options)
-
-        solver.step = stepped
-        seen[-1]["momentum"] = solver.param_groups[0]["momentum"]
-        return solver
-
-    def spy(model, account, training, y, checks, y_checks, settings, **more):
-        before = {name: value.clone() for name, value in model.state_dict().items()}
-        seen.append({"settings": settings, "before": before, "rates": [], "head": model.head.weight, "n": len(y)})
-        found = original(model, account, training, y, checks, y_checks, settings, **more)
-        seen[-1]["after"] = {name: value.clone() for name, value in model.state_dict().items()}
-        return found
-
-    monkeypatch.setattr(finetune, "train", spy)
-    monkeypatch.setattr(loop, "optimiser", recorded)
-    return seen
+def parts(groups):
+    """Parameters of the extractor, and of the classifier: its weight and bias are the last two groups."""
+    return [p for group in groups[:-2] for p in group], [p for group in groups[-2:] for p in group]
 
 
-def body(state):
-    return {name: value for name, value in state.items() if name.startswith("backbone.")}
+def rates(training):
+    """Those of classifier and extractor, step by step."""
+    return [(step[-1], step[0]) for step in training.rates]
 
 
 def same(first, second):
-    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+    return len(first) == len(second) and all(torch.equal(*pair) for pair in zip(first, second, strict=True))
 
 
 def test_the_recipe_holds_the_papers_numbers(monkeypatch):
@@ -105,7 +79,7 @@ def test_the_recipe_holds_the_papers_numbers(monkeypatch):
 
 
 def test_phases_in_order_with_everything_but_the_classifier_carried(reduced, trainings):
-    rows, history, _ = run([*reduced, *QUICK])
+    rows, history, settings = run([*reduced, *QUICK])
     # T3 and T4 go on from what T1 and T2 trained: four pretrainings, not six.
     assert [row["method"] for row in rows] == ["pretraining"] * 4 + ["from scratch", "T1", "T2", "T3", "T4"]
     assert [row["source"] for row in rows] == ["", "", "town", "valley", "", "town", "valley", "town -> valley",
@@ -113,24 +87,25 @@ def test_phases_in_order_with_everything_but_the_classifier_carried(reduced, tra
     town, valley, town_valley, valley_town, scratch, t1, t2, t3, t4 = trainings
     for before, after in ((town, town_valley), (valley, valley_town), (town, t1), (valley, t2), (town_valley, t3),
                           (valley_town, t4)):  # fmt: skip
-        assert same(body(before["after"]), body(after["before"]))  # with the batch norms' statistics
-        assert not torch.equal(before["after"]["head.weight"][:2], after["before"]["head.weight"][:2])
-    counted = next(name for name in t3["before"] if name.endswith("num_batches_tracked"))
-    # Every step counts, and the pass that gives a fresh network its first statistics.
-    assert int(t3["before"][counted]) == len(town["rates"]) + len(town_valley["rates"]) + 1
-    assert not same(body(scratch["before"]), body(t1["before"]))
-    for training in trainings:  # a classifier drawn from a Gaussian, on features that nothing standardises
-        head = training["before"]["head.weight"]
-        assert float(head.std()) == pytest.approx((2 / 64) ** 0.5, rel=0.25)
-        assert not training["before"]["head.bias"].any()
-        assert not training["before"]["mean"].any()
-        assert training["momentum"] == 0.9
+        assert same(parts(before.ended)[0], parts(after.begun)[0])
+        assert not torch.equal(parts(before.ended)[1][0][:2], parts(after.begun)[1][0][:2])
+    assert not same(parts(scratch.begun)[0], parts(t1.begun)[0])
+    # The batch norms' statistics move, too: every step counts, and the pass that gives a fresh network its first.
+    kept = [load_file(file) for file in (settings.folder / "pretrained").iterdir()]
+    counts = [next(int(v) for name, v in one.items() if name.endswith("num_batches_tracked")) for one in kept]
+    steps = [len(t.rates) for t in (town, valley, town_valley, valley_town)]
+    assert sorted(counts) == sorted([steps[0] + 1, steps[1] + 1, steps[0] + steps[2] + 1, steps[1] + steps[3] + 1])
+    for training in trainings:  # a classifier drawn from a Gaussian
+        weight, bias = parts(training.begun)[1]
+        assert float(weight.std()) == pytest.approx((2 / 64) ** 0.5, rel=0.25)
+        assert not bias.any()
+        assert training.solver.param_groups[0]["momentum"] == 0.9
     # N epochs at one rate; N/2 with the extractor at a tenth; on the target one rate, the last epochs at a tenth.
-    assert town["rates"] == [(0.01, 0.01)] * (2 * 2)
-    assert np.allclose(valley_town["rates"], [(0.01, 0.001)] * 2)
-    assert np.allclose(town_valley["rates"], [(0.01, 0.001)])
-    assert np.allclose(t3["rates"], [(0.01, 0.01)] * 2 + [(0.001, 0.001)])
-    assert np.allclose(scratch["rates"], t3["rates"])
+    assert rates(town) == [(0.01, 0.01)] * (2 * 2)
+    assert np.allclose(rates(valley_town), [(0.01, 0.001)] * 2)
+    assert np.allclose(rates(town_valley), [(0.01, 0.001)])
+    assert np.allclose(rates(t3), [(0.01, 0.01)] * 2 + [(0.001, 0.001)])
+    assert np.allclose(rates(scratch), rates(t3))
     # Sources' test pixels never train: 6 of each class do, and 3 tell.
     assert [(row["train"], row["test"]) for row in rows[:2]] == [("24", "12"), ("12", "6")]
     assert {(row["train"], row["per_class"]) for row in rows[4:]} == {("15", "5")}
@@ -141,18 +116,19 @@ def test_phases_in_order_with_everything_but_the_classifier_carried(reduced, tra
 
 
 def test_ainet_moves_between_cameras_of_different_bands(reduced, trainings):
-    rows, _, _ = run([*reduced, *SMALL, "methods=[T2]"])
+    rows, _, settings = run([*reduced, *SMALL, "methods=[T2]"])
     assert [row["network"] for row in rows] == ["ainet", "ainet"]
     valley, target = trainings
-    assert same(body(valley["after"]), body(target["before"]))
-    assert sum(name.endswith("running_var") for name in body(target["before"])) == 44  # the norms of 44 convolutions
+    assert same(parts(valley.ended)[0], parts(target.begun)[0])
+    (file,) = (settings.folder / "pretrained").iterdir()
+    assert sum(name.endswith("running_var") for name in load_file(file)) == 44  # the norms of 44 convolutions
     assert int(rows[1]["trainable"]) == int(rows[1]["parameters"]) == 381_952 + 4_704 + 257 * 3
 
 
 def test_the_same_command_goes_on_after_a_kill(reduced, trainings):
     overrides = [*reduced, *QUICK, 'methods=["from scratch", T3]', "target_extractor=0.1"]
     rows, _, settings = run(overrides)
-    assert np.allclose(trainings[-1]["rates"][0], (0.01, 0.001))
+    assert np.allclose(rates(trainings[-1])[0], (0.01, 0.001))
     assert len(trainings) == 4
     path = settings.folder / "rows.csv"
     lines = path.read_text().splitlines(keepends=True)
@@ -173,13 +149,13 @@ def test_scaling_a_cube_to_one_changes_nothing_for_ainet():
         if isinstance(layer, torch.nn.BatchNorm3d):
             layer.eps = 1e-14
     x, y = torch.rand(12, 10, 5, 5, dtype=torch.float64), torch.arange(12) % 3
-    found = []
+    results = []
     for factor, offset in ((1.0, 0.0), (8000.0, 300.0)):
         network.zero_grad()
         loss = torch.nn.functional.cross_entropy(network(factor * x + offset), y)
         loss.backward()
-        found.append([loss.detach(), *(p.grad.clone() for p in network.parameters())])
-    for plain, scaled in zip(*found, strict=True):
+        results.append([loss.detach(), *(p.grad.clone() for p in network.parameters())])
+    for plain, scaled in zip(*results, strict=True):
         torch.testing.assert_close(plain, scaled, rtol=1e-4, atol=1e-7)
 
 
@@ -190,16 +166,16 @@ def test_scaling_a_cube_to_one_changes_nothing_for_ainet():
 def test_the_papers_tables_of_indian_pines(data, recipe, network, shape, trained):
     settings = load_experiment(RECIPES / f"{recipe}.yaml")
     (scene,) = open_scenes(settings.targets)
-    ground = TrainingScene(scene, settings.network, settings.bands, settings.window)
-    assert (settings.network.name, settings.window, ground.channels) == (network, *shape)
-    drawn = ground.draw(settings.protocols[0], "random", 0)
-    counts = np.bincount(ground.labels[tuple(drawn.train.T)], minlength=17)[1:]
+    target = TrainingScene(scene, settings.network, settings.bands, settings.window)
+    assert (settings.network.name, settings.window, target.channels) == (network, *shape)
+    drawn = target.draw(settings.protocols[0], "random", 0)
+    counts = np.bincount(target.labels[tuple(drawn.train.T)], minlength=17)[1:]
     assert len(drawn.train) == counts.sum() == trained
     assert len(drawn.train) + len(drawn.test) == 10249
     if recipe.startswith("ainet"):
         assert tuple(counts) == INDIAN_PINES_1765
     else:
-        assert np.allclose(counts / np.bincount(ground.labels.ravel())[1:], 0.3, atol=0.02)
+        assert np.allclose(counts / np.bincount(target.labels.ravel())[1:], 0.3, atol=0.02)
 
 
 def test_given_counts_are_named(reduced, tmp_path, monkeypatch):
@@ -239,9 +215,9 @@ def test_given_counts_are_named(reduced, tmp_path, monkeypatch):
     ],
 )  # fmt: skip
 def test_bad_recipes(reduced, overrides, message):
-    with pytest.raises(InputError, match=message) as found:
+    with pytest.raises(InputError, match=message) as raised:
         run([*reduced, *SMALL, *overrides])
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(raised.value)
 
 
 def test_charts():

@@ -10,12 +10,13 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sslhsi.backbones.fast import fastest_safe_setting, set_memory_format
-from sslhsi.errors import InputError
 from sslhsi.methods.base import Batch
 from sslhsi.methods.registry import create_method, method_options
 from sslhsi.recipe import BatchSize, MethodChoice, Rate, Share, Strength, TrainingSettings
-from sslhsi.training.optimiser import optimiser, parameter_groups
+from sslhsi.training.loss import check_loss
+from sslhsi.training.optimiser import optimiser, parameter_groups, scale_rates
 from sslhsi.training.schedule import warmup_cosine
+from sslhsi.training.seeded import seeded
 
 
 class Round(TrainingSettings):
@@ -67,15 +68,13 @@ def contrast(
     """
     device = next(backbone.parameters()).device
     history: list[dict[str, Any]] = []
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         set_memory_format(backbone, fastest_safe_setting(backbone, device)["memory_format"])
         method = create_method(settings.method.name, backbone, settings.method.options).to(device).train()
         solver = optimiser("adamw", parameter_groups(method, settings.lr, settings.weight_decay), fused=True)
-        losses: list[Tensor] = []
+        rates, losses = [group["lr"] for group in solver.param_groups], list[Tensor]()
         for step in range(steps):
-            for group in solver.param_groups:
-                group["lr"] = settings.lr * warmup_cosine(step, steps, settings.warmup)
+            scale_rates(solver, rates, warmup_cosine(step, steps, settings.warmup))
             batch = views(step)
             loss, _ = method(Batch(batch, step, steps, 0, len(batch[0]), seed))
             solver.zero_grad()
@@ -86,8 +85,7 @@ def contrast(
             losses.append(loss.detach())
             if len(losses) == per_epoch or step + 1 == steps:
                 value = float(torch.stack(losses).mean())
-                if not torch.isfinite(torch.tensor(value)):
-                    raise InputError(f"contrast: the loss is {value} at step {step + 1}; lower lr ({settings.lr:g})")
+                check_loss(value, f"contrast, step {step + 1}", f"lower lr ({settings.lr:g})")
                 history.append({"epoch": len(history) + 1, "loss": round(value, 6)})
                 losses = []
     backbone.eval()

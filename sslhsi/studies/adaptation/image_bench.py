@@ -29,6 +29,7 @@ from sslhsi.studies.adaptation.initialisations import Initialisation
 from sslhsi.studies.adaptation.settings import ImageStudy, Settings, Tuning
 from sslhsi.studies.rows import epoch_entries
 from sslhsi.studies.weights_cache import Weights, cache_key, cached
+from sslhsi.training.seeded import seeded
 from sslhsi.views import make_views
 
 # Of timm: red, green and blue through the trained filters as they are.
@@ -102,8 +103,7 @@ class Bench:
         options: dict[str, Any] = dict(study.network.options)
         if study.weights == "timm":
             options |= {"pretrained": True, "load": False, **_RGB}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             backbone = create_backbone(study.network.name, 3, study.crop, **options)
         if weights is not None:
             load_weights(backbone, weights)

@@ -105,7 +105,7 @@ def _measured(
     began = time.perf_counter()
     if readout == PROBE:
         x = bench.encoded(key, network, target)
-        scores = _probe(x[drawn.train], target.labels[drawn.train], x[drawn.test], seed)
+        scores = linear_probe_scores(x[drawn.train], target.labels[drawn.train], x[drawn.test], seed)
         row["trainable"] = (x.shape[1] + 1) * len(images.classes)
     else:
         tuning = bench.settings.tuning.tuning()
@@ -132,7 +132,7 @@ def _measured(
     return row, history
 
 
-def _probe(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, seed: int) -> np.ndarray:
+def linear_probe_scores(train_x: np.ndarray, train_y: np.ndarray, test_x: np.ndarray, seed: int) -> np.ndarray:
     """(m,) labels by a linear probe; for (n, L) zeros and ones (m, L) probabilities by a probe for each label."""
     if train_y.ndim == 1:
         return linear_probe(train_x, train_y, seed=seed).predict(test_x)

@@ -52,6 +52,8 @@ COLUMNS = (
     "machine",
 )  # fmt: skip
 KEY = ("experiment", "method", "network", "axes", "source", "target", "data", "seed", "settings")
+# Keys whose names have changed, as the first rows have them: the text is part of a row's key.
+_NAMED = {"noise_whitening": "denoise", "quietest_share": "quiet"}
 NEAREST = ("method", "network", "axes", "target", "rank", "source", "distance", "standard_error", "draws")
 
 
@@ -89,7 +91,9 @@ def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
         f"corpus {corpus}; linear classifier; {settings.samples} pixels a domain; {settings.folds} folds of tiles"
     )
     # Of the plain projection only what was set: what is left at its default says nothing.
-    projection = ", ".join(f"{key} {value}" for key, value in bands.items() if value not in (0, "none"))
+    projection = ", ".join(
+        f"{_NAMED.get(key, key)} {value}" for key, value in bands.items() if value not in (0, "none")
+    )
     length = "spectra of unit length; " if settings.unit_length else ""
     ways = [
         View(

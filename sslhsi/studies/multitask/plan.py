@@ -34,14 +34,14 @@ class Layout:
         scenes: Numbers of the scenes, in order.
         bands: The bands in words.
         matrices: (B, L) float64 of each scene, from its own values, not yet scaled, to the network's bands.
-        judged: Places in ``scenes`` of those whose rows the training fills.
+        targets: Places in ``scenes`` of those whose rows the training fills.
     """
 
     method: str
     scenes: tuple[int, ...]
     bands: str
     matrices: tuple[np.ndarray, ...]
-    judged: tuple[int, ...]
+    targets: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -161,17 +161,17 @@ class Plan:
     def _layouts(self, method: str) -> Iterator[Layout]:
         groups = [(i,) for i in self.targets] if method == "single" else self.groups
         for group in groups:
-            judged = tuple(k for k, i in enumerate(group) if i in self.targets)
+            targets = tuple(k for k, i in enumerate(group) if i in self.targets)
             if method == "single" and not set(self.settings.methods) & set(BY_RULE):
-                yield Layout(method, group, "all bands", (np.eye(self.scenes[group[0]].bands),), judged)
+                yield Layout(method, group, "all bands", (np.eye(self.scenes[group[0]].bands),), targets)
             elif method == "shared_wavelength":
                 matrices = by_wavelength([self.scenes[i] for i in group], [self.entries[i] for i in group])
                 bands = f"resampled to {matrices[0].shape[1]} common wavelengths"
-                yield Layout(method, group, bands, tuple(matrices), judged)
+                yield Layout(method, group, bands, tuple(matrices), targets)
             else:
                 # The rule gives targets of either camera bands of their own, so each has a training of its own.
-                for camera in dict.fromkeys(self._camera(group[k]) for k in judged):
-                    mine = tuple(k for k in judged if self._camera(group[k]) == camera)
+                for camera in dict.fromkeys(self._camera(group[k]) for k in targets):
+                    mine = tuple(k for k in targets if self._camera(group[k]) == camera)
                     words, matrices = self._by_rule(group, camera, method == "inverse")
                     yield Layout(method, group, words, tuple(matrices), mine)
 

@@ -31,7 +31,7 @@ class Settings(Experiment):
     together: list[list[str]] = Field(
         default=[], description="scenes of each joint training, in order; all of them when empty"
     )
-    targets: list[str] = Field(default=[], description="scenes that are judged; all of them when empty")
+    targets: list[str] = Field(default=[], description="scenes that are tested; all of them when empty")
     networks: Annotated[list[Literal["hresnet", "ccnn"]], Field(min_length=1)] = ["hresnet"]
     methods: list[Literal["single", "shared", "shared_wavelength", "own", "inverse"]] = [
         "single", "shared", "own", "inverse"

@@ -15,19 +15,19 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import torch
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import score_columns, split_columns
+from sslhsi.studies.jobs import Job, run_jobs, self_supervised_job
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.plan import Plan, Training
 from sslhsi.studies.multitask.settings import Settings
 from sslhsi.studies.multitask.training import make_task, train_jointly
-from sslhsi.studies.rows import epoch_entries, macs_of_step, training_row
-from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
+from sslhsi.studies.self_supervised import self_supervised_columns
 from sslhsi.studies.table import Table
 from sslhsi.training.progress import Advance, progress
 
@@ -49,7 +49,7 @@ def run(settings: Settings, table: Table, show: bool = True) -> None:
     """
     plan = Plan(settings)
     trainings = list(plan.trainings())
-    missing = [t for t in trainings if not all(table.has(plan.columns(t, k)) for k in t.layout.judged)]
+    missing = [t for t in trainings if not all(table.has(plan.columns(t, k)) for k in t.layout.targets)]
     epochs = settings.schedule.total
     with progress(
         "multitask: epoch", epochs * len(trainings), epochs * (len(trainings) - len(missing)), show=show
@@ -61,7 +61,7 @@ def run(settings: Settings, table: Table, show: bool = True) -> None:
                 if not table.has(row):
                     table.add(row, history)
     if settings.self_supervised is not None:
-        _self_supervised(plan, settings.self_supervised, table, show)
+        run_jobs("self-supervised: row", _self_supervised(plan, settings.self_supervised), table, show)
 
 
 def _advance(advance: Advance, before: int, training: Training, epoch: int) -> None:
@@ -84,17 +84,17 @@ def _rows(
             training.network,
             tasks,
             schedule,
-            judged=layout.judged,
+            targets=layout.targets,
             own_first=layout.method == "own",
             seed=training.seed,
             device=device,
             epoch_done=epoch_done,
         )
     except InputError as error:
-        for k in layout.judged:
+        for k in layout.targets:
             yield {**plan.columns(training, k), "note": str(error)}, []
         return
-    for k in layout.judged:
+    for k in layout.targets:
         truth = plan.labels(layout.scenes[k])[tuple(drawn[k].test.T)]
         row = {
             **plan.columns(training, k),
@@ -112,37 +112,18 @@ def _rows(
         yield row, joint.history[k]
 
 
-def _self_supervised(plan: Plan, folder: str, table: Table, show: bool) -> None:
-    """Rows of a self-supervised backbone on the same splits, and of the same network from scratch."""
-    settings, encoder = plan.settings, opened(folder)
+def _self_supervised(plan: Plan, folder: str) -> list[Job]:
+    """A self-supervised backbone on the same splits, and the same network from scratch."""
+    settings = plan.settings
     window = max(WINDOWS[name] for name in settings.networks)
-    jobs = [
-        (i, scheme, n, seed, pretrained)
-        for seed in range(settings.seeds)
-        for scheme in settings.schemes
-        for n in settings.per_class
-        for i in plan.targets
-        for pretrained in (True, False)
-    ]
-    with progress("self-supervised: row", len(jobs), show=show) as advance:
-        for done, (i, scheme, n, seed, pretrained) in enumerate(jobs, 1):
-            scene = plan.scenes[i]
-            job = plan.target_columns(i, scheme, n, seed) | self_supervised_columns(
-                folder, scene, pretrained=pretrained
-            )
-            if table.has(job):
-                continue
-            try:
-                drawn = plan.draw(i, scheme, n, seed, window)
-                predicted, tuned = self_supervised_rows(folder, scene, drawn, seed, pretrained=pretrained)
-            except InputError as error:
-                table.add({**job, "note": str(error)})
-            else:
-                macs = macs_of_step(tuned, encoder, len(drawn.train))
-                truth = plan.labels(i)[tuple(drawn.test.T)]
-                # The same pixels, and the leak of the windows that this backbone looks at.
-                drawn = replace(drawn, window=encoder.window)
-                table.add(
-                    training_row(job, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, "fine-tuning")
-                )
-            advance(done, f"{scene.name}, {n} per class, seed {seed}")
+    jobs = []
+    for seed, scheme, n, i, pretrained in product(
+        range(settings.seeds), settings.schemes, settings.per_class, plan.targets, (True, False)
+    ):
+        scene = plan.scenes[i]
+        columns = plan.target_columns(i, scheme, n, seed)
+        columns |= self_supervised_columns(folder, scene, pretrained=pretrained)
+        draw = functools.partial(plan.draw, i, scheme, n, seed, window)
+        more: dict[str, Any] = {"phase": "fine-tuning", "its_window": True}
+        jobs.append(self_supervised_job(columns, folder, scene, draw, pretrained=pretrained, **more))
+    return jobs

@@ -20,6 +20,8 @@ from sslhsi.recipe import BatchSize, Positive, Rate, TrainingSettings
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split
 from sslhsi.studies.multitask.network import MultitaskNetwork, joint_loss, joint_step_macs
+from sslhsi.training.loss import check_loss
+from sslhsi.training.seeded import seeded
 
 # Keras's AdaDelta, with which the published figures were made; PyTorch's defaults are 0.9 and 1e-6.
 RHO, EPSILON = 0.95, 1e-7
@@ -151,7 +153,7 @@ def train_jointly(
     tasks: Sequence[Task],
     schedule: Schedule,
     *,
-    judged: Sequence[int],
+    targets: Sequence[int],
     own_first: bool = False,
     seed: int = 0,
     device: torch.device | None = None,
@@ -166,7 +168,7 @@ def train_jointly(
         name: ``hresnet`` or ``ccnn``.
         tasks: What to train for; all with the same L.
         schedule: How.
-        judged: Positions of the tasks whose test pixels shall be classified.
+        targets: Positions of the tasks whose test pixels shall be classified.
         own_first: Give every task a first convolution of its own.
         seed: Of the weights, dropout and the order of the samples.
         device: Where ``tasks`` lie; the CPU when None.
@@ -177,13 +179,12 @@ def train_jointly(
     """
     device = device or torch.device("cpu")
     began, predicting = time.perf_counter(), 0.0
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
+    with seeded(seed, device):
         counts, bands = [len(task.y) for task in tasks], tasks[0].x.shape[1]
         network = MultitaskNetwork(name, bands, [task.classes.size for task in tasks], own_first=own_first)
         set_memory_format(network, fastest_safe_setting(network.extractors[0], device)["memory_format"]).to(device)
         order = torch.Generator().manual_seed(seed)
-        ballots = {k: np.zeros((len(tasks[k].split.test), tasks[k].classes.size), dtype=np.int64) for k in judged}
+        ballots = {k: np.zeros((len(tasks[k].split.test), tasks[k].classes.size), dtype=np.int64) for k in targets}
         history: list[list[dict[str, Any]]] = [[] for _ in tasks]
         steps, solver = 0, _solver(network, schedule.lr)
         for epoch in range(1, schedule.total + 1):
@@ -192,7 +193,8 @@ def train_jointly(
             batches = shares(counts, schedule.batch_size, order)
             means = _epoch(network, solver, tasks, batches, device)
             steps += len(batches)
-            _check(means, epoch)
+            for loss, _ in means:
+                check_loss(loss, f"multitask, epoch {epoch}", "lower schedule.lr")
             if epoch == 1 or epoch % NOTED == 0 or epoch == schedule.total:
                 phase = "settling" if epoch > schedule.epochs else "training"
                 for entries, (loss, accuracy) in zip(history, means, strict=True):
@@ -243,11 +245,6 @@ def _epoch(
     counts = torch.tensor([len(task.y) for task in tasks], device=device)
     means = (total / counts[:, None]).tolist()
     return [(loss, accuracy) for loss, accuracy in means]
-
-
-def _check(means: Sequence[tuple[float, float]], epoch: int) -> None:
-    if not np.isfinite([loss for loss, _ in means]).all():
-        raise InputError(f"multitask: the loss is not finite in epoch {epoch}; lower schedule.lr")
 
 
 @torch.inference_mode()
