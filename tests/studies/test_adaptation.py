@@ -142,7 +142,7 @@ def test_no_training_sees_what_is_tested(folders, tmp_path):
     trained: dict[ImageNetwork, set[bytes]] = {}
 
     def noted(module, args):
-        if isinstance(module, ImageNetwork) and module.training:
+        if isinstance(module, ImageNetwork) and module.training and args[0].device.type != "meta":
             trained.setdefault(module, set()).update(image.numpy().tobytes() for image in args[0])
 
     hook = register_module_forward_pre_hook(noted)

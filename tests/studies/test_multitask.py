@@ -74,11 +74,11 @@ def test_every_step_of_the_schedule(trainings):
 
 
 def test_the_vote_is_the_mode_of_the_epochs_that_are_due():
-    tasks = tasks_of(scene(4), scene(2, seed=1), window=5, per_class=2)
+    tasks = tasks_of(scene(3), scene(2, seed=1))
 
     def predicted(settling, votes):
-        schedule = Schedule(epochs=1, settling_epochs=settling, votes=votes, vote_every=2, batch_size=20)
-        return train_jointly("ccnn", tasks, schedule, targets=[0]).predicted[0]
+        schedule = Schedule(epochs=4, settling_epochs=settling, settling_lr=1.0, votes=votes, vote_every=2)
+        return train_jointly("hresnet", tasks, schedule, targets=[0]).predicted[0]
 
     ballots = np.stack([predicted(settling, 1) for settling in (2, 4, 6)])
     assert (ballots[0] != ballots[-1]).any()
