@@ -34,7 +34,8 @@ corpus:
   patches: {window: 8, stride: 4}
 backbone: {name: pixelnet, options: {width: 8, depth: 1, mixed: 8, radii: [0, 3]}}
 method: {options: {hidden: 16, output: 8}}
-training: {steps: 40, batch_size: 8, optimizer: sgd, lr: 0.05, checkpoint_every: 4, log_every: 1, monitor_every: 0}
+training: {steps: 40, batch_size: 8, optimizer: sgd, lr: 0.05, checkpoint_every: 4, log_every: 1,
+           monitor_every: 0, precision: fp32}
 evaluation: {tasks: []}
 """
 
