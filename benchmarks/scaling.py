@@ -28,7 +28,7 @@ from training_loop import bare
 
 from sslhsi.methods.registry import create_method, method_options
 from sslhsi.recipe import Recipe
-from sslhsi.training.start import create_start
+from sslhsi.training.initialisation import initialise
 
 # Bytes per second and seconds of latency of one collective step: NVLink within a node, 400 Gb/s InfiniBand or
 # 8 x 400 Gb/s between nodes. Makers' figures, at the 70 % that all-reduce tests usually reach.
@@ -37,7 +37,7 @@ LINKS = {"node": (0.7 * 450e9, 10e-6), "one link": (0.7 * 50e9, 20e-6), "eight l
 
 def sizes(job: Recipe) -> tuple[int, int]:
     """Gradient bytes, and numbers of batch normalisations."""
-    backbone = create_start(job, None, torch.device("cpu"), None).backbone
+    backbone = initialise(job, None, torch.device("cpu")).backbone
     model = create_method(job.method.name, backbone, job.method.options)
     norms = sum(isinstance(m, torch.nn.modules.batchnorm._BatchNorm) for m in model.modules())
     return sum(4 * p.numel() for p in model.parameters()), norms

@@ -32,14 +32,14 @@ from sslhsi.methods.base import Batch
 from sslhsi.methods.registry import create_method
 from sslhsi.methods.simclr import SimCLR
 from sslhsi.recipe import Recipe
+from sslhsi.training.initialisation import initialise
 from sslhsi.training.optimiser import create_optimiser
-from sslhsi.training.start import create_start
 
 
 def bare(recipe: Recipe, device: torch.device, steps: int) -> float:
     """Patches per second of forward, backward and step alone, over the second half."""
     training, patches = recipe.training, recipe.corpus.patches
-    start = create_start(recipe, None, device, None)
+    start = initialise(recipe, None, device)
     model = create_method(recipe.method.name, start.backbone, recipe.method.options).to(device).train()
     optimiser = create_optimiser(model, training)
     mixed = start.record["setting"]["precision"] == "bf16"

@@ -14,24 +14,44 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["InputError", "Scene", "create_backbone", "list_backbones", "load_backbone", "read_scene", "read_spectra"]
+__all__ = [
+    "InputError",
+    "NTXentLoss",
+    "Scene",
+    "SpectralProjector",
+    "create_backbone",
+    "list_backbones",
+    "list_methods",
+    "load_backbone",
+    "read_scene",
+    "read_spectra",
+    "split",
+]
 
 if TYPE_CHECKING:
     from sslhsi.backbones.registry import create_backbone, list_backbones
+    from sslhsi.bands.projector import SpectralProjector
     from sslhsi.encoder.load import load_backbone
     from sslhsi.errors import InputError
+    from sslhsi.methods.ntxent import NTXentLoss
+    from sslhsi.methods.registry import list_methods
     from sslhsi.scenes.read import read_scene
     from sslhsi.scenes.scene import Scene
     from sslhsi.scenes.spectra import read_spectra
+    from sslhsi.splits.split import split
 
 _HOMES = {
     "InputError": "sslhsi.errors",
+    "NTXentLoss": "sslhsi.methods.ntxent",
     "Scene": "sslhsi.scenes.scene",
+    "SpectralProjector": "sslhsi.bands.projector",
     "create_backbone": "sslhsi.backbones.registry",
     "list_backbones": "sslhsi.backbones.registry",
+    "list_methods": "sslhsi.methods.registry",
     "load_backbone": "sslhsi.encoder.load",
     "read_scene": "sslhsi.scenes.read",
     "read_spectra": "sslhsi.scenes.spectra",
+    "split": "sslhsi.splits.split",
 }
 
 

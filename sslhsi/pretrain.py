@@ -1,10 +1,10 @@
-"""Pretrain a backbone by contrast: the main job, from a recipe to a judged backbone.
+"""Pretrain a backbone without labels: the main job, from a recipe to an evaluated backbone.
 
     accelerate launch sslhsi/pretrain.py recipes/simclr_multidomain.yaml [key=value ...]
 
-Reads the recipe, prepares the corpus (once, cached by content), trains with two views per patch and a
-contrastive loss on as many processes as Accelerate starts, judges the backbone beside the same network
-with random weights, and leaves a run directory: recipe.yaml, provenance.json, metrics.csv, TensorBoard
+Reads the recipe, prepares the corpus (once, cached by content), trains the recipe's self-supervised method
+on as many processes as Accelerate starts, evaluates the backbone beside the same network with random
+weights, and leaves a run directory: recipe.yaml, provenance.json, metrics.csv, TensorBoard
 log, checkpoints, results.csv, backbone/ and report.html.
 """
 
@@ -16,9 +16,8 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,38 +28,39 @@ if __package__ in (None, ""):
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, set_seed
+from accelerate.utils import set_seed
 from torch import Tensor, nn
 
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.prepare import prepare
 from sslhsi.corpus.reader import PatchReader
-from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.load import read_weights
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.judge import Row, judge_run, monitor_accuracy
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.files import write_atomic, write_rows
-from sslhsi.methods.base import Batch, JointEmbedding
+from sslhsi.methods.base import Batch, JointEmbedding, Method
 from sslhsi.methods.registry import create_method
+from sslhsi.ranks import all_ranks
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
-from sslhsi.training.checkpoint import save_checkpoint
+from sslhsi.training.batches import Batches, TrainingData
+from sslhsi.training.checkpoint import Checkpoint, save_checkpoint
 from sslhsi.training.diverged import LossWatch, diverged
 from sslhsi.training.grad_cache import cached_backward
+from sslhsi.training.initialisation import Weights, check_networks, initialise
 from sslhsi.training.lost import LOST, lost_process
 from sslhsi.training.optimiser import create_optimiser
-from sslhsi.training.processes import claim_on_main, gather_for, print_on
+from sslhsi.training.processes import claim_on_main, create_accelerator, gather_for, print_on
 from sslhsi.training.progress import progress
 from sslhsi.training.provenance import provenance
-from sslhsi.training.resume import checkpoint_to_resume, shaping_facts
+from sslhsi.training.resume import fingerprint, resume_from
 from sslhsi.training.run_dir import Metrics
 from sslhsi.training.schedule import warmup_cosine
-from sslhsi.training.start import Weights, check_backbone, create_start
 from sslhsi.training.stop import Stopped, hold_signals, raise_on_signals
 from sslhsi.training.sync_batchnorm import synchronise_batchnorm
-from sslhsi.views import hash_seed, make_views, margin
+from sslhsi.views import hash_seed
 
 
 def pretrain(recipe: Recipe) -> Path:
@@ -69,185 +69,210 @@ def pretrain(recipe: Recipe) -> Path:
     Raises:
         InputError: The recipe, the data or the disk won't do; the same on every process.
     """
-    kwargs = [
-        DistributedDataParallelKwargs(broadcast_buffers=False),
-        InitProcessGroupKwargs(backend=None, timeout=timedelta(seconds=recipe.training.timeout)),
-    ]
-    # Autocast is the loop's own: Accelerate keeps one precision for the life of a process.
-    accelerator = Accelerator(mixed_precision="no", kwargs_handlers=kwargs)
+    accelerator = create_accelerator(recipe.training.timeout)
     rank, world = accelerator.process_index, accelerator.num_processes
+    gather, say = gather_for(world), print_on(accelerator)
     with claim_on_main(recipe.run_dir, accelerator):
-        say = print_on(accelerator)
-        weights = starting_weights(recipe)
-        check_backbone(recipe, weights)
+        with all_ranks(gather):
+            weights = starting_weights(recipe)
+            check_networks(recipe, weights)
         began = time.perf_counter()
-        gather = gather_for(world)
         corpus = prepare(recipe, rank=rank, world=world, gather=gather, progress=None if rank else say_step)
         for line in corpus.notes:
             say(f"note: {line}")
-        patches, training = recipe.corpus.patches, recipe.training
-        windows = corpus.windows(patches)
-        sampler = DomainSampler(corpus.domain_numbers(windows), training.batch_size, recipe.seed)
-        sampler.indices(0, rank, world)
-        steps = training.steps or (training.epochs or 0) * sampler.steps_per_epoch
+        data = TrainingData.of(recipe, corpus, world)
+        window = recipe.corpus.patches.window
         say(
-            f"corpus {corpus.folder}: {len(corpus.scenes)} scenes, {len(corpus.domains)} domains, {len(windows):,} "
-            f"patches of {patches.window}x{patches.window}x{corpus.channels}, prepared in "
+            f"corpus {corpus.folder}: {len(corpus.scenes)} scenes, {len(corpus.domains)} domains, "
+            f"{len(data.windows):,} patches of {window}x{window}x{corpus.channels}, prepared in "
             f"{time.perf_counter() - began:.1f} s"
         )
         set_seed(recipe.seed)
-        start = create_start(recipe, weights, accelerator.device, gather)
-        for line in start.lines:
+        networks = initialise(recipe, weights, accelerator.device, gather)
+        for line in networks.lines:
             say(line)
-        facts = shaping_facts(recipe, corpus.key, steps, start.record)
-        found = checkpoint_to_resume(recipe, facts, say, gather)
+        mark = fingerprint(recipe, corpus.key, data.steps, networks.record, world)
+        checkpoint = resume_from(recipe, mark, corpus, data.steps, say, gather)
         if rank == 0:
             write_atomic(recipe.run_dir / "recipe.yaml", recipe.dump())
-            known = provenance(
-                corpus, processes=world, steps=steps, backbone=str(recipe.backbone.name), **start.record
+            origin = provenance(
+                corpus, processes=world, steps=data.steps, backbone=str(recipe.backbone.name), **networks.record
             )
-            write_atomic(recipe.run_dir / "provenance.json", json.dumps(known, indent=1) + "\n")
-        train(recipe, accelerator, corpus, start.backbone, windows, sampler, steps, facts, found)
-        # The others need not wait, and run out of patience, while one process judges.
+            write_atomic(recipe.run_dir / "provenance.json", json.dumps(origin, indent=1) + "\n")
+        loop = Loop(recipe, accelerator, data, networks.backbone, mark, checkpoint)
+        loop.run()
+        # The others need not wait, and run out of patience, while one process evaluates.
         accelerator.wait_for_everyone()
         accelerator.end_training()
         if rank == 0:
-            finish(recipe, corpus, start.backbone.to(accelerator.device), start.random.to(accelerator.device), say)
+            exported, untrained = loop.method.exported(), networks.untrained
+            finish(recipe, corpus, exported.to(accelerator.device), untrained.to(accelerator.device), say)
     return recipe.run_dir
 
 
-def train(
-    recipe: Recipe,
-    accelerator: Accelerator,
-    corpus: Corpus,
-    backbone: nn.Module,
-    windows: Any,
-    sampler: DomainSampler,
-    steps: int,
-    facts: dict[str, Any],
-    found: tuple[int, dict[str, Tensor], dict[str, Any]] | None,
-) -> None:
-    """The contrastive loop; trains ``backbone`` in place.
+class Loop:
+    """A run's method, its optimiser, and the steps that train it.
 
     Args:
         recipe: The recipe.
         accelerator: Devices and processes.
-        corpus: What ``windows``, (n, 3) scene, row and column, are cut from.
-        backbone: The network.
-        windows: The windows.
-        sampler: Which of them make up a step.
-        steps: Optimiser steps of the whole run.
-        facts: As :func:`shaping_facts` gives them, kept in every checkpoint; the precision is one of them.
-        found: Step, weights and optimiser state to go on from; None starts at step 0.
+        data: What is trained on.
+        backbone: The network, trained in place.
+        mark: The run's fingerprint, kept in every checkpoint; the precision is part of it.
+        checkpoint: To go on from; None starts at step 0.
     """
-    training, rank, world = recipe.training, accelerator.process_index, accelerator.num_processes
-    device = accelerator.device
-    plain = create_method(recipe.method.name, backbone, recipe.method.options)
-    settings = plain.view_settings(recipe.views)
-    reader = PatchReader(corpus.arrays, recipe.corpus.patches.window, margin(settings), device)
-    if world > 1 and training.sync_batchnorm:
-        synchronise_batchnorm(plain, device)
-    optimiser = create_optimiser(plain, training)
-    start = 0
-    if found:
-        start, weights, state = found
-        plain.load_state_dict(weights)
-        optimiser.load_state_dict(state)
-    # Gradient caching passes through the network more than once a step and averages its gradients itself.
-    model = accelerator.prepare_model(plain, evaluation_mode=training.micro_batch > 0)
-    optimiser = accelerator.prepare_optimizer(optimiser)
-    mixed = partial(torch.autocast, device.type, torch.bfloat16, enabled=facts["precision"] == "bf16")
-    watch = LossWatch(device)
-    component_spread = torch.from_numpy(corpus.component_spread).to(device)
-    main = accelerator.is_main_process
-    metrics = Metrics(recipe.run_dir, start) if main else None
-    knn = float("nan")
-    model.train()
-    clock, done = time.perf_counter(), start
-    title = f"{recipe.name}: step" if not start else f"{recipe.name}: resumed at {start}, step"
-    with progress(title, steps, start, show=main) as advance, ExitStack() as closing_time:
-        if metrics:
-            closing_time.callback(metrics.close)
-        stop = closing_time.enter_context(hold_signals())
-        for step in range(start, steps):
-            # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
-            torch.manual_seed(seed := hash_seed(recipe.seed, step, rank))
-            mine = windows[sampler.indices(step, rank, world)]
-            first, total = rank * len(mine), world * len(mine)
-            views = make_views(
-                reader(mine),
-                settings,
-                window=recipe.corpus.patches.window,
-                component_spread=component_spread,
-                zero_spectrum=torch.from_numpy(corpus.zero_spectrum(mine)).to(device),
-                seed=recipe.seed,
-                step=step,
-                first=first,
-                total=total,
-            )
-            rate = training.lr * warmup_cosine(step, steps, training.warmup)
-            for group in optimiser.param_groups:
-                group["lr"] = rate
-            optimiser.zero_grad()
-            if training.micro_batch:
-                assert isinstance(plain, JointEmbedding)
-                loss = cached_backward(plain, views, training.micro_batch, seed, mixed)
-            else:
-                with mixed():
-                    loss, _ = model(Batch(views, step, steps, first, total, recipe.seed))
-                accelerator.backward(loss)
-            watch.see(loss.detach(), step)
-            norm = accelerator.clip_grad_norm_(model.parameters(), training.clip or math.inf)
-            optimiser.step()
 
-            end = step + 1 == steps
-            signal = 0 if end else stop.agreed(accelerator, step + 1)
-            saves = (step + 1) % training.checkpoint_every == 0 or end or signal
-            logs = (step + 1) % training.log_every == 0 or end
-            if logs or saves:
-                value = float(accelerator.reduce(loss.detach(), "mean"))
-                # Before a checkpoint is written, so that the last one kept is a good one.
-                if not math.isfinite(value):
-                    first = step if watch.first is None else watch.first
-                    whole = windows[sampler.batch(first)]
-                    raise diverged(recipe.run_dir, corpus, reader, whole, first, write=main)
-            if logs:
-                every = training.monitor_every * sampler.steps_per_epoch
-                due = every and (end or (step + 1) // every != (step + 1 - training.log_every) // every)
-                checked = (
-                    main
-                    and due
-                    and not math.isnan(
-                        knn := monitor_accuracy(backbone, corpus, reader, recipe.corpus.patches, recipe.evaluation.k)
-                    )
-                )
-                if metrics:
-                    now = time.perf_counter()
-                    row = {
-                        "step": step + 1,
-                        "epoch": round((step + 1) / sampler.steps_per_epoch, 3),
-                        "loss": value,
-                        "lr": rate,
-                        "grad_norm": float(norm),
-                        "patches_per_second": round((step + 1 - done) * training.batch_size / (now - clock), 1),
-                        "knn": knn if checked else "",
-                    }
-                    clock, done = time.perf_counter(), step + 1
-                    metrics.add(row)
-                    note = f"loss {value:.3f}" + ("" if math.isnan(knn) else f"  k-NN {knn:.1f} %")
-                    advance(step + 1, note)
-            if main and saves:
-                model_state = accelerator.unwrap_model(model).state_dict()
-                state = optimiser.state_dict()
-                save_checkpoint(recipe.run_dir, step + 1, model_state, state, facts, training.keep_checkpoints)
-            if signal:
-                # A scheduler may end all at the first exit; the checkpoint must be whole by then.
-                accelerator.wait_for_everyone()
-                raise Stopped(signal)
+    def __init__(
+        self,
+        recipe: Recipe,
+        accelerator: Accelerator,
+        data: TrainingData,
+        backbone: nn.Module,
+        mark: Mapping[str, Any],
+        checkpoint: Checkpoint | None,
+    ) -> None:
+        self.recipe, self.accelerator, self.data, self.mark = recipe, accelerator, data, mark
+        self.training, device = recipe.training, accelerator.device
+        self.rank, self.world = accelerator.process_index, accelerator.num_processes
+        self.method = create_method(recipe.method.name, backbone, recipe.method.options)
+        self.batches = Batches(recipe, data, self.method, device, self.rank, self.world)
+        if self.world > 1 and self.training.sync_batchnorm:
+            synchronise_batchnorm(self.method, device)
+        optimiser = create_optimiser(self.method, self.training)
+        self.start = 0
+        if checkpoint:
+            self.start = checkpoint.step
+            self.method.load_state_dict(checkpoint.model)
+            optimiser.load_state_dict(checkpoint.optimiser)
+        # Gradient caching passes through the network more than once a step and averages its gradients itself.
+        self.model = accelerator.prepare_model(self.method, evaluation_mode=self.training.micro_batch > 0)
+        self.optimiser = accelerator.prepare_optimizer(optimiser)
+        self.mixed = partial(torch.autocast, device.type, torch.bfloat16, enabled=mark["precision"] == "bf16")
+        self.watch = LossWatch(device)
+
+    def run(self) -> None:
+        """All steps from the checkpoint on; metrics and further checkpoints go into the run directory."""
+        training, steps = self.training, self.data.steps
+        self.model.train()
+        with Log(self.recipe, self.data, self.method, self.start, show=self.rank == 0) as log, hold_signals() as stop:
+            for step in range(self.start, steps):
+                # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
+                torch.manual_seed(seed := hash_seed(self.recipe.seed, step, self.rank))
+                batch = self.batches(step)
+                rate = self.set_rate(step)
+                self.optimiser.zero_grad()
+                loss, further = self.backward(batch, seed)
+                self.watch.note(loss, step)
+                norm = self.accelerator.clip_grad_norm_(self.model.parameters(), training.clip or math.inf)
+                self.optimiser.step()
+                self.method.after_step(step, steps)
+
+                done, end = step + 1, step + 1 == steps
+                signal = 0 if end else stop.agreed(self.accelerator, done)
+                saves = done % training.checkpoint_every == 0 or end or signal
+                logs = done % training.log_every == 0 or end
+                if logs or saves:
+                    # Before a checkpoint is written, so that the last one kept is a good one.
+                    values = self.mean_over_ranks({"loss": loss, **further}, step)
+                if logs:
+                    log.add(done, {**values, "lr": rate, "grad_norm": float(norm)}, self.batches.reader)
+                if saves:
+                    self.save(done)
+                if signal:
+                    # A scheduler may end all at the first exit; the checkpoint must be whole by then.
+                    self.accelerator.wait_for_everyone()
+                    raise Stopped(signal)
+
+    def set_rate(self, step: int) -> float:
+        """Give the optimiser the learning rate of a step."""
+        rate = self.training.lr * warmup_cosine(step, self.data.steps, self.training.warmup)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def backward(self, batch: Batch, seed: int) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The loss of this process and the method's further columns, detached; gradients are averaged over all."""
+        if self.training.micro_batch:
+            assert isinstance(self.method, JointEmbedding)
+            return cached_backward(self.method, batch.views, self.training.micro_batch, seed, self.mixed), {}
+        with self.mixed():
+            loss, further = self.model(batch)
+        self.accelerator.backward(loss)
+        return loss.detach(), further
+
+    def mean_over_ranks(self, values: Mapping[str, Tensor], step: int) -> dict[str, float]:
+        """Means of each process's values.
+
+        Raises:
+            InputError: The loss is not a finite number; names the batch of the step where it first was none.
+        """
+        means = {key: float(self.accelerator.reduce(value.detach(), "mean")) for key, value in values.items()}
+        if not math.isfinite(means["loss"]):
+            first = step if self.watch.first is None else self.watch.first
+            windows = self.batches.windows_of(first)
+            run, corpus, reader = self.recipe.run_dir, self.data.corpus, self.batches.reader
+            raise diverged(run, corpus, reader, windows, first, write=self.rank == 0)
+        return means
+
+    def save(self, done: int) -> None:
+        """Write a checkpoint, on the main process."""
+        if self.rank == 0:
+            weights, state = self.method.state_dict(), self.optimiser.state_dict()
+            save_checkpoint(self.recipe.run_dir, done, weights, state, self.mark, self.training.keep_checkpoints)
 
 
-def finish(recipe: Recipe, corpus: Corpus, backbone: torch.nn.Module, untrained: torch.nn.Module, say: Any) -> None:
-    """Write the backbone, judge it beside its baselines, and draw the report."""
+class Log(ExitStack):
+    """metrics.csv, TensorBoard's log and the progress of a run; on all processes but the main one it does nothing."""
+
+    def __init__(self, recipe: Recipe, data: TrainingData, method: Method, start: int, *, show: bool) -> None:
+        super().__init__()
+        self.recipe, self.data, self.method, self.show = recipe, data, method, show
+        self.clock, self.done, self.knn = time.perf_counter(), start, float("nan")
+        title = f"{recipe.name}: step" if not start else f"{recipe.name}: resumed at {start}, step"
+        self.advance = self.enter_context(progress(title, data.steps, start, show=show))
+        if show:
+            self.metrics = Metrics(recipe.run_dir, start, method.columns)
+            self.callback(self.metrics.close)
+
+    def add(self, done: int, values: Mapping[str, float], reader: PatchReader) -> None:
+        """Log a step, and tell the domains of held-out windows apart where that is due."""
+        if not self.show:
+            return
+        checked = self.monitor_is_due(done) and not math.isnan(knn := self.monitor(reader))
+        if checked:
+            self.knn = knn
+        per_epoch, now = self.data.sampler.steps_per_epoch, time.perf_counter()
+        patches = (done - self.done) * self.recipe.training.batch_size
+        row = {
+            "step": done,
+            "epoch": round(done / per_epoch, 3),
+            **values,
+            "patches_per_second": round(patches / (now - self.clock), 1),
+            "knn": self.knn if checked else "",
+        }
+        self.clock, self.done = time.perf_counter(), done
+        self.metrics.add(row)
+        note = f"loss {values['loss']:.3f}" + ("" if math.isnan(self.knn) else f"  k-NN {self.knn:.1f} %")
+        self.advance(done, note)
+
+    def monitor_is_due(self, done: int) -> bool:
+        """Whether ``training.monitor_every`` epochs have been completed since the last logged step."""
+        training = self.recipe.training
+        every = training.monitor_every * self.data.sampler.steps_per_epoch
+        return bool(every) and (done == self.data.steps or done // every != (done - training.log_every) // every)
+
+    def monitor(self, reader: PatchReader) -> float:
+        """Percent of held-out windows whose domain their neighbours in feature space tell."""
+        recipe = self.recipe
+        return monitor_accuracy(
+            self.method.exported(), self.data.corpus, reader, recipe.corpus.patches, recipe.evaluation.k
+        )
+
+
+def finish(
+    recipe: Recipe, corpus: Corpus, backbone: nn.Module, untrained: nn.Module, say: Callable[[str], None]
+) -> None:
+    """Write the backbone, evaluate it beside its baselines, and draw the report."""
     patches = recipe.corpus.patches
     config = {
         "architecture": recipe.backbone.name,
@@ -280,6 +305,7 @@ def starting_weights(recipe: Recipe) -> Weights | None:
 
 
 def say_step(what: str, done: int, total: int) -> None:
+    """Print how far the preparation of the corpus is."""
     print(f"preparing {done}/{total}: {what}", file=sys.stderr, flush=True)
 
 

@@ -184,7 +184,6 @@ def make_views(
     patches: Tensor,
     settings: Sequence[Views],
     *,
-    window: int,
     component_spread: Tensor,
     zero_spectrum: Tensor,
     seed: int,
@@ -195,9 +194,8 @@ def make_views(
     """Views of a batch, each with random parameters of its own (Chen et al. 2020, arXiv:2002.05709, section 2).
 
     Args:
-        patches: (n, K, S, S) of this process, S = window + 2 x :func:`margin`, on any device.
+        patches: (n, K, S, S) of this process, S = window + 2 x :func:`margin` of the settings, on any device.
         settings: Strengths, one entry per view; all views but the first may be centred on a neighbour.
-        window: Side of the views.
         component_spread: (K,) what ``noise`` and ``offset`` are multiples of: each component's spread, or its noise.
         zero_spectrum: (n, K) components of a spectrum of zeros, about which ``gain`` scales.
         seed, step: What the parameters are a function of, besides the place in the global batch.
@@ -211,12 +209,13 @@ def make_views(
         >>> off = dict.fromkeys(("flip", "scaling", "noise", "dropout", "blur"), 0.0)
         >>> still = Views(crop=(1.0, 1.0), quarter_turns=False, **off)
         >>> patches = torch.ones(4, 3, 9, 9)
-        >>> room = {"window": 9, "component_spread": torch.ones(3), "zero_spectrum": torch.zeros(4, 3)}
-        >>> views = make_views(patches, [still, Views(gain=0.1)], **room, seed=0, step=0)
+        >>> space = {"component_spread": torch.ones(3), "zero_spectrum": torch.zeros(4, 3)}
+        >>> views = make_views(patches, [still, Views(gain=0.1)], **space, seed=0, step=0)
         >>> len(views), views[1].shape, torch.equal(views[0], patches)
         (2, torch.Size([4, 3, 9, 9]), True)
     """
     n, total = len(patches), total or len(patches)
+    window = patches.shape[-1] - 2 * margin(settings)
     views = []
     for number, recipe in enumerate(settings):
         generator = torch.Generator().manual_seed(hash_seed(seed, step, number))

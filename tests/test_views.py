@@ -18,11 +18,10 @@ def patches(n: int = 32, side: int = 9, channels: int = 5) -> torch.Tensor:
     return torch.randn(n, channels, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def views(x: torch.Tensor, recipe: Views, window: int = 9, step: int = 0, zero: float = 0.0, **more: int):
+def views(x: torch.Tensor, recipe: Views, step: int = 0, zero: float = 0.0, **more: int):
     return make_views(
         x,
         [recipe, recipe],
-        window=window,
         component_spread=torch.arange(1.0, x.shape[1] + 1),
         zero_spectrum=torch.full(x.shape[:2], zero),
         seed=7,
@@ -63,7 +62,7 @@ def test_a_kept_centre_stays_in_the_centre():
 def test_crops_zoom_by_the_area_asked():
     """A linear ramp's slope shrinks by the side of the crop."""
     x = torch.linspace(-1, 1, 33).repeat(64, 1, 33, 1)
-    view, _ = views(x, with_(crop=(0.25, 0.25)), window=33)
+    view, _ = views(x, with_(crop=(0.25, 0.25)))
     slope = (view[..., 1:] - view[..., :-1])[..., 1:-1]  # the outermost reflect
     torch.testing.assert_close(slope, torch.full_like(slope, 0.5 * 2 / 32), rtol=1e-3, atol=1e-5)
     centres = view.mean((1, 2, 3))

@@ -96,7 +96,7 @@ def pair(corpus: Corpus, windows: np.ndarray, size: int, views: Views, step: int
     reader = PatchReader(corpus.arrays, size, views.neighbours.radius, resident=False)
     spread, zero = torch.from_numpy(corpus.component_spread), torch.from_numpy(corpus.zero_spectrum(windows))
     first, second = make_views(
-        reader(windows), [views, views], window=size, component_spread=spread, zero_spectrum=zero, seed=0, step=step
+        reader(windows), [views, views], component_spread=spread, zero_spectrum=zero, seed=0, step=step
     )
     return first, second
 

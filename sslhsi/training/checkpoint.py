@@ -7,24 +7,38 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from sslhsi.errors import InputError
 from sslhsi.files import atomic_folder, sha256
 from sslhsi.training.run_dir import AGAIN
 
 STEP = re.compile(r"step_(\d{6,})")
 
 
+class Checkpoint(NamedTuple):
+    """What a run goes on from."""
+
+    folder: Path
+    step: int  # optimiser steps done
+    model: dict[str, Tensor]  # state dict of the method
+    optimiser: dict[str, Any]  # state dict of the optimiser
+    record: dict[str, Any]  # checkpoint.json: what the run that wrote it was
+
+
 def save_checkpoint(
-    run: Path, step: int, model: dict[str, Tensor], optimiser: dict[str, Any], facts: dict[str, Any], keep: int
+    run: Path,
+    step: int,
+    model: dict[str, Tensor],
+    optimiser: dict[str, Any],
+    fingerprint: Mapping[str, Any],
+    keep: int,
 ) -> Path:
     """Write ``run/step_NNNNNN`` and drop all but the newest ``keep``.
 
@@ -34,9 +48,9 @@ def save_checkpoint(
     Args:
         run: Run directory.
         step: Optimiser steps done.
-        model: State dict of backbone and projection head.
+        model: State dict of the method, backbone included.
         optimiser: State dict of the optimiser.
-        facts: What must agree when resuming (recipe and corpus hashes), as JSON values.
+        fingerprint: What must agree when resuming, as JSON values.
         keep: Checkpoints to keep.
 
     Raises:
@@ -53,7 +67,7 @@ def save_checkpoint(
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise
         hashes = {p.name: sha256(p) for p in sorted(part.iterdir())}
-        (part / "checkpoint.json").write_text(json.dumps({"step": step, "sha256": hashes, **facts}, indent=1))
+        (part / "checkpoint.json").write_text(json.dumps({"step": step, "sha256": hashes, **fingerprint}, indent=1))
     # A later one is damaged, or the run would have gone on from it; it must not crowd out those that are whole.
     known = checkpoints(run)
     newest = known.index(final) + 1
@@ -62,20 +76,14 @@ def save_checkpoint(
     return final
 
 
-def load_checkpoint(
-    run: Path, facts: dict[str, Any], say: Callable[[str], None] | None = None
-) -> tuple[int, dict[str, Tensor], dict[str, Any]] | None:
-    """The newest intact checkpoint of a run: step, model and optimiser state; None when there is none.
+def load_checkpoint(run: Path, say: Callable[[str], None] | None = None) -> Checkpoint | None:
+    """The newest intact checkpoint of a run; None when there is none.
 
     A truncated or altered checkpoint is passed over in favour of the one before.
 
     Args:
         run: Run directory.
-        facts: What must agree, as :func:`save_checkpoint` took it.
-        say: Told of every checkpoint that is passed over.
-
-    Raises:
-        InputError: The checkpoint belongs to another recipe or corpus.
+        say: Given a line on every checkpoint that is passed over.
     """
     for folder in reversed(checkpoints(run)):
         try:
@@ -85,18 +93,11 @@ def load_checkpoint(
                     raise ValueError(f"{name} is not what was written")
             model = load_file(folder / "model.safetensors")
             optimiser = torch.load(folder / "optimiser.pt", weights_only=True, map_location="cpu")
+            return Checkpoint(folder, record["step"], model, optimiser, record)
         except Exception as error:
             # Whatever is wrong with a damaged file, an older one is the answer.
             if say:
                 say(f"{folder}: damaged ({' '.join(str(error).split())}); going back to the checkpoint before")
-            continue
-        for key, value in facts.items():
-            if record.get(key) != value:
-                raise InputError(
-                    f"{folder}: written with another {key}; give another output=, or training.resume=never "
-                    "after moving the folder away"
-                )
-        return record["step"], model, optimiser
     return None
 
 

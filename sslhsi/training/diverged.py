@@ -20,7 +20,7 @@ class LossWatch:
     def __init__(self, device: torch.device) -> None:
         self._first = torch.tensor(-1, device=device)
 
-    def see(self, loss: Tensor, step: int) -> None:
+    def note(self, loss: Tensor, step: int) -> None:
         bad = ~torch.isfinite(loss) & (self._first < 0)
         self._first = torch.where(bad, step, self._first)
 

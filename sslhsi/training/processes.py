@@ -5,14 +5,25 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, gather_object
 
-from sslhsi.errors import InputError
+from sslhsi.ranks import Gather, all_ranks
 from sslhsi.training.run_dir import claim
+
+
+def create_accelerator(timeout: float) -> Accelerator:
+    """Devices and processes of a run; a process that waits longer than ``timeout`` seconds for another stops."""
+    kwargs = [
+        DistributedDataParallelKwargs(broadcast_buffers=False),
+        InitProcessGroupKwargs(backend=None, timeout=timedelta(seconds=timeout)),
+    ]
+    # Autocast is the loop's own: Accelerate keeps one precision for the life of a process.
+    return Accelerator(mixed_precision="no", kwargs_handlers=kwargs)
 
 
 def print_on(accelerator: Accelerator) -> Callable[[str], None]:
@@ -20,22 +31,15 @@ def print_on(accelerator: Accelerator) -> Callable[[str], None]:
     return lambda text: print(text, file=sys.stderr, flush=True) if accelerator.is_main_process else None
 
 
-def gather_for(world: int) -> Callable[[Any], list[Any]] | None:
+def gather_for(world: int) -> Gather | None:
     """A function that collects one object from each process; None where there is only one."""
     return None if world == 1 else lambda value: gather_object([value])
 
 
 def claim_on_main(folder: Path, accelerator: Accelerator) -> AbstractContextManager[Any]:
-    """Lock the run directory on the main process; every process hears of a refusal."""
+    """Lock the run directory on the main process; a refusal is raised on every process."""
     lock: AbstractContextManager[Any] = nullcontext()
-    problem: list[str | None] = [None]
-    if accelerator.is_main_process:
-        try:
+    with all_ranks(gather_for(accelerator.num_processes)):
+        if accelerator.is_main_process:
             lock = claim(folder)
-        except InputError as error:
-            problem = [str(error)]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(problem)
-    if problem[0]:
-        raise InputError(problem[0])
     return lock

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -34,6 +34,7 @@ class Metrics:
     Args:
         folder: The run directory.
         step: The step that the run takes up at; later rows of metrics.csv go.
+        columns: Further columns, those of the method.
 
     Raises:
         InputError: Here and in every method: the disk is full or the folder can't be written.
@@ -41,13 +42,14 @@ class Metrics:
 
     COLUMNS = ("step", "epoch", "loss", "lr", "grad_norm", "patches_per_second", "knn")
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, columns: Sequence[str] = ()) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         table = folder / "metrics.csv"
-        write_rows(table, [row for row in read_rows(table) if int(row["step"]) <= step], self.COLUMNS)
+        columns = (*self.COLUMNS, *columns)
+        write_rows(table, [row for row in read_rows(table) if int(row["step"]) <= step], columns)
         self.board_folder = folder / "tensorboard"
-        self.table = RowFile(table, self.COLUMNS)
+        self.table = RowFile(table, columns)
         # TensorBoard writes in a thread, which hands what stops it to the next call; it need not print it, too.
         self.hook = threading.excepthook
         threading.excepthook = self._quietly

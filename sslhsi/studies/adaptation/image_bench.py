@@ -221,7 +221,6 @@ class Bench:
             return make_views(
                 network.normalised(batch),
                 [how.views, how.views],
-                window=crop,
                 component_spread=spread,
                 zero_spectrum=zero.expand(size, 3),
                 seed=seed,

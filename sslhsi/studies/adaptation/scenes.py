@@ -147,7 +147,6 @@ def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> lis
         return make_views(
             reader(windows[sampler.batch(step)]),
             [how.views, how.views],
-            window=window,
             component_spread=torch.tensor(spread, dtype=torch.float32, device=device),
             zero_spectrum=zero.expand(size, -1),
             seed=seed,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from sslhsi.backbones.transfer_weights import load_weights
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
 from sslhsi.methods.registry import create_method, method_class
+from sslhsi.ranks import Gather
 from sslhsi.recipe import Recipe
 from sslhsi.training.grad_cache import check_micro_batch
 
@@ -27,33 +28,33 @@ class Weights(NamedTuple):
     state: Mapping[str, Tensor]
 
 
-class Start(NamedTuple):
-    """Both networks, and a record of where they start, fit for JSON."""
+class Initialisation(NamedTuple):
+    """The network to train, its untrained twin, and a record of where the first starts, fit for JSON."""
 
     backbone: nn.Module
-    random: nn.Module
+    untrained: nn.Module
     record: dict[str, Any]
 
     @property
     def lines(self) -> list[str]:
         """The record in words, for the log."""
-        found = ["trains in {precision}, {memory_format}: {why}".format(**self.record["setting"])]
+        lines = ["trains in {precision}, {memory_format}: {why}".format(**self.record["setting"])]
         if weights := self.record.get("weights"):
-            found.append(f"weights of {weights['source']}: {weights['summary']}")
+            lines.append(f"weights of {weights['source']}: {weights['summary']}")
         if stem := self.record.get("stem"):
-            found.append("stem: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in stem.items()))
-        return found
+            lines.append("stem: " + ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in stem.items()))
+        return lines
 
 
-def check_backbone(recipe: Recipe, weights: Weights | None) -> None:
-    """Build the network without memory, so that what won't do is known before any work starts.
+def check_networks(recipe: Recipe, weights: Weights | None) -> None:
+    """Build network and method without memory, so that what won't do is known before any work starts.
 
     Raises:
         InputError: A wrong name, option or size, or weights of which nothing fits.
     """
     SpectralProjector(**recipe.corpus.bands.model_dump())
     with torch.device("meta"):
-        backbone = random_backbone(recipe)
+        backbone = untrained_backbone(recipe)
         create_method(recipe.method.name, backbone, recipe.method.options)
     if recipe.training.micro_batch:
         check_micro_batch(method_class(recipe.method.name), recipe.method.name, backbone, recipe.backbone.name)
@@ -64,10 +65,10 @@ def check_backbone(recipe: Recipe, weights: Weights | None) -> None:
             raise InputError(f"backbone.weights {weights.source}: {error}") from None
 
 
-def create_start(
-    recipe: Recipe, weights: Weights | None, device: torch.device, gather: Callable[[Any], list[Any]] | None
-) -> Start:
-    """Build the network to train, and the same one with random weights to judge it by.
+def initialise(
+    recipe: Recipe, weights: Weights | None, device: torch.device, gather: Gather | None = None
+) -> Initialisation:
+    """Build the network to train, and the same one with random weights to compare it with.
 
     Args:
         recipe: The recipe; its ``training.precision`` may be ``auto``, the record says what it became.
@@ -80,24 +81,24 @@ def create_start(
         (source, sha256 of the tensors, and the record of
         :func:`~sslhsi.backbones.transfer_weights.load_weights`) and ``stem`` of a timm network.
     """
-    random = random_backbone(recipe)
-    setting = training_setting(random, device, recipe.training.precision, gather)
-    set_memory_format(random, setting["memory_format"])
+    untrained = untrained_backbone(recipe)
+    setting = training_setting(untrained, device, recipe.training.precision, gather)
+    set_memory_format(untrained, setting["memory_format"])
     record: dict[str, Any] = {"setting": setting}
     if recipe.backbone.options.get("pretrained"):
         backbone = create_backbone(recipe.backbone.name, *_input(recipe), **recipe.backbone.options)
         set_memory_format(backbone, setting["memory_format"])
     else:
-        backbone = copy.deepcopy(random)
+        backbone = copy.deepcopy(untrained)
     if weights:
-        facts = {"source": weights.source, "sha256": content_hash(weights.state)}
-        record["weights"] = facts | load_weights(backbone, weights.state)
+        origin = {"source": weights.source, "sha256": content_hash(weights.state)}
+        record["weights"] = origin | load_weights(backbone, weights.state)
     if stem := getattr(backbone, "stem_record", None):
         record["stem"] = stem
-    return Start(backbone, random, record)
+    return Initialisation(backbone, untrained, record)
 
 
-def random_backbone(recipe: Recipe) -> nn.Module:
+def untrained_backbone(recipe: Recipe) -> nn.Module:
     """The recipe's network with random weights, also where its options ask for trained ones."""
     options = dict(recipe.backbone.options)
     if options.get("pretrained"):

@@ -1,0 +1,76 @@
+"""What a run trains on: windows of a prepared corpus, which of them make up a step, and their views."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.corpus.sampler import DomainSampler
+from sslhsi.methods.base import Batch, Method
+from sslhsi.recipe import Recipe
+from sslhsi.views import make_views, margin
+
+
+class TrainingData(NamedTuple):
+    """The patches of a corpus, and how many steps are made of them."""
+
+    corpus: Corpus
+    windows: np.ndarray  # (n, 3) scene, row, column
+    sampler: DomainSampler
+    steps: int  # of the whole run
+
+    @classmethod
+    def of(cls, recipe: Recipe, corpus: Corpus, world: int) -> TrainingData:
+        """The patches that a recipe asks for.
+
+        Raises:
+            InputError: There are fewer than a batch takes, or the processes can't share a batch.
+        """
+        windows, training = corpus.windows(recipe.corpus.patches), recipe.training
+        sampler = DomainSampler(corpus.domain_numbers(windows), training.batch_size, recipe.seed)
+        sampler.indices(0, world=world)
+        return cls(corpus, windows, sampler, training.steps or (training.epochs or 0) * sampler.steps_per_epoch)
+
+
+class Batches:
+    """The batch of any step, on the device of this process: a function of (seed, step, rank).
+
+    Args:
+        recipe: Seed, window and views.
+        data: What the batches are made of.
+        method: Says what is done to each view.
+        device: Where the views shall be.
+        rank, world: This process and their number.
+    """
+
+    def __init__(
+        self, recipe: Recipe, data: TrainingData, method: Method, device: torch.device, rank: int = 0, world: int = 1
+    ) -> None:
+        self.data, self.device, self.rank, self.world = data, device, rank, world
+        self.settings = method.view_settings(recipe.views)
+        self.seed, window = recipe.seed, recipe.corpus.patches.window
+        self.reader = PatchReader(data.corpus.arrays, window, margin(self.settings), device)
+        self.component_spread = torch.from_numpy(data.corpus.component_spread).to(device)
+
+    def __call__(self, step: int) -> Batch:
+        windows = self.data.windows[self.data.sampler.indices(step, self.rank, self.world)]
+        first, total = self.rank * len(windows), self.world * len(windows)
+        views = make_views(
+            self.reader(windows),
+            self.settings,
+            component_spread=self.component_spread,
+            zero_spectrum=torch.from_numpy(self.data.corpus.zero_spectrum(windows)).to(self.device),
+            seed=self.seed,
+            step=step,
+            first=first,
+            total=total,
+        )
+        return Batch(views, step, self.data.steps, first, total, self.seed)
+
+    def windows_of(self, step: int) -> np.ndarray:
+        """(n, 3) windows of the global batch of a step."""
+        return self.data.windows[self.data.sampler.batch(step)]
