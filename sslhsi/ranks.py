@@ -8,7 +8,7 @@ from typing import Any
 
 from sslhsi.errors import InputError
 
-# Collects one object from every process, in the order of their ranks; called alike on all of them.
+# Collects one object from every process, in the order of their ranks; called equally often on all of them.
 Gather = Callable[[Any], list[Any]]
 
 

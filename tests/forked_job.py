@@ -52,9 +52,9 @@ def fork_ranks(words: list[str], world: int, log: Path, prelude: Callable[[], No
             os.environ["ACCELERATE_USE_CPU"] = "true"
             os.environ["OMP_NUM_THREADS"] = "1"
             if world > 1:
-                facts = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
-                facts |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-                os.environ.update({key: str(value) for key, value in facts.items()})
+                variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "LOCAL_WORLD_SIZE": world}
+                variables |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+                os.environ.update({key: str(value) for key, value in variables.items()})
             if prelude:
                 prelude()
             code = main(words)

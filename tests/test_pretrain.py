@@ -109,7 +109,7 @@ def metrics(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 def test_the_run_directory(folder):
-    found = {p.name for p in (folder / "whole").iterdir()}
+    written = {p.name for p in (folder / "whole").iterdir()}
     wanted = {
         "recipe.yaml",
         "provenance.json",
@@ -119,10 +119,10 @@ def test_the_run_directory(folder):
         "backbone",
         "report.html",
     }
-    assert wanted | {"step_000008", "step_000012"} <= found
-    assert "step_000004" not in found
-    facts = json.loads((folder / "whole" / "provenance.json").read_text())
-    assert facts["corpus"]["scenes"].keys() == {"paper-0", "paper-1", "grapes-0", "grapes-1"}
+    assert wanted | {"step_000008", "step_000012"} <= written
+    assert "step_000004" not in written
+    record = json.loads((folder / "whole" / "provenance.json").read_text())
+    assert record["corpus"]["scenes"].keys() == {"paper-0", "paper-1", "grapes-0", "grapes-1"}
     assert [int(row["step"]) for row in metrics(folder, "whole")] == list(range(1, 13))
     with (folder / "whole" / "results.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -240,7 +240,7 @@ def test_every_network_trains_a_step_and_is_judged(folder, network, name, capsys
         assert value.isfinite().all()
         assert not torch.equal(value, before[key]), f"{key} has not moved"
 
-    # What became of a stem made for RGB images is told.
+    # What became of a stem made for RGB images is printed and kept.
     stem = json.loads((run / "provenance.json").read_text()).get("stem")
     assert (stem is None) == (name in list_backbones())
     if stem:
@@ -252,8 +252,8 @@ def test_bfloat16_with_lars(folder, network):
     """The forward pass is rounded, the loss is not far off, and what is saved is float32."""
     for precision in ("fp32", "bf16"):
         assert network(precision, f"training.precision={precision}", "training.optimizer=lars") == 0
-        facts = json.loads((folder / precision / "provenance.json").read_text())
-        assert facts["setting"]["precision"] == precision
+        record = json.loads((folder / precision / "provenance.json").read_text())
+        assert record["setting"]["precision"] == precision
     full, half = (float(metrics(folder, name)[0]["loss"]) for name in ("fp32", "bf16"))
     assert half != full
     assert half == pytest.approx(full, rel=0.05)

@@ -71,7 +71,7 @@ class Method(nn.Module):
         self.backbone = backbone
 
     def view_settings(self, views: Views) -> Sequence[Views]:
-        """What is done to each view, given the recipe's ``views``; two alike by default."""
+        """What is done to each view, given the recipe's ``views``; two of the same by default."""
         return views, views
 
     def forward(self, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
@@ -87,7 +87,7 @@ class Method(nn.Module):
         """
 
     def exported(self) -> nn.Module:
-        """The network to keep and to judge."""
+        """The network to keep and to evaluate."""
         return self.backbone
 
 

@@ -53,10 +53,10 @@ class NTXentLoss(nn.Module):
             n, total = len(z1), len(keys1)
             anchors, keys = torch.cat([z1, z2]), torch.cat([keys1, keys2])
             first = world()[0] * n + torch.arange(n, device=z1.device)
-            own = torch.cat([first, first + total])
+            place = torch.cat([first, first + total])
             positive = torch.cat([first + total, first])
             attraction = (anchors * keys[positive]).sum(1) / self.temperature
-            return (_LogSumExp.apply(anchors, keys, own, self.temperature, self.chunk) - attraction).mean()
+            return (_LogSumExp.apply(anchors, keys, place, self.temperature, self.chunk) - attraction).mean()
 
 
 class _LogSumExp(torch.autograd.Function):
@@ -66,24 +66,24 @@ class _LogSumExp(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, anchors: Tensor, keys: Tensor, own: Tensor, temperature: float, chunk: int) -> Tensor:
+    def forward(ctx: Any, anchors: Tensor, keys: Tensor, place: Tensor, temperature: float, chunk: int) -> Tensor:
         total = anchors.new_full((len(anchors),), float("-inf"))
         for start in range(0, len(keys), chunk):
-            logits = _logits(anchors, keys, own, temperature, start, chunk)
+            logits = _logits(anchors, keys, place, temperature, start, chunk)
             total = torch.logaddexp(total, torch.logsumexp(logits, 1))
-        ctx.save_for_backward(anchors, keys, own, total)
+        ctx.save_for_backward(anchors, keys, place, total)
         ctx.temperature, ctx.chunk = temperature, chunk
         return total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        anchors, keys, own, total = ctx.saved_tensors
+        anchors, keys, place, total = ctx.saved_tensors
         scale = (grads[0] / ctx.temperature)[:, None]
         to_anchors, to_keys = torch.zeros_like(anchors), torch.empty_like(keys)
         with torch.autocast(anchors.device.type, enabled=False):
             for start in range(0, len(keys), ctx.chunk):
-                logits = _logits(anchors, keys, own, ctx.temperature, start, ctx.chunk)
+                logits = _logits(anchors, keys, place, ctx.temperature, start, ctx.chunk)
                 weights = logits.sub_(total[:, None]).exp_().mul_(scale)
                 part = slice(start, start + ctx.chunk)
                 to_anchors.addmm_(weights, keys[part])
@@ -91,12 +91,12 @@ class _LogSumExp(torch.autograd.Function):
         return to_anchors, to_keys, None, None, None
 
 
-def _logits(anchors: Tensor, keys: Tensor, own: Tensor, temperature: float, start: int, chunk: int) -> Tensor:
-    """(a, c) similarities to the keys from ``start`` on; -inf where a key is the anchor itself."""
+def _logits(anchors: Tensor, keys: Tensor, place: Tensor, temperature: float, start: int, chunk: int) -> Tensor:
+    """(a, c) similarities to the keys from ``start`` on; -inf where a key is the anchor itself, at ``place``."""
     logits = (anchors @ keys[start : start + chunk].T).div_(temperature)
-    place = own - start
-    inside = (place >= 0) & (place < logits.shape[1])
+    column = place - start
+    inside = (column >= 0) & (column < logits.shape[1])
     # Without a branch on the data, which would make a GPU wait: those outside are written back as they are.
-    place = place.clamp(0, logits.shape[1] - 1)[:, None]
-    hidden = torch.where(inside[:, None], float("-inf"), logits.gather(1, place))
-    return logits.scatter_(1, place, hidden)
+    column = column.clamp(0, logits.shape[1] - 1)[:, None]
+    hidden = torch.where(inside[:, None], float("-inf"), logits.gather(1, column))
+    return logits.scatter_(1, column, hidden)

@@ -38,7 +38,7 @@ def cached_backward(
         method: The method, not wrapped for distributed training.
         views: (n, K, S, S) each.
         micro_batch: Views that go through the backbone at a time.
-        seed: What dropout draws from, part by part, alike in both passes.
+        seed: What dropout draws from, part by part, the same in both passes.
         mixed: Makes the autocast context of a forward pass.
 
     Returns:

@@ -26,6 +26,8 @@ QUIET = 15.0
 
 
 class Advance(Protocol):
+    """Called with how many are done, and a note to show beside."""
+
     def __call__(self, done: int, note: str = "") -> None: ...
 
 
@@ -36,7 +38,7 @@ class _Rate(ProgressColumn):
 
 @contextmanager
 def progress(title: str, total: int, start: int = 0, show: bool = True) -> Iterator[Advance]:
-    """Yield a function that is told how many of ``total`` are done, with a note to show beside."""
+    """Yield a function to call with how many of ``total`` are done, and a note to show beside."""
     if not show:
         yield lambda done, note="": None
         return

@@ -56,11 +56,11 @@ def test_a_torn_heading_is_written_anew(tmp_path):
 
 def test_every_row_is_one_call_to_the_system(tmp_path, monkeypatch):
     path, write = tmp_path / "rows.csv", os.write
-    seen = []
+    states = []
 
     def killed_after(file, data):
         done = write(file, data)
-        seen.append(path.read_bytes())
+        states.append(path.read_bytes())
         return done
 
     monkeypatch.setattr(os, "write", killed_after)
@@ -68,8 +68,8 @@ def test_every_row_is_one_call_to_the_system(tmp_path, monkeypatch):
         for n in range(3):
             table.add({"scene": "s", "oa": n})
     # Whenever it is killed after a call, what lies on the disk are whole lines of three cells.
-    assert len(seen) == 4
-    for state in seen:
+    assert len(states) == 4
+    for state in states:
         assert state.endswith(b"\r\n")
         assert {line.count(b",") for line in state.splitlines()} == {2}
 
