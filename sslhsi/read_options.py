@@ -47,11 +47,19 @@ class ReadOptions(Section):
         default=None, description="pixels whose largest abundance is below this (0 to 1) stay unlabelled"
     )
     wavelengths: str | list[float] | None = Field(
-        default=None, description="band centres: a file, a variable or numbers; nm, or um when all are below 100"
+        default=None,
+        description="band centres: a file, a variable or numbers; without a unit nm, or um when all are below 100",
+    )
+    unit: Literal["nm", "um", "angstrom", "1/cm"] | None = Field(
+        default=None, description="unit of the wavelengths: nm, um, angstrom or 1/cm"
     )
     mask: str | None = Field(default=None, description="file of a map whose non-zero pixels are foreground")
-    nodata: Annotated[float, Field(allow_inf_nan=True)] | None = Field(
-        default=None, description="value of pixels without data, in place of what the file says"
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | Literal["none"] | None = Field(
+        default=None, description="value of pixels without data, in place of the file's; none: all pixels have data"
+    )
+    scale: Annotated[float, Field(gt=0)] | Literal["none"] | None = Field(
+        default=None,
+        description="stored numbers are divided by this, in place of the file's scaling; none: as stored",
     )
     drop_bands: Literal["bad"] | list[int] | None = Field(
         default=None, description="bad: bands that hold no signal; or 0-based numbers of bands; empty: none at all"
@@ -72,6 +80,11 @@ class ReadOptions(Section):
         if value not in (None, "bad") and not numbers:
             raise ValueError(f'must be "bad" or a list of 0-based bands, not {value!r}')
         return value
+
+    @property
+    def nodata_value(self) -> float | None:
+        """The no-data value as a number: NaN, which no value equals, for none, and None where nothing is said."""
+        return float("nan") if self.nodata == "none" else self.nodata
 
     def given(self) -> dict[str, Any]:
         """The options that were given, as keywords of ``read_scene``."""

@@ -13,8 +13,9 @@ from sslhsi.read_options import DESCRIPTIONS, ReadOptions
 
 #: The options as the command line has them; a scene is named after its file there.
 KEYS = tuple(key for key in ReadOptions.model_fields if key not in DESCRIPTIONS)
-_METAVARS = {"labels": "GT", "mask": "FILE", "wavelengths": "WL", "nodata": "VALUE", "purity": "SHARE",
-             "drop_bands": "BANDS", "classes": "NAMES", "layout": "AXES", "shape": "HxW", "order": "C|F"}  # fmt: skip
+_METAVARS = {"labels": "GT", "mask": "FILE", "wavelengths": "WL", "nodata": "VALUE", "scale": "DIVISOR",
+             "unit": "UNIT", "purity": "SHARE", "drop_bands": "BANDS", "classes": "NAMES",
+             "layout": "AXES", "shape": "HxW", "order": "C|F"}  # fmt: skip
 _WRITTEN = {
     "wavelengths": "; numbers with commas between",
     "drop_bands": ": bad, none, or 0-3,107,150-162",
@@ -102,6 +103,10 @@ def _pair(text: str) -> list[int]:
     return [int(word) for word in re.split("[x, ]+", text.strip())]
 
 
+def _number(text: str) -> str | float:
+    return text if text == "none" else float(text)
+
+
 def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
@@ -111,6 +116,7 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "wavelengths": _centres,
     "shape": _pair,
     "classes": _words,
-    "nodata": float,
+    "nodata": _number,
+    "scale": _number,
     "purity": float,
 }

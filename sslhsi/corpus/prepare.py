@@ -267,7 +267,7 @@ def _mask(scene: Scene, source: SceneSource) -> np.ndarray | None:
         if scene.mask is None:
             raise InputError(f"scene {scene.name!r}: background is 'given', but the scene has no mask")
         return scene.mask
-    mask = background_mask(scene, source.background, nodata=source.nodata)
+    mask = background_mask(scene, source.background, nodata=source.nodata_value)
     return None if mask.all() else mask
 
 

@@ -19,16 +19,16 @@ class BandStatistics:
     Args:
         pixels: How many pixels were looked at: those of the foreground with some value in some band.
         empty: (H, W) booleans, True where every band is non-finite or every band is no-data.
-        partial: Pixels that hold the no-data value in some bands only.
         nonfinite: (B,) how many of the ``pixels`` have no finite value in a band.
-        minimum: (B,) smallest finite value, +inf where there is none.
-        maximum: (B,) largest finite value, -inf where there is none.
+        missing: (B,) how many of the ``pixels`` hold the no-data value in a band.
+        minimum: (B,) smallest finite value that isn't no-data, +inf where there is none.
+        maximum: (B,) largest such value, -inf where there is none.
     """
 
     pixels: int
     empty: np.ndarray
-    partial: int
     nonfinite: np.ndarray
+    missing: np.ndarray
     minimum: np.ndarray
     maximum: np.ndarray
 
@@ -39,8 +39,8 @@ class BandStatistics:
 
     @property
     def bad(self) -> np.ndarray:
-        """(B,) booleans: constant bands, and those non-finite in more than half of the pixels."""
-        return ~(self.maximum > self.minimum) | (self.nonfinite > self.pixels / 2)
+        """(B,) booleans: constant bands, and those without a value in more than half of the pixels."""
+        return ~(self.maximum > self.minimum) | (self.nonfinite + self.missing > self.pixels / 2)
 
 
 def row_blocks(cube: np.ndarray) -> Iterator[slice]:
@@ -76,7 +76,7 @@ def band_statistics(
     Args:
         cube: (H, W, B), possibly memory-mapped; at most a few blocks are in memory at a time.
         bands: Indices or (B,) booleans of the bands to look at; all by default.
-        nodata: Value that stands for "no data" when a pixel holds it in all (chosen) bands.
+        nodata: Value that stands for "no data".
         foreground: (H, W) booleans, the pixels that count; all by default.
     """
     height, width, count = cube.shape
@@ -85,30 +85,43 @@ def band_statistics(
     nonfinite = np.zeros(count, dtype=np.int64)
     minimum, maximum = np.full(count, np.inf), np.full(count, -np.inf)
     empty = np.zeros((height, width), dtype=bool)
-    pixels = partial = 0
+    missing = np.zeros(count, dtype=np.int64)
+    pixels = 0
     for rows in row_blocks(cube):
         block = np.asarray(cube[rows])[:, :, chosen]
         finite = np.isfinite(block) if block.dtype.kind == "f" else None
         if finite is not None:
             empty[rows] = ~finite.any(axis=2)
-        if (same := equals(block, nodata)) is not None:
-            everywhere = same.all(axis=2)
-            partial += int(np.count_nonzero(same.any(axis=2) & ~everywhere))
-            empty[rows] |= everywhere
+        same = equals(block, nodata)
+        if same is not None:
+            empty[rows] |= same.all(axis=2)
         used = ~empty[rows] if foreground is None else foreground[rows] & ~empty[rows]
         values = block[used]
         if not len(values):
             continue
         pixels += len(values)
-        if finite is None:
-            low, high = values.min(axis=0), values.max(axis=0)
-        else:
-            good = finite[used]
+        good = None if finite is None else finite[used]
+        if good is not None:
             nonfinite += len(values) - good.sum(axis=0)
-            low = np.min(values, axis=0, where=good, initial=np.inf)
-            high = np.max(values, axis=0, where=good, initial=-np.inf)
+        if same is not None:
+            lacking = same[used]
+            missing += lacking.sum(axis=0)
+            good = ~lacking if good is None else good & ~lacking
+        low, high = _range(values, good)
         minimum, maximum = np.minimum(minimum, low), np.maximum(maximum, high)
-    return BandStatistics(pixels, empty, partial, nonfinite, minimum, maximum)
+    return BandStatistics(pixels, empty, nonfinite, missing, minimum, maximum)
+
+
+def _range(values: np.ndarray, good: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """(B,) smallest and largest good value of each band, +inf and -inf where there is none."""
+    if good is None:
+        return values.min(axis=0), values.max(axis=0)
+    if values.dtype.kind != "f":
+        values = values.astype(np.float64)
+    return (
+        np.min(values, axis=0, where=good, initial=np.inf),
+        np.max(values, axis=0, where=good, initial=-np.inf),
+    )
 
 
 def bad_bands(scene: Scene) -> np.ndarray:

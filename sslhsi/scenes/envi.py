@@ -14,14 +14,18 @@ import rasterio
 from spectral.io import envi
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.bits import ON_DISK, doubts_about
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, Variable, check_file, check_memory, reading
-from sslhsi.scenes.wavelengths import to_nanometres
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, reading
+from sslhsi.scenes.scaling import Scaling
+from sslhsi.scenes.wavelengths import centres_in_names
 
 _LARGEST_HEADER = 64 * 2**20
-# (first, second, third) axis on disk for each interleave, and how to turn it into (H, W, B)
-_ON_DISK = {"bsq": ("bhw", (1, 2, 0)), "bil": ("hbw", (0, 2, 1)), "bip": ("hwb", (0, 1, 2))}
-_DATA_SUFFIXES = ["", *(f".{suffix}" for suffix in (*envi.KNOWN_EXTS, *_ON_DISK))]
+_SCALINGS = {
+    "data gain values", "data offset values", "data reflectance gain values", "data reflectance offset values",
+    "reflectance scale factor",
+}  # fmt: skip
+_DATA_SUFFIXES = ["", *(f".{suffix}" for suffix in (*envi.KNOWN_EXTS, *ON_DISK))]
 
 
 def header_beside(path: Path) -> Path | None:
@@ -42,8 +46,8 @@ def open_envi(path: Path) -> Raw | list[Variable]:
     """An ENVI image, memory-mapped, from its header or its data file.
 
     Read from the header: shape, data type, interleave, byte order (little-endian when absent), offset,
-    wavelengths and their unit, ``bbl``, ``data ignore value``, ``reflectance scale factor``, class names
-    of classification maps, map information (through GDAL).
+    wavelengths and their unit (also from band names), ``bbl``, ``data ignore value``, gains and offsets or the
+    ``reflectance scale factor``, class names of classification maps, map information (through GDAL).
 
     Args:
         path: The .hdr, the data file beside it, or a .zip that holds one of each.
@@ -53,7 +57,7 @@ def open_envi(path: Path) -> Raw | list[Variable]:
         attributes, and ``wavelengths``.
 
     Raises:
-        InputError: A part is missing, is shorter than the header says, or isn't ENVI.
+        InputError: A part is missing, is of another size than the header says, or isn't ENVI.
     """
     if path.suffix.lower() == ".zip":
         return _open_zip(path)
@@ -63,11 +67,7 @@ def open_envi(path: Path) -> Raw | list[Variable]:
         header_path = beside
     else:
         raise InputError(f"{path}: no ENVI header beside it ({path.name}.hdr or {path.stem}.hdr)")
-    check_file(header_path)
-    if header_path.stat().st_size > _LARGEST_HEADER:
-        raise InputError(f"{header_path}: is too large to be an ENVI header")
-    with reading(header_path, "an ENVI header"):
-        header = _Header(header_path.read_bytes(), header_path)
+    header = read_header(header_path)
     data = _data_file(header_path, header) if path == header_path else path
     size = data.stat().st_size
     header.check_size(data, size)
@@ -83,7 +83,7 @@ _TIMES = ("tint", "integration time", "exposure time", "exposure", "shutter", "i
 
 
 def integration_time(path: Path) -> float | None:
-    """The integration time that an ENVI header tells, in the header's own unit; None for other files or silence.
+    """The integration time that an ENVI header tells, in the unit of the header; None for other files or silence.
 
     Args:
         path: The header or the data file beside it.
@@ -97,6 +97,19 @@ def integration_time(path: Path) -> float | None:
         if match := re.match(r"\s*{?\s*([0-9.eE+-]+)", str(fields.get(key, ""))):
             return float(match[1])
     return None
+
+
+def read_header(path: Path) -> _Header:
+    """What an ENVI header says.
+
+    Raises:
+        InputError: It isn't one.
+    """
+    check_file(path)
+    if path.stat().st_size > _LARGEST_HEADER:
+        raise InputError(f"{path}: is too large to be an ENVI header")
+    with reading(path, "an ENVI header"):
+        return _Header(path.read_bytes(), path)
 
 
 def _open_zip(path: Path) -> Raw | list[Variable]:
@@ -186,7 +199,7 @@ class _Header:
         if self.dtype.kind == "c":
             raise InputError(f"{path}: a cube must hold real numbers, not {self.dtype}")
         self.interleave = str(self.fields["interleave"]).lower()
-        if self.interleave not in _ON_DISK:
+        if self.interleave not in ON_DISK:
             raise InputError(f"{path}: interleave must be bsq, bil or bip, not {self.fields['interleave']}")
         sizes = {"h": params.nrows, "w": params.ncols, "b": params.nbands}
         if min(sizes.values()) < 1 or params.offset < 0:
@@ -197,19 +210,29 @@ class _Header:
         self.library = "spectral library" in str(self.fields.get("file type", "")).lower()
         self.bands = params.ncols if self.library else params.nbands
         self.offset = params.offset
-        self.on_disk = tuple(sizes[axis] for axis in _ON_DISK[self.interleave][0])
+        self.on_disk = tuple(sizes[axis] for axis in ON_DISK[self.interleave])
 
     @property
     def size(self) -> int:
         """Bytes that the data file must have."""
-        return self.offset + math.prod(self.on_disk) * self.dtype.itemsize
+        return self.offset + self.bands * self.size_of_band
+
+    @property
+    def size_of_band(self) -> int:
+        """Bytes of one band."""
+        return math.prod(self.on_disk) // self.bands * self.dtype.itemsize
 
     def check_size(self, data: Path, size: int) -> None:
-        if size < self.size:
-            raise InputError(
-                f"{data}: holds {size:,} bytes but its header claims {self.size:,}; it is truncated, or "
-                "lines, samples, bands, data type or header offset are wrong"
-            )
+        if size == self.size:
+            return
+        band = self.size_of_band
+        whole_bands = (size - self.offset) % band == 0 and size > self.offset
+        hint = f", {(size - self.offset) // band} bands would fit" if whole_bands else ""
+        problem = "it is truncated" if size < self.size else "its end would be left out"
+        raise InputError(
+            f"{data}: holds {size:,} bytes but its header claims {self.size:,}; {problem}, or "
+            f"lines, samples, bands, data type or header offset are wrong{hint}; correct {self.path.name}"
+        )
 
     def _numbers(self, key: str) -> list[float] | None:
         value = self.fields.get(key)
@@ -225,43 +248,61 @@ class _Header:
         values = self._numbers(key)
         return values[0] if values else None
 
-    def _wavelengths(self) -> np.ndarray | None:
-        values = self._numbers("wavelength")
-        if not values:
-            return None
-        if len(values) != self.bands:
-            raise InputError(f"{self.path}: lists {len(values)} wavelengths for {self.bands} bands")
-        unit = self.fields.get("wavelength units", "")
-        if not unit and "wavenumber" in str(self.fields.get("z plot titles", "")).lower():
-            unit = "wavenumber"
-        return to_nanometres(values, str(unit), str(self.path))
+    def _words(self, key: str) -> list[str]:
+        value = self.fields.get(key, [])
+        return [word for word in (value if isinstance(value, list) else [value]) if word]
+
+    def wavelengths(self) -> Centres | None:
+        """Band centres as the header writes them, from ``wavelength`` or else from the names of the bands."""
+        if values := self._words("wavelength"):
+            unit = str(self.fields.get("wavelength units", ""))
+            if not unit and "wavenumber" in str(self.fields.get("z plot titles", "")).lower():
+                unit = "wavenumber"
+            return Centres(values, unit, str(self.path))
+        return centres_in_names(self._words("band names"), str(self.path))
+
+    def bad_bands(self) -> np.ndarray | None:
+        """True where ``bbl`` is 0; None without one."""
+        bad = self._numbers("bbl")
+        return np.array(bad) == 0 if bad else None
+
+    def scaling(self) -> Scaling:
+        """Gains and offsets where the header has any, else the reflectance scale factor."""
+        for kind in ("data", "data reflectance"):
+            keys = [f"{kind} gain values", f"{kind} offset values"]
+            gain, offset = (self._numbers(key) for key in keys)
+            origin = ", ".join(key for key, values in zip(keys, (gain, offset), strict=True) if values)
+            others = ", ".join(sorted(_SCALINGS & self.fields.keys() - set(keys)))
+            scaling = Scaling(origin, gain or 1.0, offset or 0.0, others=others)
+            if not scaling.identity:
+                return scaling
+        factor = self._number("reflectance scale factor")
+        return Scaling("reflectance scale factor", divisor=1.0 if factor is None else factor)
 
     def spectra(self, flat: np.ndarray) -> list[Variable]:
         """A spectral library: its lines are spectra, its samples bands."""
-        matrix = flat.transpose(_ON_DISK[self.interleave][1])[:, :, 0]
+        matrix = flat.transpose([ON_DISK[self.interleave].index(axis) for axis in "hwb"])[:, :, 0]
         names = self.fields.get("spectra names", [])
         names = tuple(names) if isinstance(names, list) and len(names) == len(matrix) else ()
         variables = [Variable("spectral library", matrix.shape, matrix.dtype, lambda: matrix, {"names": names})]
-        if (centres := self._wavelengths()) is not None:
-            units = {"units": "nm"}
-            variables.append(Variable("wavelengths", centres.shape, centres.dtype, lambda: centres, units))
+        if (written := self.wavelengths()) is not None:
+            values = np.asarray(written.values, dtype=np.float64)
+            units = {"units": written.unit}
+            variables.append(Variable("wavelengths", values.shape, values.dtype, lambda: values, units))
         return variables
 
     def image(self, flat: np.ndarray, data: Path, georeference: dict[str, Any] | None) -> Raw:
-        bad = self._numbers("bbl")
-        if bad and len(bad) != self.bands:
-            raise InputError(f"{self.path}: bbl has {len(bad)} entries for {self.bands} bands")
-        scale = self._number("reflectance scale factor")
-        if scale is not None and not (math.isfinite(scale) and scale > 0):
-            raise InputError(f"{self.path}: reflectance scale factor must be positive, not {scale}")
+        cube = flat.transpose([ON_DISK[self.interleave].index(axis) for axis in "hwb"])
+        for doubt in doubts_about(flat, self.interleave):
+            note(data, f"{doubt}; if so, correct the header {self.path.name}")
         names = self.fields.get("class names", [])
         return Raw(
-            flat.transpose(_ON_DISK[self.interleave][1]),
+            cube,
             data,
-            wavelengths=self._wavelengths(),
+            wavelengths=self.wavelengths(),
             classes=tuple(names[1:]) if isinstance(names, list) else (),
-            bad=np.array(bad) == 0 if bad else None,
+            bad=self.bad_bands(),
             nodata=self._number("data ignore value"),
-            scale=scale or 1.0,
+            scaling=self.scaling(),
             georeference=georeference,
         )

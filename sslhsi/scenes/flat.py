@@ -1,10 +1,12 @@
-"""Cubes stored as a matrix of (bands, pixels): back to an image."""
+"""How the axes of a cube run: matrices of (bands, pixels), and bands that may come first."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from sslhsi.scenes.notes import note
+
+_FEWEST_BANDS = 10  # an axis shorter than this is not the spectral one of an imaging spectrometer
 
 
 def unfold(matrix: np.ndarray, shape: tuple[int, int], order: str) -> np.ndarray:
@@ -75,3 +77,43 @@ def decide_order(
     order = default if score["C"] == score["F"] else min(score, key=lambda key: score[key])
     note(where, f"pixels read {'column' if order == 'F' else 'row'}-major by {reason} (pass order= to override)")
     return order
+
+
+def bands_may_come_first(array: np.ndarray) -> bool:
+    """True when the first axis of a 3-D array may rather be the spectral one than the last.
+
+    Spectra of a scene are mixtures of few: along the spectral axis, a few principal components hold nearly all
+    variance, along rows or columns many do. Where this doesn't decide (small or smooth images, noise), the last
+    axis is taken for the spectral one if it is the longest or the shortest and the means don't vary much more over
+    the first; else it stays open.
+
+    Args:
+        array: Real numbers; at most 48 positions along each axis are looked at.
+    """
+    first, second, last = array.shape
+    if first < _FEWEST_BANDS or first == second:
+        return False
+    few = np.nan_to_num(np.asarray(array[np.ix_(*map(_spread_out, array.shape))], dtype=np.float64))
+    share = {axis: _components(few, axis) / few.shape[axis] for axis in (0, 2)}
+    if share[2] <= share[0] / 2:
+        return False
+    if share[0] <= share[2] / 2 or last < _FEWEST_BANDS:
+        return True
+    # Variance of the means, as a multiple of what noise would give them.
+    means = {axis: few.mean(axis=tuple({0, 1, 2} - {axis})).var() / few.shape[axis] for axis in (0, 2)}
+    if last > max(first, second):
+        return bool(means[0] > 10 * means[2])
+    return last >= min(first, second) or bool(means[0] > 3 * means[2])
+
+
+def _spread_out(length: int) -> np.ndarray:
+    return np.unique(np.linspace(0, length - 1, 48).round().astype(int))
+
+
+def _components(array: np.ndarray, axis: int) -> int:
+    """How many principal components along an axis hold 95 % of the variance."""
+    rows = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+    rows = rows - rows.mean(axis=1, keepdims=True)
+    variances = np.linalg.eigvalsh(rows @ rows.T)[::-1]
+    total = variances.sum()
+    return int(np.searchsorted(np.cumsum(variances) / total, 0.95) + 1) if total > 0 else len(rows)

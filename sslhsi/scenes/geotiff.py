@@ -13,19 +13,14 @@ from rasterio.windows import Window
 from sslhsi.errors import InputError
 from sslhsi.scenes.bad_bands import row_blocks
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, check_memory, reading
+from sslhsi.scenes.raw import Centres, Raw, check_memory, reading
+from sslhsi.scenes.scaling import Scaling
 from sslhsi.scenes.sidecar import Sidecar, beside, listed, passed_over
-from sslhsi.scenes.wavelengths import to_nanometres
-
-_NUMBER_UNIT = re.compile(
-    r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*"
-    r"(nm|nanomet\w+|um|µm|μm|micromet\w+|microns?|angstroms?|cm-1|1/cm)(?![a-z0-9])",
-    re.IGNORECASE,
-)
+from sslhsi.scenes.wavelengths import NUMBER_UNIT, joined
 
 
 def open_geotiff(path: Path) -> Raw:
-    """A TIFF as a cube in the file's own dtype, with no-data, wavelengths and georeference.
+    """A TIFF as a cube in the dtype of the file, with no-data, wavelengths and georeference.
 
     Wavelengths come from each band's tags (``wavelength``, ``CENTRAL_WAVELENGTH_UM``; GDAL reads them from
     ``name.tif.aux.xml`` too) or its description ("450.3 nm") when every band has one, else from the file's tags, else
@@ -90,13 +85,14 @@ def _image(path: Path, file: rasterio.DatasetReader) -> Raw:
     georeference = None
     if file.crs is not None or not file.transform.is_identity:
         georeference = {"crs": file.crs, "transform": file.transform}
-    return Raw(cube, path, wavelengths=_wavelengths(file), nodata=file.nodata, georeference=georeference)
+    scaling = Scaling("scales and offsets of the file", file.scales, file.offsets)
+    return Raw(cube, path, _wavelengths(file), nodata=file.nodata, scaling=scaling, georeference=georeference)
 
 
 def _stacked(path: Path, first: rasterio.DatasetReader, pages: list[str]) -> Raw:
     """Pages of one band each as the bands of one cube; pages of another size or type are passed over."""
     raw = _image(path, first)
-    bands, others, centres = [raw.cube], 0, [raw.wavelengths]
+    bands, others, centres, scalings = [raw.cube], 0, [raw.wavelengths], [raw.scaling]
     for page in pages[1:]:
         with rasterio.open(page) as file:
             if (file.height, file.width, file.count, file.dtypes) != (first.height, first.width, 1, first.dtypes):
@@ -105,10 +101,13 @@ def _stacked(path: Path, first: rasterio.DatasetReader, pages: list[str]) -> Raw
             raw_page = _image(path, file)
             bands.append(raw_page.cube)
             centres.append(raw_page.wavelengths)
+            scalings.append(raw_page.scaling)
             check_memory(path, (first.height, first.width, len(bands)), raw.cube.itemsize)
     raw.cube = np.concatenate(bands, axis=2)
-    known = [c for c in centres if c is not None]
-    raw.wavelengths = np.concatenate(known) if len(known) == len(bands) else None
+    raw.wavelengths = joined(centres)
+    if not all(scaling.identity for scaling in scalings):
+        gains, offsets = ([float(getattr(s, part)[0]) for s in scalings] for part in ("gain", "offset"))
+        raw.scaling = Scaling("scales and offsets of the pages", gains, offsets)
     if len(bands) > 1:
         note(path, f"{len(bands)} pages read as the bands of one image")
     if others:
@@ -128,24 +127,20 @@ def _take(raw: Raw, sidecar: Sidecar) -> None:
     if raw.nodata is None and sidecar.nodata is not None:
         raw.nodata = sidecar.nodata
         used.append("no-data value")
-    if raw.scale == 1.0 and sidecar.gains is not None and len(set(sidecar.gains)) == 1 and sidecar.gains[0] > 0:
-        raw.scale = 1 / sidecar.gains[0]
-        used.append("scale")
+    if raw.scaling.identity and not sidecar.scaling.identity:
+        raw.scaling = sidecar.scaling
+        used.append("scaling")
     if used:
         note(raw.source, f"{', '.join(used)} from {sidecar.path.name}")
 
 
-def _wavelengths(file: rasterio.DatasetReader) -> np.ndarray | None:
-    centres: list[np.ndarray] = []
+def _wavelengths(file: rasterio.DatasetReader) -> Centres | None:
+    centres: list[Centres | np.ndarray | None] = []
     for band in range(1, file.count + 1):
-        centre = _band_centre(
-            {**_lower(file.tags(band)), **_lower(file.tags(band, ns="IMAGERY"))}, file.descriptions[band - 1] or ""
-        )
-        converted = None if centre is None else to_nanometres([centre[0]], centre[1], f"{file.name}: band {band}")  # type: ignore[list-item]
-        if converted is None:
-            return _of_file(file)
-        centres.append(converted)
-    return np.concatenate(centres) if centres else None
+        tags = {**_lower(file.tags(band)), **_lower(file.tags(band, ns="IMAGERY"))}
+        centre = _band_centre(tags, file.descriptions[band - 1] or "")
+        centres.append(None if centre is None else Centres([centre[0]], centre[1], file.name))
+    return joined(centres) or _of_file(file)
 
 
 def _lower(tags: Mapping[str, str]) -> dict[str, str]:
@@ -157,14 +152,14 @@ def _band_centre(tags: Mapping[str, str], description: str) -> tuple[str, str] |
     if (micrometres := tags.get("central_wavelength_um")) is not None:
         return micrometres, "um"
     if (value := next((tags[key] for key in ("wavelength", "wavelengths") if key in tags), None)) is not None:
-        if match := _NUMBER_UNIT.fullmatch(value.strip()):
+        if match := NUMBER_UNIT.fullmatch(value.strip()):
             return match.group(1), match.group(2)
         return value, tags.get("wavelength_units", tags.get("wavelength_unit", ""))
-    match = _NUMBER_UNIT.search(description)
+    match = NUMBER_UNIT.search(description)
     return (match.group(1), match.group(2)) if match else None
 
 
-def _of_file(file: rasterio.DatasetReader) -> np.ndarray | None:
+def _of_file(file: rasterio.DatasetReader) -> Centres | None:
     """A list of all bands' centres in the file's tags, as GDAL carries it over from ENVI headers."""
     tags = {**_lower(file.tags()), **_lower(file.tags(ns="ENVI"))}
     for key in ("wavelength", "wavelengths"):
@@ -173,5 +168,5 @@ def _of_file(file: rasterio.DatasetReader) -> np.ndarray | None:
         except ValueError:
             continue
         if len(values) == file.count:
-            return to_nanometres(values, tags.get("wavelength_units", ""), f"{file.name}: {key}")
+            return Centres(values, tags.get("wavelength_units", tags.get("wavelength_unit", "")), file.name)
     return None

@@ -14,8 +14,8 @@ from rasterio.transform import from_origin
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, Variable, reading
-from sslhsi.scenes.wavelengths import to_nanometres
+from sslhsi.scenes.raw import Centres, Raw, Variable, reading
+from sslhsi.scenes.scaling import scaling_of
 
 _CUBES = ("/Reflectance/Reflectance_Data", "/Radiance/Radiance_Data")
 
@@ -52,17 +52,15 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
     def read() -> Raw:
         units = _text(centres.attributes.get("Units", ""))
         values = np.asarray(centres.load(), dtype=np.float64).ravel()
-        if len(values) != cube.shape[2]:
-            raise InputError(f"{path}: {len(values)} wavelengths for {cube.shape[2]} bands of {cube.name}")
         note(path, f"NEON file: {cube.name}, no ground truth in it")
         if layers:
             note(path, f"quality and terrain layers passed over: {', '.join(layers)}")
         return Raw(
             cube.load(),
             path,
-            wavelengths=to_nanometres(values, units, str(path)),
+            wavelengths=Centres(values, units, str(path)),
             nodata=_number(cube, "Data_Ignore_Value", path),
-            scale=_number(cube, "Scale_Factor", path) or 1.0,
+            scaling=scaling_of(cube.attributes),
             georeference=_place(path, metadata),
         )
 
@@ -76,8 +74,6 @@ def _number(cube: Variable, key: str, path: Path) -> float | None:
         value = float(np.asarray(cube.attributes[key]).ravel()[0])
     except (TypeError, ValueError, IndexError) as error:
         raise InputError(f"{path}: {key} of {cube.name} is no number") from error
-    if key == "Scale_Factor" and not (np.isfinite(value) and value > 0):
-        raise InputError(f"{path}: Scale_Factor of {cube.name} must be positive, not {value}")
     return value
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,17 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.dimensions import band_centres, good_bands, in_swath, layout_by_names, place, spectral_cubes
-from sslhsi.scenes.flat import decide_order, unfold
+from sslhsi.scenes.flat import bands_may_come_first, decide_order, unfold
 from sslhsi.scenes.labels import image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Given, Raw, Variable, check_memory
-from sslhsi.scenes.wavelengths import is_wavenumber, pick_wavelengths, to_nanometres
+from sslhsi.scenes.raw import Centres, Given, Raw, Variable, check_memory
+from sslhsi.scenes.scaling import scaling_of
+from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths
 
 _ROWS = {"lines", "line", "rows", "row", "nrow", "nrows", "nr", "nl", "height", "h"}
 _COLUMNS = {"cols", "col", "columns", "samples", "ncol", "ncols", "nc", "width", "w"}
+_NODATA = {"_fillvalue", "data_ignore_value", "missing_value", "nodata", "no_data", "nodata_value", "no_data_value"}
+_METADATA = re.compile(r"scale_?factor|add_offset|data_ignore_value|no_?data", re.IGNORECASE)
 _AXES = {"h": "height", "w": "width", "b": "bands"}
 Shape = tuple[int, int]
 Flat = tuple[Shape, bool]  # of a matrix: (H, W), and whether bands are its first axis
@@ -154,20 +158,53 @@ def _has_image_shape(variable: Variable) -> bool:
     return min(variable.shape) > 1 and whole(np.asarray(variable.load()))
 
 
-def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape], bands: int | None) -> str:
-    """Axes by their names; else "hwb", or "bhw" where the wavelengths or the labels fit only that."""
+def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape], bands: int | None) -> str | None:
+    """The one order of axes that the wavelengths and the label maps fit; "hwb" if several do, None if none does.
+
+    Names of axes come before both.
+    """
     if (by_names := layout_by_names(variable, variables)) is not None:
         return by_names
     a, b, c = variable.shape
     others = [v for v in variables if v.name != variable.name and v.real]
     maps = hints + [(v.shape[0], v.shape[1]) for v in others if len(v.shape) == 2 and min(v.shape) > 1]
     centres = [bands] if bands else []
-    for length in {a, c} - set(centres):
+    for length in {a, b, c} - set(centres):
         if pick_wavelengths(others, length) is not None:
             centres.append(length)
-    hwb = ((a, b) in maps) + (c in centres)
-    bhw = ((b, c) in maps) + (a in centres)
-    return "bhw" if bhw > hwb else "hwb"
+    fits = {
+        "hwb": ((a, b) in maps) + (c in centres),
+        "bhw": ((b, c) in maps) + (a in centres),
+        "hbw": ((a, c) in maps) + (b in centres),
+    }
+    best = max(fits.values())
+    return next(axes for axes, fit in fits.items() if fit == best) if best else None
+
+
+def _guessed_layout(array: np.ndarray, variable: Variable, path: Path) -> str:
+    """What an array is read as where nothing in the file tells its axes, and the numbers leave no doubt.
+
+    Raises:
+        InputError: The bands may come first.
+    """
+    if bands_may_come_first(array):
+        a, _, c = array.shape
+        raise InputError(
+            f"{path}: {variable} may be (height, width, bands) or (bands, height, width), {c} or {a} bands; pass "
+            'layout="hwb" or layout="bhw", or wavelengths='
+        )
+    note(path, f"{variable} read as (height, width, bands) (layout= overrules)")
+    return "hwb"
+
+
+def _order_axes(array: np.ndarray, variable: Variable, axes: str, path: Path, options: ReadOptions) -> np.ndarray:
+    """A 3-D array as (height, width, bands)."""
+    if options.layout is None and axes != "hwb":
+        note(path, f"{variable} read as ({', '.join(_AXES[axis] for axis in axes)}) (layout= overrules)")
+    image = array.transpose([axes.index(axis) for axis in "hwb"])
+    if options.shape is not None and image.shape[:2] != options.shape:
+        raise InputError(f"{path}: shape={options.shape} was given, the cube is {image.shape}")
+    return image
 
 
 def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Given) -> Raw:
@@ -190,15 +227,12 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
     array = variable.load()
     rest = [v for v in variables if v.name != variable.name]
     default = "F" if path.suffix.lower() == ".mat" else "C"
-    bands = len(given.wavelengths) if isinstance(given.wavelengths, np.ndarray) else None
+    bands = len(given.wavelengths.values) if isinstance(given.wavelengths, Centres) else None
     if flat is None:
         order = options.order or default
         axes = options.layout or _layout(variable, variables, hints, bands)
-        if options.layout is None and axes != "hwb":
-            note(path, f"{variable} read as ({', '.join(_AXES[axis] for axis in axes)})")
-        image = array.transpose([axes.index(axis) for axis in "hwb"])
-        if options.shape is not None and image.shape[:2] != options.shape:
-            raise InputError(f"{path}: shape={options.shape} was given, the cube is {image.shape}")
+        axes = axes or _guessed_layout(array, variable, path)
+        image = _order_axes(array, variable, axes, path, options)
     else:
         shape, bands_first = flat
         matrix = array if bands_first else array.T
@@ -210,7 +244,8 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
     if centres is None:
         centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
     labels = _labels(rest, path, image.shape[:2], given, purity=options.purity, order=order)
-    raw = Raw(image, path, centres, labels, nodata=_nodata(variable))
+    metadata = _metadata(variable, rest)
+    raw = Raw(image, path, centres, labels, nodata=_nodata(metadata), scaling=scaling_of(metadata))
     if by_names:
         raw.bad, raw.georeference = good_bands(variable, rest), place(variable, rest)
         if in_swath(variable, rest):
@@ -232,10 +267,10 @@ def with_arrays(given: Given, variables: Sequence[Variable], path: Path) -> Give
     return replace(given, **arrays)
 
 
-def _by_axis(variable: Variable, others: Sequence[Variable], path: Path) -> np.ndarray | None:
+def _by_axis(variable: Variable, others: Sequence[Variable], path: Path) -> Centres | None:
     """Band centres that stand along the spectral axis, where axes have names."""
     known = band_centres(variable, others)
-    return None if known is None else to_nanometres(known[0], known[1], f"{path}: {known[2]}")
+    return None if known is None else Centres(known[0], known[1], f"{path}: {known[2]}")
 
 
 def _smoother_order(
@@ -284,24 +319,28 @@ def _labels(
 
 def _wavelengths(
     variables: Sequence[Variable], path: Path, bands: int, name: str | None, *, search: bool
-) -> np.ndarray | None:
+) -> Centres | None:
     if name is not None:
-        values = np.asarray(named(variables, name, path).load())
-        if values.size != bands:
-            raise InputError(f"{path}: {name!r} holds {values.size} wavelengths, the cube has {bands} bands")
-        picked: tuple[str, np.ndarray] | None = (name, values)
+        variable: Variable | None = named(variables, name, path)
     else:
-        picked = pick_wavelengths(variables, bands) if search else None
-    if picked is None:
-        return None
-    unit = picked[0] if is_wavenumber(picked[0]) else None
-    return to_nanometres(picked[1], unit, f"{path}: {picked[0]}")
+        variable = pick_wavelengths(variables, bands) if search else None
+    return None if variable is None else centres_of(variable, f"{path}: {variable.name}")
 
 
-def _nodata(variable: Variable) -> float | None:
-    for key in ("_FillValue", "Data_Ignore_Value", "missing_value"):
-        if key in variable.attributes:
-            value = np.asarray(variable.attributes[key]).ravel()
-            if value.size == 1 and value.dtype.kind in "biuf":
-                return float(value[0])
+def _metadata(variable: Variable, rest: Sequence[Variable]) -> dict[str, Any]:
+    """What stands beside the cube: scalars and vectors of the file named as such, then its attributes."""
+    beside = {
+        v.name.replace("/", ".").split(".")[-1]: np.asarray(v.load()).ravel()
+        for v in rest
+        if v.real and 0 < v.size <= 1 and _METADATA.search(v.name)
+    }
+    return {**beside, **variable.attributes}
+
+
+def _nodata(metadata: Mapping[str, Any]) -> float | None:
+    for key, value in metadata.items():
+        if key.lower().replace(" ", "_") in _NODATA:
+            array = np.asarray(value).ravel()
+            if array.size == 1 and array.dtype.kind in "biuf":
+                return float(array[0])
     return None

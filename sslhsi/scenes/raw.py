@@ -9,11 +9,26 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.scaling import NO_SCALING, Scaling
+
+
+class Centres(NamedTuple):
+    """Band centres as a file or the caller writes them, not yet judged: whoever reads may know better.
+
+    Args:
+        values: (B,) numbers or words.
+        unit: In words; empty when nothing is said.
+        where: File, for messages.
+    """
+
+    values: Sequence[Any] | np.ndarray
+    unit: str
+    where: str
 
 
 @dataclass
@@ -23,23 +38,23 @@ class Raw:
     Args:
         cube: (H, W, B) array in the dtype of the file, memory-mapped where possible.
         source: The file that holds the pixels.
-        wavelengths: (B,) nanometres, or None.
+        wavelengths: (B,) nanometres, or band centres as the file writes them, or None.
         labels: (H, W) integers, or None.
         classes: Names of labels 1, 2, ...
-        bad: (B,) booleans, True = the file calls the band bad; None when it says nothing.
+        bad: Booleans, True = the file calls the band bad; None when it says nothing.
         nodata: Value that stands for "no data", or None.
-        scale: Divisor that turns the stored numbers into reflectance.
+        scaling: From the stored numbers to what they stand for.
         georeference: ``{"crs": ..., "transform": ...}`` or None.
     """
 
     cube: np.ndarray
     source: Path
-    wavelengths: np.ndarray | None = None
+    wavelengths: np.ndarray | Centres | None = None
     labels: np.ndarray | None = None
     classes: Sequence[str] = ()
     bad: np.ndarray | None = None
     nodata: float | None = None
-    scale: float = 1.0
+    scaling: Scaling = NO_SCALING
     georeference: dict[str, Any] | None = None
 
 
@@ -50,14 +65,14 @@ class Given:
     Args:
         labels: Label map or abundances, name of a variable, False for none, None = look for them.
         abundances: Array or name of a variable to take labels from.
-        wavelengths: (B,) nanometres, or name of a variable.
+        wavelengths: Band centres, or name of a variable.
         mask: Array, or path of a file.
         classes: Names of labels 1, 2, ...
     """
 
     labels: np.ndarray | str | bool | None = None
     abundances: np.ndarray | str | None = None
-    wavelengths: np.ndarray | str | None = None
+    wavelengths: Centres | str | None = None
     mask: Any = None
     classes: Sequence[str] = ()
 

@@ -23,12 +23,12 @@ from sslhsi.scenes.notes import collected_notes
 from sslhsi.scenes.numpy_files import open_npy, open_npz
 from sslhsi.scenes.pick import pick, with_arrays
 from sslhsi.scenes.products import chosen_image
-from sslhsi.scenes.raw import Given, Raw, Variable, check_file
+from sslhsi.scenes.raw import Centres, Given, Raw, Variable, check_file
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sidecar import spectral_image, tiff_of
 from sslhsi.scenes.stack import open_stack
 from sslhsi.scenes.text_table import open_text_table
-from sslhsi.scenes.wavelengths import read_wavelengths, to_nanometres
+from sslhsi.scenes.wavelengths import read_wavelengths
 
 PathLike = str | os.PathLike[str]
 
@@ -133,7 +133,8 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
     ENVI, .npy and contiguous HDF5 cubes stay memory-mapped (also when a regular run of bands is
     dropped); a cube that must be scaled or loses scattered bands becomes an array in memory.
 
-    Pixels are masked (``scene.mask`` False) when a band is non-finite, or all bands hold the no-data value.
+    Pixels are masked (``scene.mask`` False) when a kept band is non-finite or holds the no-data value. Bands that
+    hold it everywhere are dropped. Bands come in the order of their wavelengths where these are known.
     What was assumed, converted or dropped is in ``scene.notes``, and logged at INFO level under "sslhsi.scenes".
 
     Args:
@@ -148,7 +149,7 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
             spatially smoother reading (see ``sslhsi.scenes.flat.decide_order``).
 
     Returns:
-        The scene. Scaled cubes (``reflectance scale factor``) are float32, others keep the file's dtype.
+        The scene. Scaled cubes (gains, offsets, scale factors) are float32, others keep the file's dtype.
 
     Raises:
         InputError: The file can't be read, is ambiguous, or the parts don't fit together.
@@ -172,7 +173,7 @@ def _read(path: Path, options: dict[str, Any]) -> Scene:
     else:
         raw = _image(opened, path, asked, given)
         raw.labels = _image_labels(raw, given, asked.purity)
-    if isinstance(given.wavelengths, np.ndarray):
+    if isinstance(given.wavelengths, Centres):
         raw.wavelengths = given.wavelengths
     raw.classes = given.classes or raw.classes
     return finish(raw, asked, _given_mask(given.mask, raw.cube.shape[:2]))
@@ -216,11 +217,11 @@ def _file_or_name(given: str, what: str) -> Path | str:
     raise InputError(f"{path}: no such file to take {what} from")
 
 
-def _given_wavelengths(given: Any) -> np.ndarray | str | None:
+def _given_wavelengths(given: Any) -> Centres | str | None:
     if given is None:
         return None
     if not isinstance(given, str):
-        return to_nanometres(given, None, "wavelengths=")
+        return Centres(np.asarray(given).ravel(), "", "wavelengths=")
     path = _file_or_name(given, "wavelengths")
     return read_wavelengths(path, open_file) if isinstance(path, Path) else path
 

@@ -13,8 +13,8 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import reading
-from sslhsi.scenes.wavelengths import to_nanometres
+from sslhsi.scenes.raw import Centres, reading
+from sslhsi.scenes.scaling import NO_SCALING, Scaling
 
 _FIELD = re.compile(r"^[ \t]*([^={}\n;]+?)[ \t]*=[ \t]*(\{[^}]*\}|[^\n]*)", re.MULTILINE)
 _IMAGE = re.compile(r"[-_]SPECTRAL_IMAGE(_\w+)?\.(tiff?|bsq|bil|bip)$", re.IGNORECASE)
@@ -28,18 +28,16 @@ class Sidecar:
 
     Args:
         path: The file that says so.
-        wavelengths: (B,) nanometres, or None.
+        wavelengths: (B,) band centres, or None.
         bad: (B,) booleans, True = bad band; or None.
-        gains: (B,) factors that turn stored numbers into physical values, or None.
-        offsets: (B,) added after the gain, or None.
+        scaling: From stored numbers to values.
         nodata: Value that stands for "no data", or None.
     """
 
     path: Path
-    wavelengths: np.ndarray | None = None
+    wavelengths: Centres | None = None
     bad: np.ndarray | None = None
-    gains: np.ndarray | None = None
-    offsets: np.ndarray | None = None
+    scaling: Scaling = NO_SCALING
     nodata: float | None = None
 
 
@@ -115,25 +113,19 @@ def from_header(header: Path, size: tuple[int, int, int]) -> Sidecar:
             vectors[key] = values
         elif len(values):
             note(header, f"{key} has {len(values)} entries for {size[2]} bands and is not used")
-    sidecar.wavelengths = _centres(vectors.get("wavelength"), fields.get("wavelength units", ""), sidecar)
+    if (centres := vectors.get("wavelength")) is not None:
+        sidecar.wavelengths = Centres(centres, fields.get("wavelength units", ""), str(header))
     if (flags := vectors.get("bbl")) is not None:
         sidecar.bad = flags == 0
-    sidecar.gains, sidecar.offsets = vectors.get("data gain values"), vectors.get("data offset values")
+    gains, offsets = vectors.get("data gain values"), vectors.get("data offset values")
     factor = _number(fields.get("reflectance scale factor"))
-    if sidecar.gains is None and factor:
-        sidecar.gains = np.full(size[2], 1 / factor)
+    if gains is not None or offsets is not None:
+        origin = f"data gain and offset values of {header.name}"
+        sidecar.scaling = Scaling(origin, 1.0 if gains is None else gains, 0.0 if offsets is None else offsets)
+    if sidecar.scaling.identity and factor:
+        sidecar.scaling = Scaling(f"reflectance scale factor of {header.name}", divisor=factor)
     sidecar.nodata = _number(fields.get("data ignore value"))
     return sidecar
-
-
-def _centres(values: np.ndarray | None, units: str, sidecar: Sidecar) -> np.ndarray | None:
-    if values is None:
-        return None
-    try:
-        return to_nanometres(values, units, str(sidecar.path))
-    except InputError as error:
-        note(sidecar.path, f"{error}; not used")
-        return None
 
 
 def _number(text: str | None) -> float | None:
@@ -181,8 +173,13 @@ def from_metadata(document: Path, image: Path, bands: int) -> Sidecar | None:
     if len(entries) != bands:
         note(document, f"describes {len(entries)} bands, the image has {bands}: it is not used")
         return sidecar
-    sidecar.wavelengths = _centres(_column(entries, "wavelengthCenterOfBand", math.nan), "nm", sidecar)
-    sidecar.gains, sidecar.offsets = _column(entries, "GainOfBand", 1.0), _column(entries, "OffsetOfBand", 0.0)
+    centres = _column(entries, "wavelengthCenterOfBand", math.nan)
+    if np.isfinite(centres).all():
+        sidecar.wavelengths = Centres(centres, "nm", str(document))
+    else:
+        note(document, "wavelengthCenterOfBand holds text where numbers belong and is not used")
+    gains, offsets = _column(entries, "GainOfBand", 1.0), _column(entries, "OffsetOfBand", 0.0)
+    sidecar.scaling = Scaling(f"GainOfBand, OffsetOfBand of {document.name}", gains, offsets)
     background = next((e.text for e in root.iter() if _tag(e) == "backgroundvalue" and e.text), None)
     sidecar.nodata = _number(background)
     return sidecar

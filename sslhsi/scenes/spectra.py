@@ -17,7 +17,7 @@ from sslhsi.scenes.raw import Raw, Variable
 from sslhsi.scenes.read import open_file
 from sslhsi.scenes.spectra_table import rows_of
 from sslhsi.scenes.text_table import read_text, spectra_variables
-from sslhsi.scenes.wavelengths import pick_wavelengths, to_nanometres
+from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, to_nanometres
 
 PathLike = str | os.PathLike[str]
 MOST_CLASSES = 1000
@@ -169,8 +169,8 @@ def _wavelengths(others: Sequence[Variable], bands: int, path: Path) -> np.ndarr
     picked = pick_wavelengths(others, bands)
     if picked is None:
         return None
-    units = next((v.attributes.get("units") for v in others if v.name == picked[0]), None)
-    return to_nanometres(picked[1], units, f"{path}: {picked[0]}")
+    centres = centres_of(picked, f"{path}: {picked.name}")
+    return to_nanometres(centres.values, centres.unit, centres.where)
 
 
 def _labels(

@@ -10,8 +10,8 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, Variable, check_memory
-from sslhsi.scenes.wavelengths import to_nanometres
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_memory
+from sslhsi.scenes.wavelengths import joined
 
 _CENTRE_IN_NAME = re.compile(r"(?<![0-9.])(\d{3,5}(?:[._]\d+)?)\s*_?nm(?![a-z])", re.IGNORECASE)
 # What lies beside images and is none.
@@ -63,7 +63,7 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
         files[0].parent,
         wavelengths=_wavelengths(bands, files),
         nodata=nodata.pop(),
-        scale=bands[0].scale,
+        scaling=bands[0].scaling,
         georeference=bands[0].georeference,
     )
 
@@ -117,8 +117,8 @@ def _agree(first: Raw, other: Raw, first_file: Path, file: Path) -> None:
     here, there = (place.get("transform") for place in places)
     if here is not None and there is not None and not here.almost_equals(there, 1e-3 * abs(here.a)):
         raise InputError(f"{file}: lies at another place than {first_file.name}; warp them to one grid first")
-    if other.scale != first.scale:
-        raise InputError(f"{file}: its scale factor differs from that of {first_file.name}")
+    if str(other.scaling) != str(first.scaling):
+        raise InputError(f"{file}: its scaling differs from that of {first_file.name}")
 
 
 def _joined(bands: Sequence[Raw], path: Path) -> np.ndarray:
@@ -131,12 +131,12 @@ def _joined(bands: Sequence[Raw], path: Path) -> np.ndarray:
     return cube
 
 
-def _wavelengths(bands: Sequence[Raw], files: Sequence[Path]) -> np.ndarray | None:
-    centres = [raw.wavelengths[0] for raw in bands if raw.wavelengths is not None]
-    if len(centres) == len(bands):
-        return np.array(centres)
+def _wavelengths(bands: Sequence[Raw], files: Sequence[Path]) -> Centres | None:
+    known = joined([raw.wavelengths for raw in bands])
+    if known is not None:
+        return known
     matches = [_CENTRE_IN_NAME.search(file.stem) for file in files]
     if not all(matches):
         return None
     numbers = [float(match.group(1).replace("_", ".")) for match in matches if match]
-    return to_nanometres(numbers, "nm", f"{files[0].parent}: names of files")
+    return Centres(numbers, "nm", f"{files[0].parent}: names of files")

@@ -11,9 +11,9 @@ from typing import TextIO
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.raw import Raw, Variable, check_file, check_memory, reading
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, reading
 from sslhsi.scenes.spectra_table import parse_spectra
-from sslhsi.scenes.wavelengths import is_wavenumber, to_nanometres
+from sslhsi.scenes.wavelengths import is_wavenumber
 
 _LARGEST = 2**30
 
@@ -118,7 +118,7 @@ def _map(path: Path, table: np.ndarray, unit: str, worded: bool) -> Raw:
     cube[row, column, band] = table[:, 3]
     if worded and not is_wavenumber(unit):
         unit = _unit(unit)
-    return Raw(cube, path, wavelengths=to_nanometres(sorted_centres[by_file], unit, str(path)))
+    return Raw(cube, path, wavelengths=Centres(sorted_centres[by_file], unit, str(path)))
 
 
 def _text(path: Path) -> TextIO:

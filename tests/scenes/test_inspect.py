@@ -75,7 +75,7 @@ def test_memory_stays_bounded_on_a_mapped_cube(tmp_path, monkeypatch):
     stored.flush()
     del stored
     tracemalloc.start()
-    described = describe(read_scene(tmp_path / "a.npy"))
+    described = describe(read_scene(tmp_path / "a.npy", layout="hwb"))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert described["memory_mapped"] is True

@@ -170,10 +170,10 @@ def test_micrometres_become_nanometres(tmp_path, name):
 
 def test_wavelengths_by_name_array_and_file(tmp_path):
     first, second = np.linspace(400, 900, 11), np.linspace(410, 910, 11)
-    scipy.io.savemat(tmp_path / "a.mat", {"Y": cube_of(), "wavelength": first, "wave_old": second})
+    scipy.io.savemat(tmp_path / "a.mat", {"Y": cube_of(), "wave_new": first, "wave_old": second})
     np.savetxt(tmp_path / "w.txt", second)
     assert read_scene(tmp_path / "a.mat").wavelengths is None  # two candidates
-    np.testing.assert_allclose(read_scene(tmp_path / "a.mat", wavelengths="wavelength").wavelengths, first)
+    np.testing.assert_allclose(read_scene(tmp_path / "a.mat", wavelengths="wave_new").wavelengths, first)
     np.testing.assert_allclose(read_scene(tmp_path / "a.mat", wavelengths=second / 1000).wavelengths, second)
     np.testing.assert_allclose(read_scene(tmp_path / "a.mat", wavelengths=tmp_path / "w.txt").wavelengths, second)
 

@@ -207,7 +207,7 @@ def test_an_option_means_the_same_in_recipes(case, tmp_path, monkeypatch, capsys
     [
         ("--shape", "5by7"),
         ("--drop-bands", "3-x"),
-        ("--nodata", "none"),
+        ("--nodata", "null"),
         ("--purity", "much"),
         ("--wavelengths", "1,a"),
     ],

@@ -52,7 +52,7 @@ SCENES = {
     "aviris-ng/ang20170323t202244_rdn_7000-7010.hdr": ((10, 10, 425), None, (376.86, 2500.54), {}),
     "corn-kernel/corn-kernel-hyperspectral.hdr": ((31, 43, 580), None, (366.551, 1048.421), {}),
     "corn-kernel/corn-kernel-hyperspectral.raw": ((31, 43, 580), None, (366.551, 1048.421), {}),
-    "ftir-microplastic/CA_tiny_map.zip": ((13, 16, 427), None, (1e7 / 717.42, 1e7 / 4003.67), {}),
+    "ftir-microplastic/CA_tiny_map.zip": ((13, 16, 427), None, (1e7 / 4003.67, 1e7 / 717.42), {}),
     "raman-chondro/chondro.xz": ((25, 35, 1272), None, (1e7 / 1802.15, 1e7 / 601.622), {}),
 }
 LABELS = {

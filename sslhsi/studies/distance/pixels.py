@@ -60,7 +60,7 @@ def open_domains(corpus: Corpus) -> list[Domain]:
     for source in corpus_sources(corpus):
         scene = open_source(source, 0)
         if source.background != "given":
-            scene = scene.with_(mask=background_mask(scene, source.background, nodata=source.nodata))
+            scene = scene.with_(mask=background_mask(scene, source.background, nodata=source.nodata_value))
         elif scene.mask is None:
             raise InputError(f"scene {scene.name!r}: background is 'given', but the scene has no mask")
         name = PREFIX + scene.domain.removeprefix(PREFIX) if scene.stand_in else scene.domain
