@@ -6,7 +6,7 @@
     python benchmarks/backbones.py --networks hybridsn ainet --compile hybridsn
     python benchmarks/backbones.py --clock process --threads 1     # on a CPU that others use too
 
-Plain means float32, eager, torch's own layers (``torch.nn.Conv3d``). The other settings use the
+Plain means float32, eager, torch's layers (``torch.nn.Conv3d``). The other settings use the
 network as this package builds it: with the equal rewrites of `sslhsi/backbones/conv3d.py`
 ("rewritten"), then channels-last, bfloat16 by autocast, both, and torch.compile. All settings of a
 network run in turn, round after round, and the median of the rounds counts; emulated bfloat16 is
@@ -78,7 +78,7 @@ COLUMNS = [
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The network with torch's own 3D convolutions in place of the rewritten ones."""
+    """The network with torch's 3D convolutions in place of the rewritten ones."""
     for layer in network.modules():
         if isinstance(layer, Conv3d):
             layer.__class__ = nn.Conv3d  # type: ignore[assignment]
@@ -126,6 +126,40 @@ def seconds(step: Callable, device: torch.device, clock: Callable[[], float]) ->
     return clock() - start
 
 
+def in_turns(
+    timed: dict[str, Callable[[], object]],
+    device: torch.device,
+    rounds: int,
+    budget: float,
+    emulated: bool,
+    clock: Callable[[], float],
+) -> tuple[dict[str, list[float]], dict[str, str]]:
+    """Seconds of every setting, round by round, and why a setting could not be compiled.
+
+    The first run of a setting warms up; it is the only one where bfloat16 is emulated.
+    """
+    times: dict[str, list[float]] = {}
+    failures: dict[str, str] = {}
+    for setting, step in timed.items():
+        try:
+            first = seconds(step, device, clock)
+        except Exception as error:
+            if not SETTINGS[setting][2]:
+                raise
+            # A compiler fails in many ways, each with another error.
+            failures[setting] = f"not compiled here: {str(error).strip().splitlines()[0][:120]}"
+            continue
+        times[setting] = [first] if SETTINGS[setting][1] and emulated else []
+    repeated = [setting for setting, measured in times.items() if not measured]
+    start = clock()
+    for _ in range(rounds):
+        for setting in repeated:
+            times[setting].append(seconds(timed[setting], device, clock))
+        if clock() - start > budget:
+            break
+    return times, failures
+
+
 def measure(
     name: str,
     device: torch.device,
@@ -171,27 +205,11 @@ def measure(
     }
     rows = []
     for mode in ("forward", "train"):
-        times: dict[str, list[float]] = {setting: [] for setting in timed}
-        once = set()
-        for setting in list(timed):
-            try:
-                first = seconds(timed[setting][mode], device, clock)  # warms up, compiles
-            except Exception as error:
-                if not SETTINGS[setting][2]:
-                    raise
-                # A compiler fails in many ways, each with an error of its own.
-                skipped[setting] = f"not compiled here: {str(error).strip().splitlines()[0][:120]}"
-                del timed[setting], times[setting]
-                continue
-            if SETTINGS[setting][1] and emulated:
-                times[setting].append(first)
-                once.add(setting)
-        start = clock()
-        for _ in range(rounds):
-            for setting in (setting for setting in timed if setting not in once):
-                times[setting].append(seconds(timed[setting][mode], device, clock))
-            if clock() - start > budget:
-                break
+        times, failures = in_turns(
+            {setting: of[mode] for setting, of in timed.items()}, device, rounds, budget, emulated, clock
+        )
+        skipped |= failures
+        timed = {setting: of for setting, of in timed.items() if setting not in failures}
         reference = statistics.median(times[PLAIN])
         for setting, measured in times.items():
             layout, dtype, compile_ = SETTINGS[setting]

@@ -1,11 +1,11 @@
 """How cost grows: with pixels, bands, batch, domains and ranks; one table and one picture.
 
-    python benchmarks/growth.py                  # ten minutes on two quiet cores
+    python benchmarks/growth.py                  # ten minutes on two idle cores
     python benchmarks/growth.py --what batch ranks
     python benchmarks/growth.py --quick
 
-pixels, bands: seconds and own memory of preparing one cube. batch: seconds and own memory of NT-Xent, forward and
-backward, of 128 dimensions, in chunks and with all similarities at once (PyTorch's cross entropy on the full
+pixels, bands: seconds and private memory of preparing one cube. batch: seconds and private memory of NT-Xent, forward
+and backward, of 128 dimensions, in chunks and with all similarities at once (PyTorch's cross entropy on the full
 matrix). domains: patches per second of the main job (PixelNet). ranks: the same on gloo processes that share this
 machine's cores, one thread each, with one global batch.
 """
@@ -52,11 +52,11 @@ def preparing(side: int, bands: int, rounds: int) -> tuple[float, int]:
         base = recipe_of(folder)
         waves = np.linspace(400, 1000, bands).tolist()
         scene = base.corpus.scenes[0].model_copy(update={"path": str(folder / "cube.npy"), "wavelengths": waves})
-        found = []
+        runs = []
         for n in range(rounds):
             corpus = base.corpus.model_copy(update={"scenes": [scene], "cache": str(folder / f"c{n}")})
-            found.append(alone(lambda corpus=corpus: prepare(base.model_copy(update={"corpus": corpus})) and None))
-    return median([f[0] for f in found]), max(f[1] for f in found)
+            runs.append(alone(lambda corpus=corpus: prepare(base.model_copy(update={"corpus": corpus})) and None))
+    return median([f[0] for f in runs]), max(f[1] for f in runs)
 
 
 def pixels(quick: bool, rounds: int) -> Rows:
@@ -96,14 +96,14 @@ def batch(quick: bool, rounds: int) -> Rows:
                 z = [torch.randn(size, 128, requires_grad=True) for _ in range(2)]
                 loss(*z).backward()
 
-            found = [alone(once) for _ in range(rounds)]
+            runs = [alone(once) for _ in range(rounds)]
             rows.append(
                 {
                     "what": "batch",
                     "of": f"NT-Xent {name}",
                     "size": size,
-                    "seconds": median([f[0] for f in found]),
-                    "MB": max(f[1] for f in found) / 1e6,
+                    "seconds": median([f[0] for f in runs]),
+                    "MB": max(f[1] for f in runs) / 1e6,
                 }
             )
     return rows

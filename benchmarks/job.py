@@ -62,8 +62,8 @@ def recipe(folder: Path, network: str, batch: int, steps: int, domains: int = 4,
 
 
 def run(recipe: Recipe) -> float:
-    """Patches per second of the second half of a real run, as its own log gives them."""
-    with quiet():
+    """Patches per second of the second half of a real run, as its log gives them."""
+    with silent():
         folder = pretrain.pretrain(recipe)
     return rate(folder)
 
@@ -74,7 +74,7 @@ def rate(folder: Path) -> float:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Without the report, which is not what is timed, and without the log."""
     original = pretrain.write_report
     pretrain.write_report = lambda run, *_: Report(run / "report.html", [])  # type: ignore[assignment]

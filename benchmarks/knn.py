@@ -40,14 +40,14 @@ def main() -> None:
         )
         bank /= np.linalg.norm(bank, axis=1, keepdims=True)
         queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-        found: dict[str, np.ndarray] = {}
+        predicted: dict[str, np.ndarray] = {}
 
-        def peer(bank=bank, labels=labels, queries=queries, found=found) -> None:
+        def peer(bank=bank, labels=labels, queries=queries, predicted=predicted) -> None:
             model = KNeighborsClassifier(20, algorithm="brute", n_jobs=-1).fit(bank, labels)
-            found["scikit-learn"] = model.predict(queries)
+            predicted["scikit-learn"] = model.predict(queries)
 
-        def ours(backend: str, bank=bank, labels=labels, queries=queries, found=found) -> None:
-            found[backend] = knn_predict(bank, labels, queries, k=20, weighted=False, backend=backend)
+        def ours(backend: str, bank=bank, labels=labels, queries=queries, predicted=predicted) -> None:
+            predicted[backend] = knn_predict(bank, labels, queries, k=20, weighted=False, backend=backend)
 
         runs = {
             "scikit-learn": peer,
@@ -65,7 +65,7 @@ def main() -> None:
                     "method": name,
                     "seconds": value,
                     "times faster": seconds["scikit-learn"] / value,
-                    "same labels %": 100 * float((found[name] == found["scikit-learn"]).mean()),
+                    "same labels %": 100 * float((predicted[name] == predicted["scikit-learn"]).mean()),
                     "rounds": args.rounds,
                 }
             )

@@ -84,8 +84,8 @@ def measure(
         if device.type == "cuda":
             torch.cuda.synchronize()
         start = clock()
-        found = run()  # arrays on the host: the device is done
-        return clock() - start, found
+        features = run()  # arrays on the host: the device is done
+        return clock() - start, features
 
     def windows(network: torch.nn.Module, batch: int, count: int) -> np.ndarray:
         """The features of ``count`` pixels of the middle rows."""
@@ -114,10 +114,10 @@ def measure(
     started = time.monotonic()
     while len(times) < rounds and (len(times) < 3 or time.monotonic() - started < 5 * budget):
         by_windows, expected = seconds(lambda: windows(quickest, batch, count))
-        shared, found = seconds(lambda: encoder.encode(cube))
+        shared, features = seconds(lambda: encoder.encode(cube))
         times.append((by_windows * side * side / count, shared))
     first = (side + -count // side) // 2
-    same = found[first:].reshape(-1, encoder.num_features)[:count]
+    same = features[first:].reshape(-1, encoder.num_features)[:count]
     ratios = sorted(a / b for a, b in times)
     return {
         "device": device.type,

@@ -23,7 +23,7 @@ SPEED = Path(__file__).parents[1] / "results" / "speed"
 
 
 def in_turn(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run, in rounds of all of them, so that what else the machine does falls on all alike."""
+    """Seconds of each run, in rounds of all of them, so that what else the machine does falls on all of them."""
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, run in runs.items():
@@ -36,9 +36,9 @@ def in_turn(runs: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, lis
 
 
 def alone(run: Callable[[], Any]) -> tuple[float, int, Any]:
-    """Seconds, extra bytes and result of a run in a process of its own.
+    """Seconds, extra bytes and result of a run in another process.
 
-    Bytes are the peak of its own memory (RssAnon) above what it began with; pages of mapped files, which the
+    Bytes are the peak of its private memory (RssAnon) above what it began with; pages of mapped files, which the
     system takes back when it needs them, don't count.
     """
     gc.collect()

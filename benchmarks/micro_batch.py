@@ -4,8 +4,8 @@
     python benchmarks/micro_batch.py --network hybridsn --batches 64 256 --micro 32
     python benchmarks/micro_batch.py --quick
 
-One forward and backward pass of backbone, head and NT-Xent. Memory is a process's own beyond the views and the
-network; on a GPU, the peak that PyTorch allocated. The direct pass is left out where it would take more than
+One forward and backward pass of backbone, head and NT-Xent. Memory is a process's private memory beyond the views and
+the network; on a GPU, the peak that PyTorch allocated. The direct pass is left out where it would take more than
 --limit-gb. Gradients differ by rounding: the largest difference is given relative to the largest gradient.
 """
 
@@ -75,18 +75,18 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     each = 0.0
     for batch in batches:
-        found: dict[str, list[tuple[float, int, torch.Tensor]]] = {"direct": [], "cached": []}
+        passes: dict[str, list[tuple[float, int, torch.Tensor]]] = {"direct": [], "cached": []}
         for _ in range(rounds):
             for name, part in (("direct", 0), ("cached", micro)):
                 if name == "cached" or each * batch < args.limit_gb * 1e9:
-                    found[name].append(passed(args.network, batch, part, device))
-        for name, runs in found.items():
+                    passes[name].append(passed(args.network, batch, part, device))
+        for name, runs in passes.items():
             if not runs:
                 continue
             extra = max(r[1] for r in runs)
             if name == "direct":
                 each = extra / batch
-            apart = (found["cached"][0][2] - runs[0][2]).abs().max() / runs[0][2].abs().max()
+            apart = (passes["cached"][0][2] - runs[0][2]).abs().max() / runs[0][2].abs().max()
             rows.append(
                 {
                     "network": args.network,
@@ -95,7 +95,7 @@ def main() -> None:
                     "views at a time": micro if name == "cached" else 2 * batch,
                     "seconds": median([r[0] for r in runs]),
                     "extra memory MB": extra / 1e6,
-                    "gradients apart from cached": float(apart) if found["direct"] else "",
+                    "gradients apart from cached": float(apart) if passes["direct"] else "",
                     "rounds": rounds,
                 }
             )

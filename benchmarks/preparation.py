@@ -87,15 +87,15 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix="preparation-"))
     try:
         make_cubes(folder, pixels)
-        found: dict[str, list] = {"sslhsi prepare": [], "SciPy + scikit-learn": []}
+        measured: dict[str, list] = {"sslhsi prepare": [], "SciPy + scikit-learn": []}
         for _ in range(rounds):
             shutil.rmtree(folder / "corpora", ignore_errors=True)
-            found["sslhsi prepare"].append(alone(lambda: ours(folder)))
-            found["SciPy + scikit-learn"].append(alone(lambda: usual(folder)))
+            measured["sslhsi prepare"].append(alone(lambda: ours(folder)))
+            measured["SciPy + scikit-learn"].append(alone(lambda: usual(folder)))
         counted = sum(np.load(folder / f"{b}.npy", mmap_mode="r")[..., 0].size for b in CAMERAS)
-        reference = median([seconds for seconds, _, _ in found["SciPy + scikit-learn"]])
+        reference = median([seconds for seconds, _, _ in measured["SciPy + scikit-learn"]])
         rows = []
-        for name, runs in found.items():
+        for name, runs in measured.items():
             seconds = median([r[0] for r in runs])
             rows.append(
                 {

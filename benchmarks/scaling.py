@@ -1,6 +1,6 @@
 """The model of docs/scaling.md: constants measured here, predictions for 2 and 4 processes checked, and for GPUs.
 
-    python benchmarks/scaling.py                 # five minutes on two quiet cores
+    python benchmarks/scaling.py                 # five minutes on two idle cores
     python benchmarks/scaling.py --quick
 
 Measured: seconds of a step at each share of the batch, with as many processes at once as there are shares but none
@@ -81,16 +81,16 @@ def all_reduce(ranks: int) -> tuple[float, float]:
                 seconds.append(median(times[2:]))
             if rank == 0:
                 moved = 2 * (ranks - 1) / ranks * 4 * (4 << 20)
-                Path(folder, "found").write_text(f"{moved / seconds[1]} {seconds[0]}")
+                Path(folder, "network").write_text(f"{moved / seconds[1]} {seconds[0]}")
             os._exit(0)
         for child in children:
             os.waitpid(child, 0)
-        bandwidth, latency = map(float, Path(folder, "found").read_text().split())
+        bandwidth, latency = map(float, Path(folder, "network").read_text().split())
     return bandwidth, latency
 
 
 def side_by_side(job: Recipe, ranks: int, steps: int) -> float:
-    """Patches per second of each of several processes that train on their own: they share cores and memory."""
+    """Patches per second of each of several processes that train independently: they share cores and memory."""
     with tempfile.TemporaryDirectory() as folder:
         children = []
         for rank in range(ranks):

@@ -5,7 +5,7 @@
     python benchmarks/stream_large.py --quick
 
 The file is band-interleaved by line, 224 bands of int16, as satellites deliver it. The preparation (hash, two
-passes, components on disk) runs in a process of its own; counted is its own memory (RssAnon) beyond what Python,
+passes, components on disk) runs in another process; counted is its private memory (RssAnon) beyond what Python,
 PyTorch and the package take at rest. Mapped pages of the file are the system's to drop and don't count; with
 --cgroup FOLDER the process also runs in a memory control group of --limit-mb, where they do.
 """

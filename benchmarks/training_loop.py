@@ -1,4 +1,4 @@
-"""What data, views and loss cost: the real training loop against its own bare step.
+"""What data, views and loss cost: the real training loop against its bare step.
 
     python benchmarks/training_loop.py                      # HybridSN, two ResNets, PixelNet
     python benchmarks/training_loop.py --networks hybridsn --batch 32
@@ -112,12 +112,12 @@ def main() -> None:
         folder = Path(name)
         make_scenes(folder)
         for network in names:
-            found: dict[str, list[float]] = {"bare": [], "loop": []}
+            speeds: dict[str, list[float]] = {"bare": [], "loop": []}
             for _ in range(rounds):
                 job = recipe(folder, network, batch, steps)
-                found["bare"].append(bare(job, device, steps))
-                found["loop"].append(run(job))
-            speed = {key: median(values) for key, values in found.items()}
+                speeds["bare"].append(bare(job, device, steps))
+                speeds["loop"].append(run(job))
+            speed = {key: median(values) for key, values in speeds.items()}
             shares = [
                 within(recipe(folder, network, batch, steps)) for _ in range(rounds if device.type == "cpu" else 0)
             ]

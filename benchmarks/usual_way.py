@@ -50,8 +50,8 @@ class Patches(Dataset):
             )
             for s, r, c in corpus.windows(job.corpus.patches)
         ]
-        unit = torch.from_numpy(corpus.component_spread)[:, None, None]
-        self.transform = MultiViewTransform([transform(job.views, size, unit)] * 2)
+        spread = torch.from_numpy(corpus.component_spread)[:, None, None]
+        self.transform = MultiViewTransform([transform(job.views, size, spread)] * 2)
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -61,7 +61,7 @@ class Patches(Dataset):
         return first, second
 
 
-def transform(views: Views, size: int, unit: Tensor) -> v2.Compose:
+def transform(views: Views, size: int, spread: Tensor) -> v2.Compose:
     """The recipe's augmentations in torchvision's terms."""
     low, high = views.blur_sigma
     return v2.Compose(
@@ -71,7 +71,7 @@ def transform(views: Views, size: int, unit: Tensor) -> v2.Compose:
             v2.RandomVerticalFlip(views.flip),
             v2.Lambda(lambda x: torch.rot90(x, int(torch.randint(4, ())), (1, 2))),
             v2.Lambda(lambda x: x * (1 + views.scaling * (2 * torch.rand(()) - 1))),
-            v2.Lambda(lambda x: x + views.noise * torch.rand(()) * unit * torch.randn_like(x)),
+            v2.Lambda(lambda x: x + views.noise * torch.rand(()) * spread * torch.randn_like(x)),
             v2.Lambda(lambda x: x * (torch.rand(len(x), 1, 1) >= views.dropout)),
             v2.RandomApply([v2.GaussianBlur(5, (low, high))], views.blur),
         ]
@@ -126,12 +126,12 @@ def main() -> None:
         folder = Path(name)
         make_scenes(folder)
         for network in names:
-            found: dict[str, list[float]] = {"usual": [], "ours": []}
+            speeds: dict[str, list[float]] = {"usual": [], "ours": []}
             for _ in range(rounds):
                 job = recipe(folder, network, batch, steps, precision="fp32")
-                found["usual"].append(usual(job, args.workers, device))
-                found["ours"].append(run(job))
-            speed = {key: median(values) for key, values in found.items()}
+                speeds["usual"].append(usual(job, args.workers, device))
+                speeds["ours"].append(run(job))
+            speed = {key: median(values) for key, values in speeds.items()}
             rows.append(
                 {
                     "network": network,

@@ -69,7 +69,7 @@ def on_page_content(html: str, **_: Any) -> str:
 
 def networks() -> list[tuple[str, str, str]]:
     """(title, uri, text) of every network."""
-    found = []
+    pages = []
     for path in sorted((ROOT / "sslhsi" / "backbones").glob("*.py")):
         if path.stem in NETWORK_HELPERS or path.stem == "__init__":
             continue
@@ -86,24 +86,24 @@ def networks() -> list[tuple[str, str, str]]:
                 f"`backbone: {{name: {made}}}`.\n\n::: sslhsi.backbones.{path.stem}.{node.name}\n"
                 "    options:\n      members: [forward_features]\n"
             )  # fmt: skip
-            found.append((node.name, f"networks/{name}.md", text))
-    return found
+            pages.append((node.name, f"networks/{name}.md", text))
+    return pages
 
 
 def protocols() -> list[tuple[str, str, str]]:
     """(title, uri, text) of every named protocol, and of the DASE map."""
-    found = [("Splits", "protocols/splits.md", "# Splits\n\n::: sslhsi.splits.split\n")]
+    pages = [("Splits", "protocols/splits.md", "# Splits\n\n::: sslhsi.splits.split\n")]
     for name, arguments in PROTOCOLS.items():
         lines = "\n".join(f"- `{key}`: {value}" for key, value in arguments.items())
         text = (
             f"# {name}\n\n{_what(arguments)}\n\n{lines}\n\n```python\nfrom sslhsi.splits.protocols import protocol\n"
             f"from sslhsi.splits.split import leak, split\n\nchosen = split(labels, \"blocks\", window=9, seed=0, "
             f"**protocol(\"{name}\"))\nprint(leak(chosen))\n```\n\nThe scheme is yours to choose: `random` to "
-            "compare with published numbers, `blocks` for what happens on new ground.\n"
+            "compare with published numbers, `blocks` for what happens elsewhere.\n"
         )  # fmt: skip
-        found.append((name, f"protocols/{name}.md", text))
+        pages.append((name, f"protocols/{name}.md", text))
     dase = "# DASE map of Indian Pines\n\n::: sslhsi.splits.protocols.dase_maps\n"
-    return [*found, ("DASE map of Indian Pines", "protocols/dase.md", dase)]
+    return [*pages, ("DASE map of Indian Pines", "protocols/dase.md", dase)]
 
 
 def _what(arguments: Mapping[str, Any]) -> str:
@@ -116,7 +116,7 @@ def _what(arguments: Mapping[str, Any]) -> str:
 
 def modules() -> list[tuple[str, str, str]]:
     """(title, uri, text) of the reference, one page per folder or module of the package."""
-    found = []
+    pages = []
     for path in sorted((ROOT / "sslhsi").iterdir()):
         if path.stem.startswith(("_", ".")) or path.stem in ("cli", "commands"):
             continue
@@ -127,8 +127,8 @@ def modules() -> list[tuple[str, str, str]]:
         else:
             continue
         text = f"# sslhsi.{path.stem}\n\n" + "\n".join(f"::: {name}\n" for name in names)
-        found.append((f"sslhsi.{path.stem}", f"reference/{path.stem}.md", text))
-    return found
+        pages.append((f"sslhsi.{path.stem}", f"reference/{path.stem}.md", text))
+    return pages
 
 
 def recipe_page() -> str:
@@ -178,7 +178,7 @@ def _plain_name(name: str) -> str:
 
 
 def pixel_rows() -> list[Row]:
-    """Linear probes of features that never saw the scene, and of what needs no pretraining."""
+    """Linear probes of features that were pretrained without the scene, and of what needs no pretraining."""
     rows: list[Row] = []
     for name in PIXEL_RESULTS:
         with (ROOT / "results" / f"{name}.csv").open(newline="") as stream:
@@ -230,10 +230,10 @@ def accuracy_figure(rows: Sequence[Row]) -> bytes:
         numbers = sorted({int(r["per_class"]) for r in rows if r["scene"] == scene})
         for method, colour in looks.items():
             for scheme, line in (("random", "--"), ("blocks", "-")):
-                found = [
+                means = [
                     mean(rows, "oa", scene=scene, per_class=str(n), split=scheme, method=method) for n in numbers
                 ]
-                values = [float("nan") if value is None else value for value in found]
+                values = [float("nan") if value is None else value for value in means]
                 label = f"{method}, {scheme}" if axis is axes[0] else None
                 axis.plot(numbers, values, line, color=colour, marker="o", markersize=3, label=label)
         axis.set_title(scene, fontsize=9)

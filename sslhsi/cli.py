@@ -23,7 +23,7 @@ from cubes to a map, and on to others:
   sslhsi data inspect my_cubes/*.hdr --out looks          what files hold, and a picture
   sslhsi data get pavia_university                        a public scene; data list names them
   sslhsi prepare mine.yaml                                bring all scenes into one space
-  sslhsi pretrain mine.yaml                               train and judge: runs/mine/report.html
+  sslhsi pretrain mine.yaml                               train and evaluate: runs/mine/report.html
   sslhsi eval linear runs/mine field.mat --labels gt.mat  beside what needs no training
   sslhsi compare runs/a runs/b                            side by side, on one page
   sslhsi experiment recipes/freezing.yaml                 labelled transfer, multitask, distances
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader of our output (head, say) has seen enough.
+        # The reader of our output (head, say) has read enough.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 

@@ -199,6 +199,8 @@ class Evaluation(Section):
 
 
 class Corpus(Section):
+    """The scenes that a backbone is pretrained on, and how they are prepared."""
+
     scenes: Annotated[list[SceneSource], Field(min_length=1)]
     only: list[str] = Field(default=[], description="names of the scenes to use; all when empty")
     leave_out: list[str] = Field(default=[], description="names of scenes not to use")

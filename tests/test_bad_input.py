@@ -185,7 +185,7 @@ def test_full_disk_while_preparing(job, capfd, monkeypatch, tmp_path):
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("sslhsi.corpus.prepare.np.save", full)
+    monkeypatch.setattr(np, "save", full)
     assert job(lambda recipe, folder: None) == 2
     assert "the disk is full" in capfd.readouterr().err
     assert not list((tmp_path / "corpora").iterdir())
@@ -196,7 +196,7 @@ def test_full_disk_while_writing_a_checkpoint(job, capfd, monkeypatch, tmp_path)
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("sslhsi.training.checkpoint.save_file", full)
+    monkeypatch.setattr(torch, "save", full)
     assert job(lambda recipe, folder: None) == 2
     assert "the disk is full" in capfd.readouterr().err
     assert not [p for p in (tmp_path / "runs" / "job").iterdir() if "step_" in p.name]
@@ -204,14 +204,14 @@ def test_full_disk_while_writing_a_checkpoint(job, capfd, monkeypatch, tmp_path)
 
 @pytest.mark.slow
 def test_full_disk_while_logging(job, capfd, monkeypatch, tmp_path):
-    monkeypatch.setattr("sslhsi.training.row_file.os.write", lambda file, data: 0)
+    monkeypatch.setattr(os, "write", lambda file, data: 0)
     assert job(lambda recipe, folder: None) == 2
     assert re.search(r"^error: .*metrics\.csv: can't be written \(the disk is full\)", capfd.readouterr().err, re.M)
 
 
 @pytest.mark.slow
 def test_full_disk_while_writing_the_tensorboard_log(job, capfd, monkeypatch, tmp_path):
-    """Its own thread writes it, so that a full disk is met when the log is closed."""
+    """Another thread writes it, so that a full disk is met when the log is closed."""
 
     def full(*args):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -21,8 +21,8 @@ def test_inspect_prints_and_draws(tmp_path, capsys):
     assert "1 class 1 (10), 2 class 2 (10)" in text
     assert (tmp_path / "field.png").read_bytes().startswith(b"\x89PNG")
     assert main(["data", "inspect", str(tmp_path / "field.npz"), "--no-png", "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts[0]["bands"] == 11
+    described = json.loads(capsys.readouterr().out)
+    assert described[0]["bands"] == 11
 
 
 def test_one_bad_file_does_not_hide_the_others(tmp_path, capsys):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -21,12 +20,6 @@ SMALL = {
 }
 
 
-def report(run_dir: Path, *_: object) -> SimpleNamespace:
-    """In place of the pictures of a run, which have tests of their own and take longer than the run here."""
-    (run_dir / "report.html").touch()
-    return SimpleNamespace(path=run_dir / "report.html", summary=[])
-
-
 def blocks(page: Path) -> list[tuple[str, str, str]]:
     """(mark, language, code) of every fenced block."""
     return [(mark, language, code) for mark, language, code in BLOCK.findall(page.read_text())]
@@ -36,7 +29,6 @@ def blocks(page: Path) -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize("page", [p for p in PAGES if any(b[0] for b in blocks(p))], ids=lambda p: p.name)
 def test_marked_code_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sslhsi.pretrain.write_report", report)
     shared: dict = {}
     for mark, language, code in blocks(page):
         if mark.startswith("file: "):

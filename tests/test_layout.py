@@ -12,7 +12,7 @@ import pytest
 
 TESTS = Path(__file__).parent
 PACKAGE = TESTS.parent / "sslhsi"
-# A module imports only from those before it in this list (and from its own folder).
+# A module imports only from those before it in this list (and from the same folder).
 ORDER = [
     "errors", "files", "ranks", "recipe_file", "read_options", "recipe", "scenes", "bands", "corpus", "views",
     "backbones", "methods", "training", "encoder", "splits", "probes", "finetune", "evaluation", "report",
@@ -82,10 +82,10 @@ def rooms_used(path: Path) -> set[str]:
 
 def test_no_module_hides_a_package():
     """`accelerate launch sslhsi/pretrain.py` puts sslhsi/ itself first on the path."""
-    own = {p.stem if p.suffix == ".py" else p.name for p in PACKAGE.iterdir() if not p.name.startswith(("_", "."))}
-    own.discard("py.typed")
+    names = {p.stem if p.suffix == ".py" else p.name for p in PACKAGE.iterdir() if not p.name.startswith(("_", "."))}
+    names.discard("py.typed")
     foreign = set(sys.stdlib_module_names) | set(packages_distributions())
-    assert own & (foreign - {"sslhsi"}) == set()
+    assert names & (foreign - {"sslhsi"}) == set()
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if room(p) != "__init__"], ids=name_of)
@@ -131,7 +131,7 @@ def is_private_word(name: str) -> bool:
 
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
-def test_names_are_the_fields_own(path):
+def test_names_are_those_of_the_field(path):
     words = {name for name in identifiers(ast.parse(path.read_text())) if is_private_word(name)}
     if path.stem in PRIVATE_WORDS:
         words.add(path.stem)

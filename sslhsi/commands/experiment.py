@@ -28,6 +28,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def run_experiment(options: argparse.Namespace) -> int:
+    """Run or resume a study and write its page."""
     from sslhsi.studies.experiment import load_experiment, run_experiment
     from sslhsi.studies.page import write_experiment_page
 

@@ -15,7 +15,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         "export",
         help="write a backbone as ONNX",
         description="Write a backbone as ONNX and check it against PyTorch. The input is windows of components, or, "
-        "with --scene,\nwindows of that camera's own bands.",
+        "with --scene,\nwindows of that camera's bands.",
         epilog="examples:\n"
         "  sslhsi export published/mine mine.onnx\n"
         "  sslhsi export published/mine mine-field.onnx --scene field.hdr      # the projection folded in",

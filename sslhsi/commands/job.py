@@ -47,7 +47,7 @@ def prepare_corpus(options: argparse.Namespace) -> int:
         print(f"note: {line}", file=sys.stderr)
     windows = corpus.windows(recipe.corpus.patches)
     if options.json:
-        facts = {
+        summary = {
             "folder": str(corpus.folder),
             "key": corpus.key,
             "scenes": [scene.name for scene in corpus.scenes],
@@ -56,7 +56,7 @@ def prepare_corpus(options: argparse.Namespace) -> int:
             "channels": corpus.channels,
             "notes": corpus.notes,
         }
-        print(json.dumps(facts, indent=1))
+        print(json.dumps(summary, indent=1))
     else:
         print(corpus.folder)
     return 0

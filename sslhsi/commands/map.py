@@ -58,6 +58,7 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 
 def map_scene(options: argparse.Namespace) -> int:
+    """Write features and a class map of a scene."""
     import numpy as np
     import torch
 

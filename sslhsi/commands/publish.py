@@ -33,15 +33,15 @@ def publish_run(options: argparse.Namespace) -> int:
     """Publish a finished run and say what was written."""
     from sslhsi.publish import publish
 
-    found = publish(
+    published = publish(
         options.folder, options.target, options.name, options.licence, options.results, private=options.private
     )
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(published, indent=1))
         return 0
-    print(f"{found['name']}: {found['target']}")
-    for name in found["files"]:
+    print(f"{published['name']}: {published['target']}")
+    for name in published["files"]:
         print(f"  {name}")
-    if not found["results"]:
+    if not published["results"]:
         print("  no results on the card: the run measured none; add some with --results")
     return 0

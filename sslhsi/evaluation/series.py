@@ -25,9 +25,9 @@ TUNE = "fine-tune"
 DEFAULTS = FineTuning()
 COLUMNS = (
     "task", "scene", "kind", "protocol", "split", "per_class", "seed", "window", "method", "probe", "settings",
-    "oa", "oa_low", "oa_high", "aa", "kappa", "f1_macro", "leak", "leak_overlap", "train", "test", "left_out", "short",
-    "pretraining", "pretraining_saw_pixels", "projection_saw_pixels", "projection_scope", "corpus", "backbone", "data",
-    "seconds", "git", "machine", "note",
+    "oa", "oa_low", "oa_high", "aa", "kappa", "f1_macro", "leak", "leak_overlap", "train", "test", "left_out",
+    "short", "pretraining", "pretraining_saw_pixels", "projection_saw_pixels", "projection_scope", "corpus",
+    "backbone", "data", "seconds", "git", "machine", "note",
 )  # fmt: skip
 # What makes a row: a series never measures twice what agrees in all of these.
 KEY = ("task", "scene", "data", "protocol", "seed", "window", "method", "probe", "settings", "corpus", "backbone")

@@ -4,7 +4,7 @@
     python tests/fuzz/fuzz.py --inputs 300 --seed 7 --kinds mat5 envi
 
 Small valid files of every format are cut, spliced, and have bits, bytes, numbers and words changed. Each input
-is read in a process of its own with bounded memory and time. What is allowed: a scene, a recipe, or
+is read in another process with bounded memory and time. What is allowed: a scene, a recipe, or
 InputError with one line. Anything else (another exception, a crash, too much memory or time) is printed, its
 input is kept, and the exit code is 1.
 """
@@ -56,9 +56,9 @@ def valid_files(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object
 
     def scene(path: Path, **options: object) -> Callable[[], object]:
         def read() -> object:
-            found = read_scene(path, **options)  # type: ignore[arg-type]
+            scene = read_scene(path, **options)  # type: ignore[arg-type]
             # Memory-mapped and lazy data, too.
-            return np.asarray(found.cube).sum(), found.wavelengths, found.labels
+            return np.asarray(scene.cube).sum(), scene.wavelengths, scene.labels
 
         return read
 
@@ -152,7 +152,7 @@ def mutate(content: bytes, rng: np.random.Generator) -> bytes:
     return bytes(data)
 
 
-def judge(read: Callable[[], object]) -> str:
+def verdict(read: Callable[[], object]) -> str:
     """Empty where all is well, or what went wrong."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -181,7 +181,7 @@ def in_child(tasks: list[Callable[[], object]]) -> tuple[int, str]:
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         for task in tasks:
             signal.alarm(SECONDS)
-            problem = judge(task)
+            problem = verdict(task)
             signal.alarm(0)
             os.write(back, b"." if not problem else b"!" + problem.encode()[-3000:])
             if problem:
@@ -204,10 +204,10 @@ def in_child(tasks: list[Callable[[], object]]) -> tuple[int, str]:
 
 def fuzz(folder: Path, kinds: list[str], inputs: int, seed: int, say: Callable[[str], None] = print) -> int:
     """Try ``inputs`` malformed inputs of each of ``kinds``; returns how many ended badly."""
-    found = valid_files(folder / "valid")
+    kinds_of_files = valid_files(folder / "valid")
     problems: collections.Counter[str] = collections.Counter()
-    for kind in kinds or list(found):
-        files, read = found[kind]
+    for kind in kinds or list(kinds_of_files):
+        files, read = kinds_of_files[kind]
         whole = {file: file.read_bytes() for file in files}
         read()  # the valid file is valid
         began = time.perf_counter()

@@ -179,9 +179,52 @@ def trainers(run: Path) -> list[int]:
 
 
 def node_of(pid: int) -> str:
-    """Node that a task runs on, as Slurm told it."""
+    """Node that a task runs on, as Slurm names it."""
     words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     return next((w.partition(b"=")[2].decode() for w in words if w.startswith(b"SLURMD_NODENAME=")), "")
+
+
+def disturbed_run(cluster: Cluster, folder: Path) -> None:
+    """A run that meets its time limit, then loses a node, and ends all the same."""
+    run = folder / "disturbed"
+    job = cluster.submit("disturbed", "--time=60", "--signal=B:USR1@120")
+    wait_until(lambda: steps_done(run) > 20, 900, "the second run made no steps")
+    # Less is now left than the signal's two minutes; Slurm looks at limits twice a minute.
+    limit = cluster.minutes(job) + 2
+    cluster.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
+    log = folder / "disturbed.log"
+    wait_until(lambda: "back into the queue" in log.read_text(), 200, "no requeue before the limit")
+    kept = max(int(path.name[5:]) for path in run.glob("step_*"))
+    print(f"time limit: stopped with a checkpoint at step {kept}, and is in the queue again")
+    assert kept == steps_done(run)
+    # Slurm holds a requeued job back for two minutes; a test need not wait. The limit is lifted, too.
+    wait_until(lambda: cluster.state(job) == "PENDING", 60, "the job is not pending")
+    cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=60")
+    wait_until(lambda: steps_done(run) > kept + 20, 900, "the job did not go on")
+    print(f"started again by itself, at step {steps_done(run)}")
+    lose_a_node(cluster, folder, run, job)
+
+
+def lose_a_node(cluster: Cluster, folder: Path, run: Path, job: str) -> None:
+    """A power cut at n2: its daemon, the keeper of its task, and the task. What they had on disk is gone, too."""
+    victims = {node_of(pid): pid for pid in trainers(run)}
+    assert set(victims) == {"n1", "n2"}, victims
+    keeper = int(Path(f"/proc/{victims['n2']}/stat").read_text().rpartition(")")[2].split()[1])
+    cluster.daemons["n2"].send_signal(signal.SIGKILL)
+    cluster.daemons["n2"].wait()
+    for pid in (keeper, victims["n2"]):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder / "spool-n2")
+    (folder / "spool-n2").mkdir()
+    cluster.ask("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+    wait_until(lambda: cluster.state(job) == "PENDING", 120, "no requeue after the node failed")
+    print("node failure: the job is in the queue again")
+    wait_until(lambda: not trainers(run), 60, "a process outlived its node")
+    cluster.daemon("n2", ["slurmd", "-D", "-c", "-b", "-N", "n2", "-f", str(folder / "slurm.conf")])
+    cluster.ask("scontrol", "update", "NodeName=n2", "State=RESUME")
+    cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+    wait_until(lambda: cluster.state(job) in ENDED, 1800, "the second run never ended")
+    assert cluster.state(job) == "COMPLETED", (folder / "disturbed.log").read_text()
 
 
 def main() -> int:
@@ -205,43 +248,7 @@ def main() -> int:
         assert cluster.state(undisturbed) == "COMPLETED", (folder / "undisturbed.log").read_text()
         print(f"undisturbed run: {steps_done(folder / 'undisturbed')} steps on two nodes")
 
-        run = folder / "disturbed"
-        job = cluster.submit("disturbed", "--time=60", "--signal=B:USR1@120")
-        wait_until(lambda: steps_done(run) > 20, 900, "the second run made no steps")
-        # Less is now left than the signal's two minutes; Slurm looks at limits twice a minute.
-        limit = cluster.minutes(job) + 2
-        cluster.ask("scontrol", "update", f"JobId={job}", f"TimeLimit={limit}")
-        log = folder / "disturbed.log"
-        wait_until(lambda: "back into the queue" in log.read_text(), 200, "no requeue before the limit")
-        kept = max(int(path.name[5:]) for path in run.glob("step_*"))
-        print(f"time limit: stopped with a checkpoint at step {kept}, and is in the queue again")
-        assert kept == steps_done(run)
-        # Slurm holds a requeued job back for two minutes; a test need not wait. The limit is lifted, too.
-        wait_until(lambda: cluster.state(job) == "PENDING", 60, "the job is not pending")
-        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now", "TimeLimit=60")
-        wait_until(lambda: steps_done(run) > kept + 20, 900, "the job did not go on")
-        print(f"started again by itself, at step {steps_done(run)}")
-
-        # A power cut at n2: its daemon, the keeper of its task, and the task. What they had on disk is gone, too.
-        victims = {node_of(pid): pid for pid in trainers(run)}
-        assert set(victims) == {"n1", "n2"}, victims
-        keeper = int(Path(f"/proc/{victims['n2']}/stat").read_text().rpartition(")")[2].split()[1])
-        cluster.daemons["n2"].send_signal(signal.SIGKILL)
-        cluster.daemons["n2"].wait()
-        for pid in (keeper, victims["n2"]):
-            os.kill(pid, signal.SIGKILL)
-        shutil.rmtree(folder / "spool-n2")
-        (folder / "spool-n2").mkdir()
-        cluster.ask("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
-        wait_until(lambda: cluster.state(job) == "PENDING", 120, "no requeue after the node failed")
-        print("node failure: the job is in the queue again")
-        wait_until(lambda: not trainers(run), 60, "a process outlived its node")
-        cluster.daemon("n2", ["slurmd", "-D", "-c", "-b", "-N", "n2", "-f", str(folder / "slurm.conf")])
-        cluster.ask("scontrol", "update", "NodeName=n2", "State=RESUME")
-        cluster.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
-        wait_until(lambda: cluster.state(job) in ENDED, 1800, "the second run never ended")
-        assert cluster.state(job) == "COMPLETED", (folder / "disturbed.log").read_text()
-
+        disturbed_run(cluster, folder)
         first, second = (
             load_file(folder / n / "backbone" / "model.safetensors") for n in ("undisturbed", "disturbed")
         )

@@ -1,7 +1,8 @@
 """Domain-adaptive pretraining on cubes: a published backbone is shown the target's pixels, without labels.
 
 The second round sees the whole target scene, its test pixels, too, but no label (column
-``pretraining_saw_pixels``): it is what can be done with a new scene before anybody has labelled it. The projection stays that of the given backbone.
+``pretraining_saw_pixels``): it is what can be done with a new scene before anybody has labelled it. The projection
+stays that of the given backbone.
 """
 
 from __future__ import annotations

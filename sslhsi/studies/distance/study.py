@@ -58,6 +58,8 @@ NEAREST = ("method", "network", "axes", "target", "rank", "source", "distance", 
 
 
 class Settings(Experiment):
+    """Which scenes and spaces distances are measured in, and what transfers between them."""
+
     experiment: Literal["distance"]
     corpus: Corpus
     backbone: str | None = Field(default=None, description="a backbone/ folder or hub id; null: spectra alone")
