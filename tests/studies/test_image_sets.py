@@ -1,4 +1,4 @@
-"""Image sets: read as their makers lay them out; what can't be read is told in one sentence."""
+"""Image sets: read as their makers lay them out; what can't be read is named in one sentence."""
 
 from __future__ import annotations
 
@@ -140,12 +140,12 @@ def cut(path, share=0.6):
 )
 def test_files_that_cannot_be_read_name_themselves_and_the_way_out(tmp_path, make, words):
     path = make(tmp_path)
-    with pytest.raises(InputError, match=words) as told:
+    with pytest.raises(InputError, match=words) as raised:
         read_image(path)
-    assert str(path) in str(told.value)
+    assert str(path) in str(raised.value)
 
 
-def test_bands_beyond_the_file_are_told(tmp_path):
+def test_bands_beyond_the_file_are_named(tmp_path):
     path = save_bands(tmp_path / "x.tif", np.ones((3, 9, 9), np.uint8))
     with pytest.raises(InputError, match=r"3 bands.*number 4"):
         read_image(path, bands=[4, 2, 1])
@@ -172,7 +172,7 @@ def table(text):
         (table("\n"), {"train": "t.csv", "test": "t.csv"}, "empty"),
     ],
 )
-def test_sets_that_do_not_fit_are_told(classes, change, source, words):
+def test_sets_that_do_not_fit_are_refused(classes, change, source, words):
     change(classes)
     given = {key: str(classes.parent / value) for key, value in source.items()}
     with pytest.raises(InputError, match=words):
@@ -203,6 +203,6 @@ def test_the_reader_resizes_the_shorter_side_and_keeps_the_middle(tmp_path):
     save(tmp_path / "x" / "a" / "wide.png", wide)
     save(tmp_path / "x" / "b" / "tall.png", wide.transpose(1, 0, 2))
     reader = ImageReader(open_images(ImageSet(folder=str(tmp_path / "x"))), 20)
-    found = reader(reader.windows(np.array([1, 0])))
-    assert found.shape == (2, 3, 20, 20)
-    assert (found == 200).all()
+    resized = reader(reader.windows(np.array([1, 0])))
+    assert resized.shape == (2, 3, 20, 20)
+    assert (resized == 200).all()

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 import numpy as np
 from pydantic import Field, model_validator
+from torchvision.datasets.folder import make_dataset
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
@@ -164,15 +165,14 @@ def _folders(folder: Path) -> tuple[list[str], np.ndarray | None, tuple[str, ...
         return loose, None, ()
     if loose:
         raise InputError(f"{folder}: {loose[0]} lies beside the class folders; move it into its class")
-    names: list[str] = []
-    counts = []
-    for place in inner:
-        mine = sorted(file.name for file in place.iterdir() if _is_image(file))
-        if not mine:
-            raise InputError(f"{place}: this class holds no image ({', '.join(SUFFIXES)}); fill or remove it")
-        names += [f"{place.name}/{name}" for name in mine]
-        counts.append(len(mine))
-    return names, np.repeat(np.arange(len(inner)), counts), tuple(place.name for place in inner)
+    classes = [place.name for place in inner]
+    numbers = {name: number for number, name in enumerate(classes)}
+    samples = make_dataset(folder, numbers, is_valid_file=lambda file: _is_image(Path(file)), allow_empty=True)
+    labels = np.array([label for _, label in samples], dtype=np.int64)
+    if (empty := np.bincount(labels, minlength=len(classes)) == 0).any():
+        place = inner[int(empty.argmax())]
+        raise InputError(f"{place}: this class holds no image ({', '.join(SUFFIXES)}); fill or remove it")
+    return [Path(file).relative_to(folder).as_posix() for file, _ in samples], labels, tuple(classes)
 
 
 def _tables(folder: Path, labels: Path) -> tuple[list[str], np.ndarray, tuple[str, ...]]:
