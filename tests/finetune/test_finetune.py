@@ -65,19 +65,19 @@ def test_several_labels():
     assert tuned.multilabel
     assert tuned.record["validation_samples"] == 10
     score = tuned.predict(reader, numbered(80)[50:])
-    found = multilabel_scores(marks[50:], score)
-    assert found["map"] == pytest.approx(100 * average_precision_score(marks[50:], score, average="macro"))
-    assert found["map"] > 99
-    assert found["micro_f1"] > 97
+    scores = multilabel_scores(marks[50:], score)
+    assert scores["map"] == pytest.approx(100 * average_precision_score(marks[50:], score, average="macro"))
+    assert scores["map"] > 99
+    assert scores["micro_f1"] > 97
 
 
 def test_a_label_that_all_or_none_bear_is_no_error():
     reader, windows, y = toy(n=20)
     marks = np.column_stack([y == 0, np.ones(20), np.zeros(20)]).astype(int)
     settings = SHORT.model_copy(update={"head": "probe"})
-    found = fine_tune(network(), reader, windows, marks, settings).predict(reader, windows)
-    assert (found[:, 1] > 0.8).all()
-    assert (found[:, 2] < 0.2).all()
+    probabilities = fine_tune(network(), reader, windows, marks, settings).predict(reader, windows)
+    assert (probabilities[:, 1] > 0.8).all()
+    assert (probabilities[:, 2] < 0.2).all()
 
 
 def test_the_same_seed_gives_the_same_network_and_touches_no_other_chance():

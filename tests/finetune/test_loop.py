@@ -93,10 +93,10 @@ def test_smoothed_targets():
 
 def test_votes_are_the_mean_of_checkpoints_two_epochs_apart():
     reader, windows, y = toy(noise=2.0)
-    seen = []
+    epochs = []
     settings = SHORT.model_copy(update={"epochs": 6, "votes": 3, "lr_backbone": 1e-2})
-    tuned = fine_tune(network(), reader, windows, y, settings, progress=lambda entry: seen.append(entry["epoch"]))
-    assert seen == list(range(7))
+    tuned = fine_tune(network(), reader, windows, y, settings, progress=lambda entry: epochs.append(entry["epoch"]))
+    assert epochs == list(range(7))
     assert len(tuned.networks) == 3
     with torch.no_grad():
         each = [net(reader(windows)).softmax(1) for net in tuned.networks]

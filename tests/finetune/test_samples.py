@@ -34,8 +34,8 @@ def test_mirrored_copies():
     assert len(samples) == 12
     x = reader(windows).numpy()
     copies = samples(torch.arange(12)).numpy().reshape(4, 3, 4, 5, 5)
-    for found, expected in zip(copies, (x, np.flip(x, 3), np.flip(x, 2), np.flip(x, (2, 3))), strict=True):
-        np.testing.assert_array_equal(found, expected)
+    for copy, expected in zip(copies, (x, np.flip(x, 3), np.flip(x, 2), np.flip(x, (2, 3))), strict=True):
+        np.testing.assert_array_equal(copy, expected)
 
 
 @pytest.mark.parametrize(("n", "size"), [(9, 8), (3, 2), (2, 2), (65, 64), (64, 64)])

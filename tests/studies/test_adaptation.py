@@ -154,11 +154,11 @@ def test_no_training_sees_what_is_tested(folders, tmp_path):
     ])  # fmt: skip
     hook.remove()
     tested = [{contents[n] for n in split_images(images, per_class=4, seed=seed).test} for seed in (0, 1)]
-    ours = [seen for seen in trained.values() if seen & set(contents)]
-    assert all(any(not seen & test for test in tested) for seen in ours)
+    ours = [used for used in trained.values() if used & set(contents)]
+    assert all(any(not used & test for test in tested) for used in ours)
     # Two rounds for either split, from given weights and from random ones, on all that is left.
     left = [set(contents) - test for test in tested]
-    assert sum(seen in left for seen in ours) >= 4
+    assert sum(used in left for used in ours) >= 4
     assert all("tested on the target and left out" in row["note"] for row in rows if "adapted" in row["method"])
 
 
@@ -208,8 +208,8 @@ def test_cubes_scratch_pretrained_adapted(cubes, tmp_path):
     assert len(rows) == 2 * 2 * 4 * 2
     assert {start_of(row) for row in rows} == STARTS | {"random weights"}
     assert all(row["oa"] for row in rows), [row["note"] for row in rows]
-    saw = {start_of(row): row["pretraining_saw_pixels"] for row in rows}
-    assert saw == {
+    pixels_seen = {start_of(row): row["pretraining_saw_pixels"] for row in rows}
+    assert pixels_seen == {
         "from scratch": "no", "random weights": "no", "pretrained": "unknown", "adapted by contrast": "yes",
         "in-domain contrast alone": "yes",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Distances between domains are those of the theory, held-out ground is apart, and near sources come first."""
+"""Distances between domains are those of the theory, held-out tiles are apart, and near sources come first."""
 
 from __future__ import annotations
 
@@ -50,11 +50,11 @@ def gauss(n: int, mean: float, dimensions: int = 4, seed: int = 0) -> np.ndarray
 def test_two_gaussians_are_as_far_as_the_bayes_error_says(shift):
     # The best linear rule errs on Phi(-shift/2) of each side.
     wanted = 2 * (1 - 2 * norm.cdf(-shift / 2))
-    found = proxy_a_distance(samples(gauss(3000, 0)), samples(gauss(3000, shift, seed=1)))
-    assert found.distance == pytest.approx(wanted, abs=0.06)
-    assert abs(found.distance - wanted) < 4 * found.standard_error + 0.02
-    assert found.error_source == pytest.approx(norm.cdf(-shift / 2), abs=0.03)
-    assert found.raw == pytest.approx(2 * (1 - found.error_source - found.error_target), abs=1e-12)
+    measured = proxy_a_distance(samples(gauss(3000, 0)), samples(gauss(3000, shift, seed=1)))
+    assert measured.distance == pytest.approx(wanted, abs=0.06)
+    assert abs(measured.distance - wanted) < 4 * measured.standard_error + 0.02
+    assert measured.error_source == pytest.approx(norm.cdf(-shift / 2), abs=0.03)
+    assert measured.raw == pytest.approx(2 * (1 - measured.error_source - measured.error_target), abs=1e-12)
 
 
 def test_it_is_what_another_classifier_of_scikit_learn_finds():
@@ -69,9 +69,9 @@ def test_one_domain_is_near_itself_even_in_more_dimensions_than_samples():
     halves = samples(x[::2]), samples(x[1::2])
     # A linear classifier parts the training samples without an error: distance 2, were they counted.
     assert np.linalg.matrix_rank(x) == 150
-    found = proxy_a_distance(*halves)
-    assert found.raw == pytest.approx(0, abs=4 * found.standard_error)
-    assert found.distance < 0.5
+    measured = proxy_a_distance(*halves)
+    assert measured.raw == pytest.approx(0, abs=4 * measured.standard_error)
+    assert measured.distance < 0.5
 
 
 def test_disjoint_domains_are_at_two_and_the_order_does_not_matter():
@@ -84,9 +84,9 @@ def test_disjoint_domains_are_at_two_and_the_order_does_not_matter():
 
 
 def test_unequal_domains_count_alike():
-    found = proxy_a_distance(samples(gauss(4000, 0)), samples(gauss(250, 1, seed=1)))
-    assert found.train == 200
-    assert found.distance == pytest.approx(2 * (1 - 2 * norm.cdf(-0.5)), abs=0.2)
+    measured = proxy_a_distance(samples(gauss(4000, 0)), samples(gauss(250, 1, seed=1)))
+    assert measured.train == 200
+    assert measured.distance == pytest.approx(2 * (1 - 2 * norm.cdf(-0.5)), abs=0.2)
 
 
 def test_below_chance_is_no_negative_distance():
@@ -94,8 +94,8 @@ def test_below_chance_is_no_negative_distance():
     x = np.concatenate([np.full((100, 1), 1.0), np.full((100, 1), -1.0)])
     fold = np.repeat([0, 1], 100)
     usable = fold[:, None] != np.arange(2)
-    found = proxy_a_distance(Samples(x, fold, usable), Samples(-x, fold, usable))
-    assert (found.distance, found.raw) == (0, -2)
+    measured = proxy_a_distance(Samples(x, fold, usable), Samples(-x, fold, usable))
+    assert (measured.distance, measured.raw) == (0, -2)
 
 
 def test_too_few_samples_are_said_so():
@@ -112,7 +112,7 @@ def test_axes_weigh_domains_alike():
     np.testing.assert_array_equal(principal_axes([big, small], 0)[1], np.eye(3))
 
 
-def test_held_out_ground_is_apart_and_folds_cover_it():
+def test_held_out_tiles_are_apart_and_folds_cover_it():
     rng = np.random.default_rng(1)
     mask = rng.random((47, 61)) < 0.7
     fold, half = tile_folds(mask, 4, rng)
@@ -127,15 +127,17 @@ def test_held_out_ground_is_apart_and_folds_cover_it():
 
 @pytest.fixture(scope="module")
 def cubes(tmp_path_factory):
-    """Three grounds of one kind, the second with another unit; one of another kind; one too small."""
+    """Three scenes of one kind, the second in another unit; one of another kind; one too small."""
     folder = tmp_path_factory.mktemp("cubes")
     shapes = np.random.default_rng(5).random((2, 3, 12)) + 0.2
-    for number, (name, kind, unit, side) in enumerate(
+    for number, (name, kind, scale, side) in enumerate(
         [("field", 0, 1, 36), ("meadow", 0, 1000, 36), ("roofs", 1, 1, 36), ("speck", 0, 1, 5)]
     ):
         rng = np.random.default_rng(number)
         mixed = rng.dirichlet([1, 1, 1], size=(side, side)) @ shapes[kind]
-        np.save(folder / f"{name}.npy", (unit * (mixed + 0.02 * rng.standard_normal(mixed.shape))).astype(np.float32))
+        np.save(
+            folder / f"{name}.npy", (scale * (mixed + 0.02 * rng.standard_normal(mixed.shape))).astype(np.float32)
+        )
     return folder
 
 

@@ -24,11 +24,11 @@ ALWAYS = {
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_image_shows_what_its_labels_say(kind):
     for look in LOOKS:
-        image, seen = simulate_image(kind, 1, look=look, side=64)
+        image, visible = simulate_image(kind, 1, look=look, side=64)
         assert image.shape == (64, 64, 3)
         assert image.dtype == np.uint8
-        assert seen.shape == (len(LABELS),)
-        names = {name for name, there in zip(LABELS, seen, strict=True) if there}
+        assert visible.shape == (len(LABELS),)
+        names = {name for name, there in zip(LABELS, visible, strict=True) if there}
         assert names >= ALWAYS.get(kind, set()), (look, names)
         assert not names & {"sand", "planes", "tanks", "boats"} or kind in (
             "beach", "airfield", "storage", "harbour", "lake",

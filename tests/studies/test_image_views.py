@@ -25,9 +25,9 @@ def test_a_training_view_is_a_crop_turned_or_mirrored():
     turned = {crop.rot90(k, (1, 2)).contiguous().numpy().tobytes() for crop in crops for k in range(4)}
     turned |= {crop.flip(2).rot90(k, (1, 2)).contiguous().numpy().tobytes() for crop in crops for k in range(4)}
     torch.manual_seed(0)
-    seen = {view.contiguous().numpy().tobytes() for view in each(training_view(4), image.expand(400, 3, 6, 6))}
-    assert seen <= turned
-    assert len(seen) > 0.95 * len(turned)
+    views = {view.contiguous().numpy().tobytes() for view in each(training_view(4), image.expand(400, 3, 6, 6))}
+    assert views <= turned
+    assert len(views) > 0.95 * len(turned)
 
 
 def test_the_middle_is_judged_and_views_train():

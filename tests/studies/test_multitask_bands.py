@@ -37,10 +37,10 @@ def scene(bands, name="s", wavelengths=None, sensor=""):
     ],
 )
 def test_published_rule(layout, camera, bands, expected):
-    found = published_bands(layout, camera, bands, "s")
-    assert (found + 1).tolist() == expected
+    numbers = published_bands(layout, camera, bands, "s")
+    assert (numbers + 1).tolist() == expected
     spectra = np.random.default_rng(0).random((5, bands))
-    np.testing.assert_array_equal(spectra @ chosen(found, bands), spectra[:, np.array(expected) - 1])
+    np.testing.assert_array_equal(spectra @ chosen(numbers, bands), spectra[:, np.array(expected) - 1])
 
 
 @pytest.mark.parametrize(

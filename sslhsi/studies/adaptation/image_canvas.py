@@ -1,4 +1,4 @@
-"""TrainingScene seen from above, as simulated scene images paint it: what covers it, and how a camera sees it."""
+"""The ground from above, as simulated scene images paint it: what covers it, and how a camera sees it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 # What may be in sight: the labels of the multi-label task. Colours are red, green, blue in 0..1, the spread of
-# the ground's own brightness, and the scale of its texture in pixels of a 64-pixel image.
+# the cover's brightness, and the scale of its texture in pixels of a 64-pixel image.
 _GROUND: dict[str, tuple[tuple[float, float, float], float, float]] = {
     "water": ((0.13, 0.24, 0.30), 0.06, 3.0),
     "trees": ((0.16, 0.27, 0.13), 0.20, 0.8),
@@ -30,7 +30,7 @@ _LEAST = 0.004  # share of the image from which something counts as in sight
 
 @dataclass(frozen=True)
 class Look:
-    """How a camera sees the ground: season, light and optics."""
+    """How a camera sees a place: season, light and optics."""
 
     scale: float  # size of objects
     dry: float  # 0 green, 1 straw
@@ -123,7 +123,7 @@ class Canvas:
             self.paint(mask, what)
 
     def ranks(self, what: str, step: tuple[float, float], size: tuple[float, float], angle: float, on: str) -> None:
-        """Things in ranks and files wherever ``on`` covers the ground, some places left empty.
+        """Things in ranks and files wherever ``on`` is the cover, some places left empty.
 
         Args:
             what: They are.

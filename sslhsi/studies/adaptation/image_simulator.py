@@ -1,8 +1,8 @@
-"""Simulated three-band scene images: a dozen kinds of ground seen from above, by two cameras.
+"""Simulated three-band scene images: a dozen kinds of places from above, by two cameras.
 
 They stand where labelled scene images are at hand neither for reading nor for download: kinds of scenes are told
 apart by layout and texture, not by colour, and what is in sight (water, trees, cars ...) makes a multi-label task.
-The two looks differ in season, light, scale of the ground, sharpness, haze and noise. Always named simulated.
+The two looks differ in season, light, scale, sharpness, haze and noise. Always named simulated.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def simulate_image(
         index: Which image of the kind.
         look: One of ``LOOKS``.
         seed: The same arguments give the same image in every process.
-        side: In pixels; the ground in sight is the same at every side.
+        side: In pixels; what is in sight is the same at every side.
 
     Returns:
         (side, side, 3) uint8 red, green and blue, and (12,) zeros and ones: which of ``LABELS`` are in sight.

@@ -39,7 +39,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
             dense_chart(
                 matrix(names, mine, inputs),
                 f"Matrix of distances on {inputs}: " + "; ".join(_words(*pair, mine[pair]) for pair in mine),
-                "Below the diagonal distances, 0 alike to 2 apart, above it their standard errors. On the diagonal, "
+                "Below the diagonal distances, 0 to 2 (apart), above it their standard errors. On the diagonal, "
                 "one half of a domain's tiles against the other. " + _draws(mine),
             )
         )

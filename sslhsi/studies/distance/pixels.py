@@ -77,7 +77,7 @@ def draw(domain: Domain, samples: int, folds: int, gap: int, seed: int) -> Drawn
         domain: The scenes.
         samples: Pixels altogether; fewer where a scene has fewer.
         folds: Number of folds.
-        gap: Least Chebyshev distance between training and held-out ground.
+        gap: Least Chebyshev distance between training and held-out tiles.
         seed: The domain's name enters too, so that a domain's draw does not depend on the others.
     """
     rng = np.random.default_rng([seed, zlib.crc32(domain.name.encode())])

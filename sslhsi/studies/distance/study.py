@@ -1,13 +1,13 @@
 """Which domain is near which, before anything is trained: proxy A-distances between all domains of a corpus.
 
 A linear classifier tells the pixels of two domains apart (:mod:`~sslhsi.studies.distance.a_distance`): 0 where it
-can't, 2 where it never errs. Neighbouring pixels look alike, so that a pixel beside a training pixel is no test of
+can't, 2 where it never errs. Neighbouring pixels are similar, so that a pixel beside a training pixel is no test of
 anything: what is held out are whole tiles of both domains, apart from the training pixels by a buffer (at least
 half a window for features, so that no training window holds a held-out pixel). The samples are unlabelled.
 
 Three things decide what the figure means.
 
-- *The class of classifiers.* Two scenes are hardly ever so alike that a linear classifier on all 30 components
+- *The class of classifiers.* Two scenes are hardly ever so similar that a linear classifier on all 30 components
   errs at all, and then every distance is 2 and none is nearer. ``axes`` therefore lets the classifier see the
   leading principal axes of all domains alone: few axes, coarse differences, distances that can be put in order.
   0 takes all axes, which is the plain proxy A-distance.

@@ -14,7 +14,6 @@ are mirrored here and padded with zeros there.
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,12 +21,13 @@ from pydantic import Field, model_validator
 from sslhsi.finetune.freezing import HYBRIDSN, freeze, known_policy
 from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
-from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
+from sslhsi.studies.jobs import Job, run_jobs
 from sslhsi.studies.pretraining import Pretraining
-from sslhsi.studies.sections import Bands, Protocol, Schedule, Schemes, check_once, input_text
-from sslhsi.studies.study import Experiment, open_scenes
+from sslhsi.studies.sections import Bands, Protocol, Schedule, check_once
+from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
 from sslhsi.studies.training_scene import SCRATCH, TrainingScene, check_disjoint, check_transferable
+from sslhsi.studies.transfer import TransferSettings, method_job, target_jobs
 
 
 class Policy(Section):
@@ -37,23 +37,19 @@ class Policy(Section):
     hold: Annotated[list[str], Field(min_length=1)] = Field(description="layers, or patterns such as stages.[01]")
 
 
-class Settings(Experiment):
+class Settings(TransferSettings):
     """Recipe of a freezing study."""
 
     experiment: Literal["freezing"]
     source: SceneSource
-    targets: Annotated[list[SceneSource], Field(min_length=1)]
     network: Network = Network(name="hybridsn")
     window: Positive = 25
     bands: Bands = Bands(components=15, whiten=1.0)
     policies: Annotated[list[str | Policy], Field(min_length=1)] = [SCRATCH, *HYBRIDSN]
     source_protocol: Protocol = "hybridsn_30_percent"
     protocols: Annotated[list[Protocol], Field(min_length=1)] = ["hybridsn_30_percent"]
-    schemes: Schemes = ["random"]
     pretraining: Schedule = Schedule(epochs=100, batch_size=256, lr=0.01, optimizer="sgd")
-    pretrainings: Positive = Field(default=1, description="networks pretrained; seeds take them in turn")
     training: Schedule = Schedule(epochs=100, batch_size=256, lr=0.01, optimizer="sgd")
-    self_supervised: str | None = Field(default=None, description="a backbone/ folder or hub id, for rows beside")
 
     @model_validator(mode="after")
     def known_policies(self) -> Self:
@@ -88,44 +84,26 @@ def run(settings: Settings, table: Table, show: bool) -> None:
 
 
 def _jobs(settings: Settings, source: TrainingScene, targets: list[TrainingScene]) -> list[Job]:
+    text = f"{settings.source_protocol}; {settings.input_text}; {settings.pretraining}"
     pretraining = Pretraining(
         settings.folder,
-        {"experiment": settings.experiment, "settings": _pretraining_text(settings)},
+        {"experiment": settings.experiment, "settings": text},
         lambda position: settings.pretraining.tuning(),
         lambda scene, number: scene.draw(settings.source_protocol, "random", number),
     )
-    used = range(min(settings.pretrainings, settings.seeds))
     trains = any(policy != SCRATCH for policy in settings.policies)
-    jobs = [pretraining.job([source], number) for number in used] if trains else []
-    for target, scheme, protocol, seed in product(
-        targets, settings.schemes, settings.protocols, range(settings.seeds)
-    ):
-        place: dict[str, Any] = {"protocol": protocol, "scheme": scheme, "seed": seed}
-        jobs += [_job(settings, policy, pretraining, source, target, place) for policy in settings.policies]
-        if settings.self_supervised is not None:
-            jobs += self_supervised_jobs(settings.self_supervised, target, settings.experiment, **place)
-    return jobs
+    jobs = [pretraining.job([source], number) for number in settings.numbers] if trains else []
 
+    def job(policy: str | Policy, target: TrainingScene, place: dict[str, Any]) -> Job:
+        named = policy.method if isinstance(policy, Policy) else policy
+        words = f"; holds {' '.join(policy.hold)}" if isinstance(policy, Policy) else ""
+        chain = [] if policy == SCRATCH else [source]
+        tuning = settings.training.tuning(_holds(policy))
+        return method_job(settings, named, target, place, tuning, pretraining=pretraining, chain=chain, words=words)
 
-def _job(
-    settings: Settings,
-    policy: str | Policy,
-    pretraining: Pretraining,
-    source: TrainingScene,
-    target: TrainingScene,
-    place: dict[str, Any],
-) -> Job:
-    name = policy if isinstance(policy, str) else policy.method
-    text = f"{place['protocol']}; {_input_text(settings)}; {settings.training}"
-    if isinstance(policy, Policy):
-        text += f"; holds {' '.join(policy.hold)}"
-    more: dict[str, Any] = {}
-    if policy != SCRATCH:
-        number = place["seed"] % settings.pretrainings
-        text += f"; pretraining {number}: {_pretraining_text(settings)}"
-        more = {"sources": [source], "weights": lambda: pretraining.weights([source], number)}
-    columns = {"experiment": settings.experiment, "method": name, "settings": text}
-    return target_job(target, columns, settings.training.tuning(_holds(policy)), **place, **more)
+    return jobs + target_jobs(
+        settings, targets, lambda target, place: [job(policy, target, place) for policy in settings.policies]
+    )
 
 
 def _holds(policy: str | Policy) -> str | list[str]:
@@ -133,11 +111,3 @@ def _holds(policy: str | Policy) -> str | list[str]:
     if isinstance(policy, Policy):
         return policy.hold
     return "none" if policy == SCRATCH else policy
-
-
-def _input_text(settings: Settings) -> str:
-    return input_text(settings.network, settings.bands, settings.window)
-
-
-def _pretraining_text(settings: Settings) -> str:
-    return f"{settings.source_protocol}; {_input_text(settings)}; {settings.pretraining}"

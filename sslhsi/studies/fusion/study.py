@@ -22,7 +22,6 @@ same, but for its epsilon, for any factor and offset common to all bands. Window
 
 from __future__ import annotations
 
-from itertools import product
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -31,12 +30,13 @@ from sslhsi.finetune.settings import FineTuning, check_slow_epochs
 from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.splits.split import Split
-from sslhsi.studies.jobs import Job, run_jobs, self_supervised_jobs, target_job
+from sslhsi.studies.jobs import Job, run_jobs
 from sslhsi.studies.pretraining import Pretraining
-from sslhsi.studies.sections import Bands, Protocol, RateShare, Schedule, Schemes, check_once, input_text
-from sslhsi.studies.study import Experiment, open_scenes
+from sslhsi.studies.sections import Protocol, RateShare, Schedule, check_once
+from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
 from sslhsi.studies.training_scene import SCRATCH, TrainingScene, check_disjoint, check_transferable
+from sslhsi.studies.transfer import TransferSettings, method_job, target_jobs
 
 # The sources of each method, by number, in order.
 CHAINS: dict[str, tuple[int, ...]] = {SCRATCH: (), "T1": (0,), "T2": (1,), "T3": (0, 1), "T4": (1, 0)}
@@ -51,20 +51,16 @@ class Source(Section):
     train_per_class: Positive | None = Field(default=None, description="of the rest; null: all of them")
 
 
-class Settings(Experiment):
+class Settings(TransferSettings):
     """Recipe of data-fusion transfer; with ``from scratch`` alone, of a plain supervised table."""
 
     experiment: Literal["fusion"]
     sources: Annotated[list[Source], Field(max_length=2)] = []
-    targets: Annotated[list[SceneSource], Field(min_length=1)]
     network: Network = Network(name="ainet")
     window: Positive = 27
-    bands: Bands = Bands()
     methods: Annotated[list[Method], Field(min_length=1)] = ["from scratch", "T1", "T2", "T3", "T4"]
     protocols: Annotated[list[Protocol], Field(min_length=1)] = ["per_class_15", "per_class_30"]
-    schemes: Schemes = ["random"]
     pretraining: Schedule = Schedule(epochs=10, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5)
-    pretrainings: Positive = Field(default=1, description="networks pretrained per chain; seeds take them in turn")
     second_extractor: RateShare = Field(
         default=0.1, description="share of the rate at which source 2 trains the extractor"
     )
@@ -72,7 +68,6 @@ class Settings(Experiment):
         epochs=60, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5, slow_epochs=12
     )
     target_extractor: RateShare = Field(default=1.0, description="the same share on the target")
-    self_supervised: str | None = Field(default=None, description="a backbone/ folder or hub id, for rows beside")
 
     @model_validator(mode="after")
     def enough_sources(self) -> Self:
@@ -129,54 +124,24 @@ def _jobs(settings: Settings, sources: list[TrainingScene], targets: list[Traini
         lambda position: phases(settings)[min(position, 1)],
         lambda scene, number: _source_split(settings.sources[sources.index(scene)], scene, number),
     )
-    chains = {method: [sources[number] for number in CHAINS[method]] for method in settings.methods}
-    jobs = [
-        pretraining.job(chain, number)
-        for number in range(min(settings.pretrainings, settings.seeds))
-        for chain in chains.values()
-        if chain
-    ]
-    for target, scheme, protocol, seed in product(
-        targets, settings.schemes, settings.protocols, range(settings.seeds)
-    ):
-        place: dict[str, Any] = {"protocol": protocol, "scheme": scheme, "seed": seed}
-        jobs += [_job(settings, method, chains[method], pretraining, target, place) for method in chains]
-        if settings.self_supervised is not None:
-            jobs += self_supervised_jobs(settings.self_supervised, target, settings.experiment, **place)
-    return jobs
+    chains: dict[str, list[TrainingScene]] = {
+        method: [sources[number] for number in CHAINS[method]] for method in settings.methods
+    }
+    jobs = [pretraining.job(chain, number) for number in settings.numbers for chain in chains.values() if chain]
 
+    def job(method: str, target: TrainingScene, place: dict[str, Any]) -> Job:
+        chain = chains[method]
+        tuning = phases(settings)[2] if chain else settings.training.tuning()
+        words = f"; extractor at {settings.target_extractor:g} of the rate" if chain else ""
+        return method_job(settings, method, target, place, tuning, pretraining=pretraining, chain=chain, words=words)
 
-def _job(
-    settings: Settings,
-    method: str,
-    chain: list[TrainingScene],
-    pretraining: Pretraining,
-    target: TrainingScene,
-    place: dict[str, Any],
-) -> Job:
-    text = f"{place['protocol']}; {_input_text(settings)}; {settings.training}"
-    columns = {"experiment": settings.experiment, "method": method, "settings": text}
-    if not chain:
-        return target_job(target, columns, settings.training.tuning(), **place)
-    number = place["seed"] % settings.pretrainings
-    columns["settings"] += f"; extractor at {settings.target_extractor:g} of the rate; pretraining {number}: "
-    columns["settings"] += _pretraining_text(settings)
-    return target_job(
-        target,
-        columns,
-        phases(settings)[2],
-        sources=chain,
-        weights=lambda: pretraining.weights(chain, number),
-        **place,
+    return jobs + target_jobs(
+        settings, targets, lambda target, place: [job(method, target, place) for method in chains]
     )
 
 
 def _source_split(source: Source, scene: TrainingScene, number: int) -> Split:
     return scene.swapped(source.test_per_class, source.train_per_class, number)
-
-
-def _input_text(settings: Settings) -> str:
-    return input_text(settings.network, settings.bands, settings.window)
 
 
 def _pretraining_text(settings: Settings) -> str:
@@ -185,6 +150,6 @@ def _pretraining_text(settings: Settings) -> str:
         for source in settings.sources
     )
     return (
-        f"{_input_text(settings)}; {settings.pretraining}; second source half the epochs, extractor at "
+        f"{settings.input_text}; {settings.pretraining}; second source half the epochs, extractor at "
         f"{settings.second_extractor:g} of the rate; sources: {counts}"
     )
