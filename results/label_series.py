@@ -1,7 +1,7 @@
 """Label-efficiency series: SVM, k-NN, linear probe and fine-tuning at 5 to 30 samples per class.
 
 Pretrained networks are those of the pixel recipe without random features, pretrained on all scenes but the one
-that they are judged on.
+that they are evaluated on.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import rasterio
 import scipy.io
 
 from sslhsi.encoder.load import load_backbone
+from sslhsi.evaluation.labelled_scene import LabelledScene, labelled_crowns, labelled_pixels, labelled_spectra
+from sslhsi.evaluation.network import Network, beside
 from sslhsi.evaluation.rows import read_result_rows
-from sslhsi.evaluation.targets import Network, Target, beside, crown_target, pixel_target, spectra_target
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.curves import write_curves
 from sslhsi.report.examples import make_examples
@@ -35,22 +36,23 @@ def data() -> Path:
     return Path(os.environ["SSLHSI_DATA"])
 
 
-def judged(networks: Networks, without: str | None) -> list[Network]:
+def backbones(networks: Networks, without: str | None) -> list[Network]:
     what = "all scenes of the pixel recipe" + (f" but {without}" if without else "")
-    return beside(load_backbone(networks(without)), pretraining=what, saw="no", fitted="no")
+    encoder = load_backbone(networks(without))
+    return beside(encoder, pretraining=what, pretraining_saw_pixels="no", projection_saw_pixels="no")
 
 
-def small_scenes(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+def small_scenes(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[LabelledScene, dict[str, int]]]:
     for name in ("salinas_a", "samson", "muufl"):
-        yield pixel_target(scene(name), judged(networks, name)), PROBES
+        yield labelled_pixels(scene(name), backbones(networks, name)), PROBES
 
 
-def indian_pines(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+def indian_pines(networks: Networks, scene: Callable[[str], Scene]) -> Iterable[tuple[LabelledScene, dict[str, int]]]:
     """Random, blocks, and the DASE map."""
     name = "indian_pines_8bit"
-    found = scene(name)
-    assert found.labels is not None
-    yield pixel_target(found, judged(networks, name), masks={"DASE": dase(found.labels)}), PROBES
+    pines = scene(name)
+    assert pines.labels is not None
+    yield labelled_pixels(pines, backbones(networks, name), masks={"DASE": dase(pines.labels)}), PROBES
 
 
 def dase(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,17 +61,17 @@ def dase(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return dase_maps(file.read(1), labels)
 
 
-def crowns(networks: Networks, _: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
+def crowns(networks: Networks, _: Callable[[str], Scene]) -> Iterable[tuple[LabelledScene, dict[str, int]]]:
     """15 trees of one site: earlier years train, later years test. No scene of that site is pretrained on."""
     crops = read_crowns(data() / "neon-deeptree" / "osbs_crops")
-    yield crown_target(crops, judged(networks, None), name="NEON crowns"), PROBES
+    yield labelled_crowns(crops, backbones(networks, None), name="NEON crowns"), PROBES
 
 
-def ksc(*_: object) -> Iterable[tuple[Target, dict[str, int]]]:
+def ksc(*_: object) -> Iterable[tuple[LabelledScene, dict[str, int]]]:
     """Spectra without positions: spectral methods only."""
     table = scipy.io.loadmat(data() / "ksc" / "testKSC1.mat")["testKSC1"]
     labels = table[:, -1].astype(np.int64)
-    spectra = spectra_target("KSC spectra", table[:, :-1].astype(np.float32), labels, SERIES)
+    spectra = labelled_spectra("KSC spectra", table[:, :-1].astype(np.float32), labels, SERIES)
     yield spectra, {probe: CHEAP for probe in ("k-NN", "linear", "SVM")}
 
 
@@ -79,21 +81,21 @@ STAND_INS = {
 }
 
 
-def stand_in_of(name: str, file: str) -> Callable[..., Iterable[tuple[Target, dict[str, int]]]]:
-    def targets(networks: Networks, _: Callable[[str], Scene]) -> Iterable[tuple[Target, dict[str, int]]]:
-        found = stand_in(read_labels(data() / "gt-only" / file), **CALIBRATED[name])
-        beside_it = judged(networks, None)
+def stand_in_of(name: str, file: str) -> Callable[..., Iterable[tuple[LabelledScene, dict[str, int]]]]:
+    def targets(networks: Networks, _: Callable[[str], Scene]) -> Iterable[tuple[LabelledScene, dict[str, int]]]:
+        scene = stand_in(read_labels(data() / "gt-only" / file), **CALIBRATED[name])
+        beside_it = backbones(networks, None)
         # An SVM on features of 50,000 pixels costs more than all else here; on spectra it is the published method.
-        yield pixel_target(found, schemes=("random",)), {"SVM": CHEAP}
+        yield labelled_pixels(scene, schemes=("random",)), {"SVM": CHEAP}
         window = beside_it[0].encoder.window
-        yield pixel_target(found, schemes=("blocks",), window=window), {"SVM": CHEAP}
+        yield labelled_pixels(scene, schemes=("blocks",), window=window), {"SVM": CHEAP}
         rest = {probe: seeds for probe, seeds in PROBES.items() if probe != "SVM"}
-        yield pixel_target(found, beside_it), rest
+        yield labelled_pixels(scene, beside_it), rest
 
     return targets
 
 
-PARTS: dict[str, Callable[..., Iterable[tuple[Target, dict[str, int]]]]] = {
+PARTS: dict[str, Callable[..., Iterable[tuple[LabelledScene, dict[str, int]]]]] = {
     "labels_small_scenes": small_scenes,
     "labels_indian_pines": indian_pines,
     "labels_crowns": crowns,
@@ -111,7 +113,7 @@ def write_label_page(folder: Path, networks: Networks, scene: Callable[[str], Sc
     scenes, examples = {}, {}
     if any(row.scene == name for row in rows):
         scenes[name] = scene(name)
-        examples[name] = make_examples(scenes[name], judged(networks, name), per_class=10)
+        examples[name] = make_examples(scenes[name], backbones(networks, name), per_class=10)
     title = "Label efficiency: 5 to 30 samples per class"
     write_comparison(folder / "label_efficiency.html", rows, title=title, scenes=scenes, examples=examples)
     write_curves(rows, folder / "curves")

@@ -1,6 +1,6 @@
 """Measure every table under results/ anew: `make results`.
 
-Pretrains on the real scenes under SSLHSI_DATA, judges pretrained, random-weights and raw-spectra
+Pretrains on the real scenes under SSLHSI_DATA, evaluates pretrained, random-weights and raw-spectra
 features on identical splits, and writes one CSV per part, results/README.md and the comparison page
 results/label_efficiency.html. What is measured is skipped, so that an interrupted run goes on where it
 stopped; --fresh measures again. Parts may run side by side, each in a process of its own.
@@ -16,31 +16,26 @@ import functools
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import label_series
-import numpy as np
-from torch import nn
 
 from sslhsi.corpus.corpus import Corpus, PreparedScene
 from sslhsi.corpus.prepare import prepare
-from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.encoder.features import features
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.judge import judge_domains
-from sslhsi.evaluation.measure import Row, predict
+from sslhsi.evaluation.labelled_scene import labelled_pixels
+from sslhsi.evaluation.labelled_windows import labelled_windows
+from sslhsi.evaluation.network import INITIALISATIONS, Network, beside
+from sslhsi.evaluation.pretraining_scenes import pretraining_words
 from sslhsi.evaluation.rows import read_result_rows
-from sslhsi.evaluation.series import series
-from sslhsi.evaluation.targets import INITIALISATIONS, Target, beside, pixel_target, untrained
-from sslhsi.files import write_rows
+from sslhsi.evaluation.runner import Labelled, evaluate
 from sslhsi.pretrain import pretrain
-from sslhsi.recipe import Patches, Recipe, load_recipe
+from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import corpus_sources, open_source
-from sslhsi.training.provenance import git_revision, machine
 
 HERE = Path(__file__).resolve().parent
 RECIPES = HERE.parent / "recipes"
@@ -48,6 +43,7 @@ RUNS = Path("runs/results")
 SEEDS = 5
 # With one to five samples per class the draw decides more than the method does: 30 draws tell methods apart.
 FEW_SEEDS = 30
+WINDOW_PROBES = dict.fromkeys(("k-NN", "linear"), SEEDS)
 LABELLED = {
     "indian_pines_8bit": [5, 10, 15, 30],
     "salinas_a": [1, 3, 5],
@@ -75,7 +71,7 @@ FOLDS = (
 
 def trained(recipe: str, run: str, *overrides: str, seeds: int = 1) -> list[Recipe]:
     """A recipe's runs, one for each seed, made where they aren't there."""
-    found = []
+    runs = []
     for seed in range(seeds):
         words = [f"output={RUNS / run}{f'-seed-{seed}' if seed else ''}", "evaluation.tasks=[]", f"seed={seed}"]
         loaded = load_recipe(RECIPES / f"{recipe}.yaml", [*words, *overrides])
@@ -84,22 +80,23 @@ def trained(recipe: str, run: str, *overrides: str, seeds: int = 1) -> list[Reci
             raise InputError(f"{loaded.run_dir}: made by another recipe; run again with --fresh")
         if not finished:
             pretrain(loaded)
-        found.append(loaded)
-    return found
+        runs.append(loaded)
+    return runs
 
 
-def beside_untrained(runs: Sequence[Recipe]) -> dict[str, Sequence[nn.Module]]:
+def beside_untrained(runs: Sequence[Recipe], corpus: Corpus) -> list[Network]:
     """The networks of some runs of one corpus, and as many untrained ones as splits take in turn."""
-    found = encoders(runs)
-    starts = [untrained(found[0], seed).backbone for seed in range(INITIALISATIONS)]
-    return {"pretrained": [one.backbone for one in found], "random weights": starts}
+    first, *others = encoders(runs)
+    words = pretraining_words(runs[0], len(corpus.scenes))
+    fitted = "no" if runs[0].corpus.bands.scope == "train" else "yes"
+    return beside(first, pretraining=words, pretraining_saw_pixels="no", projection_saw_pixels=fitted, others=others)
 
 
 def encoders(runs: Sequence[Recipe]) -> list[Encoder]:
     return [load_backbone(run.run_dir / "backbone") for run in runs]
 
 
-def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Target, dict[str, int]]]:
+def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Labelled, dict[str, int]]]:
     """Labelled pixels of real scenes: pretrained on all, on the scene alone, and on all but it."""
     for name in names:
         scene = pixel_scene(name)
@@ -114,12 +111,18 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Tar
             runs = trained("simclr_real_scenes_pixel", run, override, *VARIANTS[variant], seeds=seeds)
             first, *others = encoders(runs)
             saw = "no" if condition == "all but the scene" else "yes"
-            networks = beside(first, pretraining=condition, saw=saw, fitted=saw, others=others)
+            networks = beside(
+                first,
+                pretraining=condition,
+                pretraining_saw_pixels=saw,
+                projection_saw_pixels=saw,
+                others=others,
+            )
             if saw == "yes":
                 # The baseline is measured once, where nothing but the others' projection has seen the scene.
                 networks = networks[:1]
             yield (
-                pixel_target(scene, networks, masks=masks, per_class=LABELLED[name]),
+                labelled_pixels(scene, networks, masks=masks, per_class=LABELLED[name]),
                 dict.fromkeys(("k-NN", "linear"), FEW_SEEDS if max(LABELLED[name]) <= 5 else SEEDS),
             )
 
@@ -136,93 +139,75 @@ def pixel_scene(name: str) -> Scene:
     return open_source(next(s for s in sources if s.name == name), 0)
 
 
-def types() -> Iterator[list[Row]]:
+def types() -> Iterator[tuple[Labelled, dict[str, int]]]:
     """Airport, beach or urban: windows of whole scenes that neither pretraining nor the probes saw."""
     for number, fold in enumerate(FOLDS):
         held = [f"corpus.scenes.{i}.holdout=true" for i in scene_numbers("simclr_real_scenes", fold)]
         words = ("corpus.patches.holdout=0", *held)
         runs = trained("simclr_real_scenes", f"types-{number}", *words, seeds=INITIALISATIONS)
-        loaded, corpus = runs[0], prepare(runs[0])
+        wanted, corpus = runs[0].evaluation, prepare(runs[0])
+        networks = beside_untrained(runs, corpus)
         abu = copy.copy(corpus)
         abu.scenes = [s for s in corpus.scenes if s.name.startswith("abu-")]
-        abu.domains = sorted({s.domain for s in abu.scenes})
-        reader = PatchReader(abu.arrays, loaded.corpus.patches.window)
-        evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
-        networks, patches = beside_untrained(runs), loaded.corpus.patches
-        rows = judge_domains(networks, abu, reader, patches, evaluation, scene_type)
-        note = {"task": "scene type", "split": "whole scenes out", "corpus": corpus.key}
-        yield [{**row, **note, "scene": f"fold {number + 1}: without {', '.join(fold)}"} for row in rows]
-        yield [{**row, **note} for row in one_by_one(networks, abu, reader, patches)]
+        windows = functools.partial(
+            labelled_windows, abu, runs[0].corpus.patches, networks, class_of=scene_type, task="scene type",
+            split="whole scenes out",
+        )  # fmt: skip
+        name = f"fold {number + 1}: without {', '.join(fold)}"
+        yield windows(per_class=wanted.per_class, limit=wanted.max_patches, name=name), WINDOW_PROBES
+        # A claim about types rests on scenes: each left-out one by itself, all windows training.
+        for scene in fold:
+            yield windows(per_class=(), tested=scene, name=scene), WINDOW_PROBES
 
 
 def scene_type(scene: PreparedScene) -> str:
     return scene.name.split("-")[1]
 
 
-def one_by_one(
-    networks: Mapping[str, Sequence[nn.Module]], corpus: Corpus, reader: PatchReader, patches: Patches
-) -> Iterator[Row]:
-    """Scores of each left-out scene by itself, all windows training: a claim about types rests on scenes."""
-    train = corpus.windows(patches, stride=patches.window)
-    test = corpus.windows(patches, held=True, stride=patches.window)
-    types = sorted({scene_type(scene) for scene in corpus.scenes})
-    labels = np.array([types.index(scene_type(scene)) for scene in corpus.scenes])
-    for method, some in networks.items():
-        for seed, network in enumerate(some):
-            x = features(network, reader, np.concatenate([train, test]))
-            for probe in ("k-NN", "linear"):
-                found = predict(probe, x[: len(train)], labels[train[:, 0]], x[len(train) :], seed=seed)
-                for number in np.unique(test[:, 0]):
-                    right = found[test[:, 0] == number] == labels[number]
-                    about = {"scene": corpus.scenes[number].name, "method": method, "probe": probe, "seed": seed}
-                    yield {**about, "per_class": "all", "test": right.size, "oa": round(100 * right.mean(), 3)}
-
-
 def scene_numbers(recipe: str, names: tuple[str, ...]) -> list[int]:
-    found = [s.name for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)]
-    return [found.index(name) for name in names]
+    known = [s.name for s in corpus_sources(load_recipe(RECIPES / f"{recipe}.yaml").corpus)]
+    return [known.index(name) for name in names]
 
 
-def domains() -> Iterator[list[Row]]:
+def domains() -> Iterator[tuple[Labelled, dict[str, int]]]:
     """Domains of held-out windows: the simulated laboratory corpus, and the real scenes."""
     for recipe in ("simclr_multidomain", "simclr_real_scenes"):
-        # One pretraining: another seed holds other ground out.
+        # One pretraining: another seed holds other pixels out.
         runs = trained(recipe, f"domains-{recipe}")
-        loaded, corpus = runs[0], prepare(runs[0])
-        reader = PatchReader(corpus.arrays, loaded.corpus.patches.window)
-        evaluation = loaded.evaluation.model_copy(update={"seeds": SEEDS})
-        rows = judge_domains(beside_untrained(runs), corpus, reader, loaded.corpus.patches, evaluation)
-        what = "simulated laboratory corpus" if recipe == "simclr_multidomain" else "real scenes"
-        yield [{**row, "scene": what, "corpus": corpus.key} for row in rows]
+        wanted, corpus = runs[0].evaluation, prepare(runs[0])
+        networks, patches = beside_untrained(runs, corpus), runs[0].corpus.patches
+        name = "simulated laboratory corpus" if recipe == "simclr_multidomain" else "real scenes"
+        sizes, limit = wanted.per_class, wanted.max_patches
+        yield labelled_windows(corpus, patches, networks, per_class=sizes, limit=limit, name=name), WINDOW_PROBES
 
 
-PARTS: dict[str, Callable[[], Iterator[list[Row]]]] = {
+PARTS: dict[str, Callable[[], Iterable[tuple[Labelled, dict[str, int]]]]] = {
     "domains": domains,
     "types": types,
-}
-SERIES: dict[str, Callable[[], Iterable[tuple[Target, dict[str, int]]]]] = {
     "indian_pines": lambda: pixels(("indian_pines_8bit",)),
     "indian_pines_field": lambda: pixels(("indian_pines_8bit",), "field"),
     "small_scenes": lambda: pixels(("salinas_a", "samson", "muufl")),
     **{part: functools.partial(make, without, pixel_scene) for part, make in label_series.PARTS.items()},
 }
+# Tables of windows have columns of their own and are measured at one go.
+WHOLE = ("domains", "types")
 
 
 def measure(part: str) -> None:
-    """Write results/PART.csv, step by step; a whole one is marked by its last column."""
-    target = HERE / f"{part}.csv"
-    rows: list[Row] = []
-    about = {"git": git_revision(), "machine": machine()["cpu"]}
-    for step in PARTS[part]():
-        rows += [{**row, **about} for row in step]
-        write_rows(target.with_suffix(".part.csv"), rows)
-        print(f"{part}: {len(rows)} rows", file=sys.stderr, flush=True)
-    os.replace(target.with_suffix(".part.csv"), target)
+    """Write results/PART.csv, or what is missing in it."""
+    path = HERE / f"{part}.csv"
+    if part in WHOLE and path.is_file():
+        return
+    target = path.with_suffix(".part.csv") if part in WHOLE else path
+    for labelled, probes in PARTS[part]():
+        evaluate([labelled], target, probes=probes)
+    if part in WHOLE:
+        os.replace(target, path)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = [*PARTS, *SERIES]
+    known = list(PARTS)
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(known))
     parser.add_argument("--fresh", action="store_true", help="pretrain and measure again")
     parser.add_argument("--page", action="store_true", help="only write README.md anew from the rows that are there")
@@ -236,14 +221,9 @@ def main() -> int:
         shutil.rmtree(RUNS, ignore_errors=True)
     try:
         for part in () if options.page else options.parts or known:
-            target = HERE / f"{part}.csv"
             if options.fresh:
-                target.unlink(missing_ok=True)
-            if part in SERIES:
-                for judged, probes in SERIES[part]():
-                    series([judged], target, probes=probes)
-            elif not target.is_file():
-                measure(part)
+                (HERE / f"{part}.csv").unlink(missing_ok=True)
+            measure(part)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

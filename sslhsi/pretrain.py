@@ -37,8 +37,7 @@ from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.load import read_weights
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.judge import Row, judge_run, monitor_accuracy
-from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.evaluate_run import evaluate_run, monitor_accuracy
 from sslhsi.files import write_atomic, write_rows
 from sslhsi.methods.base import Batch, JointEmbedding, Method
 from sslhsi.methods.registry import create_method
@@ -283,10 +282,10 @@ def finish(
         "corpus": corpus.key,
     }
     save_backbone(recipe.run_dir / "backbone", backbone.eval(), corpus.projector, config)
-    say("judging the backbone beside the same network with random weights")
-    rows: list[Row] = judge_run({"pretrained": backbone, "random weights": untrained.eval()}, corpus, recipe)
-    write_rows(recipe.run_dir / "results.csv", rows)
-    report = write_report(recipe.run_dir, recipe, corpus, backbone, [ResultRow.from_csv(row) for row in rows])
+    say("evaluating the backbone beside the same network with random weights")
+    rows = evaluate_run({"pretrained": backbone, "random weights": untrained.eval()}, corpus, recipe)
+    write_rows(recipe.run_dir / "results.csv", [row.to_csv() for row in rows])
+    report = write_report(recipe.run_dir, recipe, corpus, backbone, rows)
     for line in report.summary:
         say(line)
     say(f"report: {report.path}")

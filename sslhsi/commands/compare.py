@@ -104,7 +104,7 @@ def _pictures(
     options: argparse.Namespace, rows: list[ResultRow]
 ) -> tuple[dict[str, Scene], dict[str, list[Example]]]:
     """The scene and its example splits, under the name that the rows have for it."""
-    from sslhsi.evaluation.targets import Network
+    from sslhsi.evaluation.network import Network
     from sslhsi.report.examples import make_examples
     from sslhsi.scenes.read import read_scene
 
@@ -123,12 +123,11 @@ def _pictures(
     networks: list[Network] = []
     if options.backbone:
         from sslhsi.encoder.load import load_backbone
-        from sslhsi.evaluation.seen import seen
-        from sslhsi.evaluation.targets import beside
+        from sslhsi.evaluation.network import beside
+        from sslhsi.evaluation.pretraining_scenes import pretraining_of
 
-        pretraining, saw, fitted = seen(options.backbone, scene.source)
-        encoder = load_backbone(options.backbone)
-        networks = beside(encoder, pretraining=pretraining, saw=saw, fitted=fitted)
+        pretraining = pretraining_of(options.backbone, scene.source)
+        networks = beside(load_backbone(options.backbone), **pretraining._asdict())
     sizes = sorted({n for row in rows if row.scene == scene.name and isinstance(n := row.per_class, int)})
     amount = sizes[len(sizes) // 2] if sizes else 15
     return {scene.name: scene}, {scene.name: make_examples(scene, networks, per_class=amount)}

@@ -12,7 +12,9 @@ from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 
 if TYPE_CHECKING:
-    from sslhsi.evaluation.targets import Target
+    from sslhsi.encoder.encoder import Encoder
+    from sslhsi.evaluation.labelled_scene import LabelledScene
+    from sslhsi.evaluation.network import Network
     from sslhsi.scenes.scene import Scene
 
 COLUMNS_TEXT = """
@@ -20,9 +22,9 @@ columns:
   OA, AA, kappa   overall and average accuracy and Cohen's kappa (x 100) on the test pixels, mean over seeds
   +-, 95 %        standard deviation over seeds; bootstrap interval of the mean OA over seeds (of the OA over
                   test pixels where there are fewer than three seeds)
-  leak            share of the test windows that contain a training pixel (touch: that share any pixel with a
+  leak            share of the test windows that contain a training pixel (overlap: that share any pixel with a
                   training window): high under random splits, 0 under blocks, which is the split to report
-  saw             whether pretraining saw the test pixels (never their labels); after the slash whether the
+  saw the pixels  whether pretraining saw the test pixels (never their labels); after the slash whether the
                   spectral projection was fitted on them, or knows their statistics
 All methods of a line's split train and test on the same pixels. "raw spectra" are the bands without any
 network, "random weights" is the same network untrained, "from scratch" that network trained on the labels.
@@ -54,7 +56,9 @@ WORDS = {"knn": "k-NN", "linear": "linear", "svm": "SVM", "finetune": "fine-tune
 
 def add(commands: argparse._SubParsersAction) -> None:
     """Add the commands to the command line."""
-    parser = commands.add_parser("eval", help="judge a backbone beside its baselines on splits that say their leak")
+    parser = commands.add_parser(
+        "eval", help="evaluate a backbone beside its baselines on splits that say their leak"
+    )
     names = parser.add_subparsers(title="evaluations", metavar="EVALUATION", required=True)
     for name, about in EVALS.items():
         _add(names, name, about)
@@ -109,9 +113,9 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
 
 
 def evaluate(options: argparse.Namespace) -> int:
-    """Judge one backbone on one or more scenes, print a table and, of a series, draw the curves."""
-    from sslhsi.evaluation.rows import ResultRow
-    from sslhsi.evaluation.series import TUNE, series
+    """Evaluate one backbone on one or more scenes, print a table and, of a series, draw the curves."""
+    from sslhsi.evaluation.runner import TUNE, ProbeSettings
+    from sslhsi.evaluation.runner import evaluate as measure
     from sslhsi.finetune.settings import FineTuning
     from sslhsi.recipe_file import settings_of
 
@@ -125,28 +129,27 @@ def evaluate(options: argparse.Namespace) -> int:
     chosen: dict[str, Any] = {"tuning": settings_of(FineTuning, options.set, "--set")} if TUNE in probes else {}
     if "k-NN" in probes:
         chosen |= {"k": options.k, "weighted": options.vote == "weighted"}
-    rows = series(_targets(options), options.out, probes=probes, **chosen)
-    for note in dict.fromkeys(f"{row['protocol']}: {row['note']}" for row in rows if row["note"]):
+    rows = measure(_labelled(options), options.out, probes=probes, settings=ProbeSettings(**chosen))
+    for note in dict.fromkeys(f"{row.setting}: {row.note}" for row in rows if row.note):
         print(f"note: {note}", file=sys.stderr)
-    if not any(row["oa"] for row in rows):
+    if all(row.oa is None for row in rows):
         raise InputError("nothing could be measured; the notes say why")
-    typed = [ResultRow.from_csv(row) for row in rows]
     if options.json:
-        print(json.dumps(rows, indent=1))
+        print(json.dumps([row.to_csv() for row in rows], indent=1))
     else:
         from sslhsi.report.tables import score_lines
 
-        print("\n".join(score_lines(typed)))
+        print("\n".join(score_lines(rows)))
     if options.series:
         from sslhsi.report.curves import write_curves
 
-        for path in write_curves(typed, Path(options.out).parent):
+        for path in write_curves(rows, Path(options.out).parent):
             print(f"curves: {path}", file=sys.stderr)
     return 0
 
 
-def _targets(options: argparse.Namespace) -> list[Target]:
-    from sslhsi.evaluation.targets import Network, beside, pixel_target
+def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
+    from sslhsi.evaluation.labelled_scene import labelled_pixels
 
     labels = options.labels or [None]
     if len(labels) not in (1, len(options.scenes)):
@@ -161,24 +164,33 @@ def _targets(options: argparse.Namespace) -> list[Target]:
         encoders = [load_backbone(source) for source in backbones]
     elif options.also:
         raise InputError("--also: name the first of the backbones in place of none")
-    targets = []
-    for scene in scenes:
-        networks: list[Network] = []
-        if encoders:
-            from sslhsi.evaluation.seen import seen
+    schemes, sizes = list(dict.fromkeys(options.scheme)), sorted(set(options.per_class))
+    return [
+        labelled_pixels(
+            scene,
+            _networks(backbones, encoders, scene) if encoders else (),
+            schemes=schemes,
+            per_class=sizes,
+            window=options.window,
+        )
+        for scene in scenes
+    ]
 
-            told = [seen(source, scene.source) for source in backbones]
-            if other := next((n for n, one in enumerate(told) if one != told[0]), 0):
-                raise InputError(
-                    f"--also {backbones[other]}: not the pretraining of {backbones[0]} from another seed: "
-                    f"{', '.join(told[other])} against {', '.join(told[0])} (what it was, whether it saw "
-                    f"{scene.name}, whether its projection did)"
-                )
-            pretraining, saw, fitted = told[0]
-            networks = beside(encoders[0], pretraining=pretraining, saw=saw, fitted=fitted, others=encoders[1:])
-        schemes, sizes = list(dict.fromkeys(options.scheme)), sorted(set(options.per_class))
-        targets.append(pixel_target(scene, networks, schemes=schemes, per_class=sizes, window=options.window))
-    return targets
+
+def _networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Network]:
+    """The backbones, which must be of one pretraining, beside their untrained twins."""
+    from sslhsi.evaluation.network import beside
+    from sslhsi.evaluation.pretraining_scenes import pretraining_of
+
+    first, *others = [pretraining_of(source, scene.source) for source in backbones]
+    for name, other in zip(backbones[1:], others, strict=True):
+        if other != first:
+            raise InputError(
+                f"--also {name}: not the pretraining of {backbones[0]} from another seed: "
+                f"{', '.join(other)} against {', '.join(first)} (what it was, whether it saw "
+                f"{scene.name}, whether its projection did)"
+            )
+    return beside(encoders[0], **first._asdict(), others=encoders[1:])
 
 
 def _scene(options: argparse.Namespace, path: str, labels: str | None) -> Scene:

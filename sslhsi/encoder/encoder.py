@@ -12,7 +12,7 @@ from torch import nn
 from sslhsi.bands.moments import Moments
 from sslhsi.bands.projection import Projection, check_cube
 from sslhsi.corpus.reader import PatchReader
-from sslhsi.encoder.strips import Components, Shared, corners, stored, window_features
+from sslhsi.encoder.strips import Components, PreparedComponents, Shared, corners, stored, window_features
 from sslhsi.errors import InputError
 from sslhsi.scenes.labelled_array import unpack
 
@@ -149,7 +149,7 @@ class Encoder:
                 found = window_features(self.backbone, strip, at, self.window, self.device, batch_size, advance)
             yield slice(start, start + some.size), found.reshape(some.size, columns.size, -1)
 
-    def _lines(self, scene: Components, columns: int, shared: Shared | None) -> int:
+    def _lines(self, scene: Components | PreparedComponents, columns: int, shared: Shared | None) -> int:
         """Rows of a strip, without what its windows overlap the next."""
         # No fewer than a window has: neighbouring strips project the rows between them twice.
         row = 4 * scene.cube.shape[1] * self.projector.channels
@@ -168,7 +168,19 @@ class Encoder:
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         """(n, D) features of the windows around (n, 2) pixels, reflected at the border, as :meth:`encode` gives."""
-        scene = self._check(cube, wavelengths, mask)
+        return self._pixels(self._check(cube, wavelengths, mask), pixels, batch_size, progress)
+
+    def encode_components(self, components: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+        """What :meth:`encode_pixels` gives, of a scene that a corpus holds as (H, W, K) float16 components."""
+        return self._pixels(PreparedComponents(components), pixels)
+
+    def _pixels(
+        self,
+        scene: Components | PreparedComponents,
+        pixels: np.ndarray,
+        batch_size: int | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
         pixels = np.asarray(pixels, dtype=np.int64).reshape(-1, 2)
         out = np.empty((len(pixels), self.num_features), dtype=np.float32)
         shared = Shared.of(self.backbone, self.window)

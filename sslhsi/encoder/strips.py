@@ -75,6 +75,17 @@ class Components:
         return stored(found)[np.ix_(down - top, across)]
 
 
+@dataclass(frozen=True)
+class PreparedComponents:
+    """A cube whose components are there already: (H, W, K) float16, as a corpus holds them."""
+
+    cube: np.ndarray
+
+    def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the cube."""
+        return self.cube[np.ix_(mirrored(*rows, self.cube.shape[0]), mirrored(*columns, self.cube.shape[1]))]
+
+
 def window_features(
     backbone: nn.Module,
     strip: np.ndarray,

@@ -8,14 +8,11 @@ import numpy as np
 
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
-from sslhsi.probes.knn import knn_predict
-from sslhsi.probes.linear import linear_probe
-from sslhsi.probes.metrics import scores
-from sslhsi.probes.svm import svm_probe
+from sslhsi.probes.fit import Predict, fit_probe
+from sslhsi.probes.metrics import assess
 from sslhsi.scenes.scene import Scene
-from sslhsi.splits.split import Split, leak_share, split
+from sslhsi.splits.split import Split, leak, split
 
-Predict = Callable[[np.ndarray], np.ndarray]
 # Pixels classified at once; and the most that an SVM, whose kernel is their square, may train on (3.2 GB).
 _AT_ONCE, _MOST_SVM = 1 << 16, 20_000
 
@@ -45,7 +42,7 @@ def fit_classifier(
     encoder: Encoder,
     scene: Scene,
     pixels: np.ndarray,
-    classifier: str = "linear",
+    probe: str = "linear",
     *,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -56,7 +53,7 @@ def fit_classifier(
         encoder: The backbone.
         scene: With labels.
         pixels: (n, 2) rows and columns; those without finite features are passed over.
-        classifier: ``linear`` (the linear probe), ``knn`` (20 neighbours, weighted) or ``svm`` (RBF).
+        probe: One of :data:`sslhsi.probes.fit.PROBES`.
         seed: Of the validation folds.
         progress: Called with the number of pixels that are encoded, and of all.
 
@@ -67,7 +64,7 @@ def fit_classifier(
         InputError: Fewer than two classes, too many pixels for an SVM, or as ``Encoder.encode``.
     """
     assert scene.labels is not None
-    if classifier == "svm" and len(pixels) > _MOST_SVM:
+    if probe == "SVM" and len(pixels) > _MOST_SVM:
         raise InputError(
             f"{scene.name}: an SVM on {len(pixels):,} pixels would need their square in memory; "
             "give --per-class, or take the linear classifier"
@@ -78,33 +75,27 @@ def fit_classifier(
     x, y = x[finite], y[finite]
     if np.unique(y).size < 2:
         raise InputError(f"{scene.name}: a map needs training pixels of two classes, there are {np.unique(y).size}")
-    if classifier == "linear":
-        return _of_finite(linear_probe(x, y, seed=seed).predict)
-    if classifier == "svm":
-        return _of_finite(svm_probe(x, y, seed=seed).predict)
-    return _of_finite(lambda queries: knn_predict(x, y, queries))
+    predict = fit_probe(probe, x, y, seed=seed)
 
-
-def _of_finite(predict: Predict) -> Predict:
-    def guarded(x: np.ndarray) -> np.ndarray:
-        found = np.zeros(len(x), dtype=np.int64)
+    def of_finite(x: np.ndarray) -> np.ndarray:
+        labels = np.zeros(len(x), dtype=np.int64)
         for start in range(0, len(x), _AT_ONCE):
             part = x[start : start + _AT_ONCE]
             finite = np.flatnonzero(np.isfinite(part).all(axis=1))
             if finite.size:
-                found[start + finite] = predict(part[finite])
-        return found
+                labels[start + finite] = predict(part[finite])
+        return labels
 
-    return guarded
+    return of_finite
 
 
 def classified(
     strips: Iterator[tuple[slice, np.ndarray]], predict: Predict, out: np.ndarray
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Hand strips of features on, and put the class of every pixel into ``out`` (H, W) on the way."""
-    for rows, found in strips:
-        out[rows] = predict(found.reshape(-1, found.shape[2])).reshape(found.shape[:2])
-        yield rows, found
+    for rows, features in strips:
+        out[rows] = predict(features.reshape(-1, features.shape[2])).reshape(features.shape[:2])
+        yield rows, features
 
 
 def held_out_scores(classes: np.ndarray, labels: np.ndarray, drawn: Split) -> dict[str, float]:
@@ -122,4 +113,6 @@ def held_out_scores(classes: np.ndarray, labels: np.ndarray, drawn: Split) -> di
     if not len(drawn.test):
         return {}
     at = tuple(drawn.test.T)
-    return {**scores(labels[at], classes[at]), "tested": len(drawn.test), "leak": leak_share(drawn)}
+    scores = assess(labels[at], classes[at])
+    about = {"tested": len(drawn.test), "leak": leak(drawn).pixel}
+    return {"oa": scores.oa, "aa": scores.aa, "kappa": scores.kappa, **about}

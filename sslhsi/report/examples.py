@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.evaluation.measure import predict
-from sslhsi.evaluation.targets import RAW, Network
+from sslhsi.evaluation.labelled_scene import LabelledScene
+from sslhsi.evaluation.network import RAW, Network
+from sslhsi.probes.fit import fit_probe
 from sslhsi.report.tables import probe_title
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split, split
@@ -58,32 +59,28 @@ def make_examples(
     Raises:
         InputError: No scheme suits the scene, or a backbone does not fit its camera.
     """
-    assert scene.labels is not None
-    pixels = np.argwhere(scene.labels > 0)
-    place = np.full(scene.labels.shape, -1)
-    place[tuple(pixels.T)] = np.arange(len(pixels))
-    features = {
-        network.method: network.encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
-        for network in networks
-    }
-    features[RAW] = np.asarray(scene.cube[tuple(pixels.T)], dtype=np.float32)
     window = max((network.encoder.window for network in networks), default=1)
-    labels = scene.labels[tuple(pixels.T)]
+    labelled = LabelledScene(scene, (), window, networks)
+    features = {network.method: labelled.features(network) for network in networks}
+    features[RAW] = labelled.features(None)
+    pixels, labels = labelled.pixels, labelled.labels
     notes = [
-        f"{n.method}: {n.pretraining}; saw the test pixels: {n.saw}" for n in networks if n.pretraining != "none"
+        f"{n.method}: {n.pretraining}; saw the test pixels: {n.pretraining_saw_pixels}"
+        for n in networks
+        if n.pretraining != "none"
     ]
     examples, reason = [], ""
     for scheme in ("blocks", "random"):
         try:
-            drawn = split(scene.labels, scheme, window=window, per_class=per_class, seed=seed)
+            drawn = split(labelled.label_map, scheme, window=window, per_class=per_class, seed=seed)
         except InputError as error:
             reason = str(error)
             continue
-        train, test = place[tuple(drawn.train.T)], place[tuple(drawn.test.T)]
+        train, test, _ = labelled.sides(drawn)
         predictions = {}
         for name, x in features.items():
-            whole = np.zeros_like(scene.labels)
-            whole[tuple(pixels.T)] = predict(probe, x[train], labels[train], x, seed=seed)
+            whole = np.zeros_like(labelled.label_map)
+            whole[tuple(pixels.T)] = fit_probe(probe, x[train], labels[train], seed=seed)(x)
             predictions[f"{name} under {probe_title(probe)}"] = whole
         both = np.concatenate([train, test])
         examples.append(

@@ -11,8 +11,8 @@ import torch
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.seen import seen
-from sslhsi.evaluation.targets import Network, untrained
+from sslhsi.evaluation.network import Network, untrained
+from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import DEFAULT, FineTuned, fine_tune_pixels
 from sslhsi.finetune.settings import FineTuning, described
 from sslhsi.scenes.scene import Scene
@@ -41,7 +41,7 @@ def self_supervised_columns(
     pretraining saw the scene's pixels (without labels).
     """
     encoder = opened(folder)
-    pretraining, pretraining_saw, _ = seen(folder, scene.source) if pretrained else ("", "no", "no")
+    pretraining, pretraining_saw, _ = pretraining_of(folder, scene.source) if pretrained else ("", "no", "no")
     digest = Network("pretrained", encoder).digest
     return {
         "method": SELF_SUPERVISED if pretrained else UNTRAINED,

@@ -7,8 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, f1_score
 
 from sslhsi.bands.projector import SpectralProjector
-from sslhsi.errors import InputError
-from sslhsi.evaluation.measure import predict, projection_saw, score_columns, split_columns
+from sslhsi.evaluation.measure import projection_saw, score_columns, split_columns
 from sslhsi.splits.split import leak, split
 
 
@@ -47,8 +46,3 @@ def test_what_a_projection_knows():
     assert projection_saw(SpectralProjector(components=5, standardize="scene"), "yes") == "yes"
     assert projection_saw(SpectralProjector(components=5, noise_whitening=0.5), "unknown") == "unknown"
     assert projection_saw(SpectralProjector(components=None), "yes") == "no"
-
-
-def test_an_unknown_probe_is_named():
-    with pytest.raises(InputError, match="'forest' is not known"):
-        predict("forest", np.eye(4), np.array([0, 1, 0, 1]), np.eye(4))

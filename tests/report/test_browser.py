@@ -9,7 +9,7 @@ from browser import MISSING, chromium, find_chromium
 
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.evaluation.targets import Network
+from sslhsi.evaluation.network import Network
 from sslhsi.report import example_charts
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.examples import make_examples

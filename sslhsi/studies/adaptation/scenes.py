@@ -24,11 +24,12 @@ from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.measure import predict, score_columns, split_columns
-from sslhsi.evaluation.seen import seen
-from sslhsi.evaluation.targets import INITIALISATIONS, Network, untrained
+from sslhsi.evaluation.measure import score_columns, split_columns
+from sslhsi.evaluation.network import INITIALISATIONS, Network, untrained
+from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import fine_tune_pixels
 from sslhsi.finetune.samples import Reader, Remembered
+from sslhsi.probes.fit import fit_probe
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import split
@@ -68,7 +69,7 @@ class SceneBench:
             raise InputError(f"{self.scene.name}: no labels to test on; give the ground truth as labels")
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.encoder = load_backbone(self.target.weights).to(device)
-        self.pretraining, self.pretraining_saw, _ = seen(self.target.weights, self.scene.source)
+        self.pretraining, self.pretraining_saw, _ = pretraining_of(self.target.weights, self.scene.source)
         self.pixels = np.argwhere(self.scene.labels > 0)
         self.labels = self.scene.labels
         self.digest = data_hash(self.scene.cube, self.labels)
@@ -209,7 +210,7 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
             place[tuple(bench.pixels.T)] = np.arange(len(bench.pixels))
             x = bench.encoded(key, network)
             inner, outer = (x[place[tuple(side.T)]] for side in (drawn.train, drawn.test))
-            predicted = predict("linear", inner, train, outer, seed=seed)
+            predicted = fit_probe("linear", inner, train, seed=seed)(outer)
             row["trainable"] = (x.shape[1] + 1) * np.unique(train).size
         else:
             tuning = settings.tuning.tuning()

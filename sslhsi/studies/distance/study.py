@@ -36,7 +36,7 @@ import torch
 from pydantic import Field
 
 from sslhsi.encoder.load import load_backbone
-from sslhsi.evaluation.targets import Network
+from sslhsi.evaluation.network import Network
 from sslhsi.files import write_rows
 from sslhsi.recipe import Corpus, Count
 from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance

@@ -1,4 +1,4 @@
-"""Whether a run saw a scene is told by what is in the files, and never guessed."""
+"""Whether pretraining saw a scene is read off the contents of the files, and never guessed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sslhsi.evaluation.seen import seen
+from sslhsi.evaluation.pretraining_scenes import pretraining_of
 
 
 @pytest.fixture
@@ -41,21 +41,21 @@ def run(tmp_path):
 def test_a_copy_under_another_name_was_seen(run, tmp_path):
     folder = run()
     (tmp_path / "copy.npy").write_bytes((tmp_path / "corpus.npy").read_bytes())
-    assert seen(folder, tmp_path / "copy.npy") == ("mine: 1 scene", "yes", "yes")
-    assert seen(folder / "backbone", tmp_path / "copy.npy")[1] == "yes"
-    assert seen(folder, tmp_path / "other.npy") == ("mine: 1 scene", "no", "no")
+    assert pretraining_of(folder, tmp_path / "copy.npy") == ("mine: 1 scene", "yes", "yes")
+    assert pretraining_of(folder / "backbone", tmp_path / "copy.npy")[1] == "yes"
+    assert pretraining_of(folder, tmp_path / "other.npy") == ("mine: 1 scene", "no", "no")
 
 
 def test_a_scene_held_out_was_not_seen_but_the_projection_may_know_it(run, tmp_path):
-    assert seen(run(holdout=True), tmp_path / "corpus.npy")[1:] == ("no", "yes")
-    assert seen(run(scope="train", holdout=True), tmp_path / "corpus.npy")[1:] == ("no", "no")
+    assert pretraining_of(run(holdout=True), tmp_path / "corpus.npy")[1:] == ("no", "yes")
+    assert pretraining_of(run(scope="train", holdout=True), tmp_path / "corpus.npy")[1:] == ("no", "no")
 
 
 def test_what_cannot_be_known_is_unknown(run, tmp_path):
     folder = run()
-    assert seen(folder, None) == ("mine: 1 scene", "unknown", "unknown")
-    assert seen("user/name", tmp_path / "other.npy") == ("unknown",) * 3
+    assert pretraining_of(folder, None) == ("mine: 1 scene", "unknown", "unknown")
+    assert pretraining_of("user/name", tmp_path / "other.npy") == ("unknown",) * 3
     (tmp_path / "corpus.npy").unlink()
-    assert seen(folder, tmp_path / "other.npy") == ("unknown",) * 3
+    assert pretraining_of(folder, tmp_path / "other.npy") == ("unknown",) * 3
     (folder / "recipe.yaml").unlink()
-    assert seen(folder, tmp_path / "other.npy") == ("unknown",) * 3
+    assert pretraining_of(folder, tmp_path / "other.npy") == ("unknown",) * 3

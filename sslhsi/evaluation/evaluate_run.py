@@ -1,0 +1,84 @@
+"""What a finished run is worth: its backbone beside the same network with random weights, on its own corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+from torch import nn
+
+from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.reader import PatchReader
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.features import features
+from sslhsi.errors import InputError
+from sslhsi.evaluation.labelled_scene import LabelledScene, pixel_protocols
+from sslhsi.evaluation.labelled_windows import labelled_windows
+from sslhsi.evaluation.network import PRETRAINED, Network
+from sslhsi.evaluation.pretraining_scenes import pretraining_words
+from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.runner import Labelled, ProbeSettings, evaluate
+from sslhsi.probes.knn import knn_predict
+from sslhsi.recipe import Patches, Recipe
+
+
+def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Recipe) -> list[ResultRow]:
+    """All tasks that a recipe names, by k-NN and linear probe; the prepared corpus holds all that they need.
+
+    Args:
+        backbones: Method -> network, ``pretrained`` and ``random weights``.
+        corpus: The run's.
+        recipe: The run's.
+    """
+    patches, wanted = recipe.corpus.patches, recipe.evaluation
+    config = {"window": patches.window}
+    encoders = {method: Encoder(backbone, corpus.projector, config) for method, backbone in backbones.items()}
+    labelled: list[Labelled] = []
+    rows: list[ResultRow] = []
+    if "domain" in wanted.tasks:
+        networks = _networks(encoders, corpus, recipe, pretrained_on=False)
+        sizes = {"per_class": wanted.per_class, "limit": wanted.max_patches}
+        try:
+            labelled.append(labelled_windows(corpus, patches, networks, **sizes))  # type: ignore[arg-type]
+        except InputError as error:
+            rows.append(ResultRow(task="domain", scene="all scenes", note=str(error)))
+    if "pixels" in wanted.tasks:
+        for scene in corpus.scenes:
+            if scene.labels is None:
+                continue
+            networks = _networks(encoders, corpus, recipe, pretrained_on=not scene.record.held_out)
+            labels = np.asarray(scene.labels)
+            protocols = pixel_protocols(labels, patches.window, wanted.per_class, wanted.schemes)
+            labelled.append(LabelledScene(scene, protocols, patches.window, networks))
+    probes = dict.fromkeys(("k-NN", "linear"), wanted.seeds)
+    rows += evaluate(labelled, probes=probes, settings=ProbeSettings(k=wanted.k), show=False)
+    scope = recipe.corpus.bands.scope
+    return [replace(row, corpus=corpus.key, projection_scope=scope, recipe=recipe.name) for row in rows]
+
+
+def _networks(encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, pretrained_on: bool) -> list[Network]:
+    # What is held out of pretraining is held out of the projection under scope "train" alone.
+    fitted = "yes" if pretrained_on or recipe.corpus.bands.scope != "train" else "no"
+    words = pretraining_words(recipe, len(corpus.scenes))
+    return [
+        Network(method, encoder, words, "yes" if pretrained_on else "no", fitted)
+        if method == PRETRAINED
+        else Network(method, encoder, "none", "no", fitted)
+        for method, encoder in encoders.items()
+    ]
+
+
+def monitor_accuracy(
+    backbone: nn.Module, corpus: Corpus, reader: PatchReader, patches: Patches, k: int, limit: int = 1000
+) -> float:
+    """k-NN accuracy (percent) of telling the domains of held-out windows; NaN when nothing is held out."""
+    bank = corpus.windows(patches, stride=patches.window)
+    queries = corpus.windows(patches, held=True, stride=patches.window)
+    if not len(queries):
+        return float("nan")
+    rng = np.random.default_rng(0)
+    bank, queries = (w[np.sort(rng.permutation(len(w))[:limit])] for w in (bank, queries))
+    x, y = (features(backbone, reader.without_margin, w) for w in (bank, queries))
+    predicted = knn_predict(x, corpus.domain_numbers(bank), y, k=k)
+    return 100.0 * float(np.mean(predicted == corpus.domain_numbers(queries)))

@@ -1,0 +1,119 @@
+"""A network that is evaluated, with what has to be said about it beside every score, and its untrained twin."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import torch
+
+from sslhsi.backbones.registry import create_backbone
+from sslhsi.encoder.encoder import Encoder
+from sslhsi.errors import InputError
+
+PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
+# Untrained networks that splits take in turn: one lucky initialisation must not stand for all.
+INITIALISATIONS = 5
+# Options of timm that would bring weights, of ImageNet or from any file: random means random.
+_WEIGHTS = ("pretrained", "load", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A backbone with what has to be said about it beside every score.
+
+    Args:
+        method: ``pretrained`` or ``random weights``.
+        encoder: The backbone with its projection; left as it is.
+        pretraining: What it was pretrained on, in words.
+        pretraining_saw_pixels: Whether pretraining saw the scene's pixels: ``yes``, ``no`` or ``unknown``.
+        projection_saw_pixels: Whether the projection was fitted on them: ``yes``, ``no`` or ``unknown``.
+        others: The same pretraining from other seeds, which splits take in turn; of networks that are drawn anew
+            the backbones beside which they stand.
+        initialisations: How many untrained networks, drawn anew, splits take in turn; 0 takes encoder and others
+            as they are.
+    """
+
+    method: str
+    encoder: Encoder
+    pretraining: str = "none"
+    pretraining_saw_pixels: str = "no"
+    projection_saw_pixels: str = "unknown"
+    others: Sequence[Encoder] = ()
+    initialisations: int = 0
+
+    @cached_property
+    def _taken(self) -> dict[int, Network]:
+        return {}
+
+    def of(self, seed: int) -> Network:
+        """What the split of a seed is evaluated with: one of the ``count`` networks, in turn."""
+        which = seed % self.count
+        if which not in self._taken:
+            encoders = (self.encoder, *self.others)
+            encoder = encoders[which % len(encoders)]
+            encoder = untrained(encoder, which) if self.initialisations else encoder
+            self._taken[which] = replace(self, encoder=encoder, others=(), initialisations=0)
+        return self._taken[which]
+
+    @property
+    def count(self) -> int:
+        """Networks that splits take in turn."""
+        return self.initialisations or 1 + len(self.others)
+
+    @cached_property
+    def digest(self) -> str:
+        """Hash of weights, projection and window: another backbone is never taken for this one."""
+        digest = hashlib.sha256(str(self.encoder.window).encode())
+        for name, tensor in self.encoder.backbone.state_dict().items():
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(self.encoder.projector.content())
+        return digest.hexdigest()[:12]
+
+
+def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
+    """The same network with random weights, behind the same projection.
+
+    Raises:
+        InputError: The backbone doesn't say which network it is.
+    """
+    config = encoder.config
+    if "architecture" not in config:
+        raise InputError("the backbone's config.json names no architecture: give a backbone/ folder that a run wrote")
+    options = {key: value for key, value in config.get("options", {}).items() if key not in _WEIGHTS}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = create_backbone(config["architecture"], encoder.projector.channels, encoder.window, **options)
+    return Encoder(fresh.eval(), encoder.projector, config).to(encoder.device)
+
+
+def beside(
+    encoder: Encoder,
+    *,
+    pretraining: str,
+    pretraining_saw_pixels: str,
+    projection_saw_pixels: str,
+    others: Sequence[Encoder] = (),
+) -> list[Network]:
+    """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`.
+
+    Several pretrainings stand beside as many untrained networks: given in the order of their seeds from 0 on, each
+    meets its own initialisation.
+
+    Raises:
+        InputError: The others are another network, or look at other windows.
+    """
+    keys = ("architecture", "options", "window")
+    for other in others:
+        if odd := [key for key in keys if other.config.get(key) != encoder.config.get(key)]:
+            raise InputError(
+                f"backbones that take turns must be one network, not of {odd[0]} {encoder.config.get(odd[0])!r} and "
+                f"{other.config.get(odd[0])!r}"
+            )
+    drawn = 1 + len(others) if others else INITIALISATIONS
+    return [
+        Network(PRETRAINED, encoder, pretraining, pretraining_saw_pixels, projection_saw_pixels, others),
+        Network(RANDOM, untrained(encoder), "none", "no", projection_saw_pixels, others, drawn),
+    ]
