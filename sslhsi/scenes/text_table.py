@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import lzma
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -13,7 +12,7 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, reading
 from sslhsi.scenes.spectra_table import parse_spectra
-from sslhsi.scenes.wavelengths import is_wavenumber
+from sslhsi.scenes.wavelengths import unit_in
 
 _LARGEST = 2**30
 
@@ -69,7 +68,7 @@ def spectra_variables(path: Path, *, heading: bool | None = None) -> list[Variab
     attributes = {"names": tuple(names), "columns": table.columns, "notes": tuple(table.notes)}
     variables = [Variable("spectra", table.spectra.shape, table.spectra.dtype, lambda: table.spectra, attributes)]
     if (centres := table.centres) is not None:
-        unit = {"units": "wavenumber" if is_wavenumber(table.units) else _unit(table.units)}
+        unit = {"units": unit_in(table.units)}
         variables.append(Variable("wavelengths", centres.shape, centres.dtype, lambda: centres, unit))
     return variables
 
@@ -95,11 +94,6 @@ def read_text(path: Path) -> str:
     return text
 
 
-def _unit(text: str) -> str:
-    match = re.search(r"nm|um|µm|nanomet\w+|micromet\w+", text, re.IGNORECASE)
-    return match.group() if match else ""
-
-
 def _map(path: Path, table: np.ndarray, unit: str, worded: bool) -> Raw:
     if table.shape[1] != 4 or not len(table):
         raise InputError(f"{path}: a table must have 4 columns (y, x, wavenumber, value)")
@@ -116,8 +110,8 @@ def _map(path: Path, table: np.ndarray, unit: str, worded: bool) -> Raw:
     check_memory(path, shape, 4)
     cube = np.full(shape, np.nan, dtype=np.float32)
     cube[row, column, band] = table[:, 3]
-    if worded and not is_wavenumber(unit):
-        unit = _unit(unit)
+    if worded:
+        unit = unit_in(unit)
     return Raw(cube, path, wavelengths=Centres(sorted_centres[by_file], unit, str(path)))
 
 
