@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import sslhsi
+
 ROOT = Path(__file__).parents[1]
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
@@ -22,3 +24,8 @@ def test_examples_print_what_they_say(name, tmp_path, monkeypatch):
     failed, tried = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
     assert tried > 0
     assert failed == 0
+
+
+@pytest.mark.parametrize("name", sorted(set(sslhsi.__all__) - {"InputError"}))
+def test_whatever_sslhsi_exports_shows_its_use(name):
+    assert ">>> " in getattr(sslhsi, name).__doc__

@@ -26,7 +26,12 @@ for _file in pkgutil.iter_modules(sslhsi.backbones.__path__):
 
 
 def list_backbones() -> list[str]:
-    """Names of this package's own networks; any 2D model of ``timm.list_models()`` works besides."""
+    """Names of this package's networks; any 2D model of ``timm.list_models()`` works besides.
+
+    Examples:
+        >>> "hybridsn" in list_backbones()
+        True
+    """
     return sorted(BACKBONES)
 
 
@@ -47,6 +52,12 @@ def create_backbone(name: str, in_chans: int, window: int, num_classes: int = 0,
 
     Raises:
         InputError: Unknown name or option, or an input smaller than the network can take.
+
+    Examples:
+        >>> import torch
+        >>> network = create_backbone("pixelnet", in_chans=30, window=9, num_classes=16)
+        >>> network(torch.zeros(2, 30, 9, 9)).shape
+        torch.Size([2, 16])
     """
     arguments = {"in_chans": in_chans, "window": window, "num_classes": num_classes, **options}
     if name in BACKBONES:

@@ -59,6 +59,16 @@ class SpectralProjector(Projection):
         variances: (K,) variances of the components before whitening (divided by n - 1).
         ratio: (K,) share of the total variance.
         pixels: Number of pixels that the fit saw.
+
+    Examples:
+        >>> rng = np.random.default_rng(0)
+        >>> cameras = [
+        ...     Scene(f"{bands} bands", rng.random((8, 9, bands)), np.linspace(400, 1000, bands))
+        ...     for bands in (40, 61)
+        ... ]
+        >>> projector = SpectralProjector(grid=32, components=6).fit(cameras)
+        >>> [projector.transform(camera.cube, camera.wavelengths).shape for camera in cameras]
+        [(8, 9, 6), (8, 9, 6)]
     """
 
     def __init__(

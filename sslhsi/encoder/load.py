@@ -33,6 +33,20 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
 
     Raises:
         InputError: There is no such folder or repository, or its files don't belong together.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> from sslhsi import Scene, SpectralProjector, create_backbone
+        >>> from sslhsi.encoder.save import save_backbone
+        >>> cube, wavelengths = np.random.default_rng(0).random((12, 10, 40)), np.linspace(400, 1000, 40)
+        >>> projector = SpectralProjector(grid=32, components=6).fit([Scene("field", cube, wavelengths)])
+        >>> config = {"architecture": "pixelnet", "options": {}, "window": 9, "border": "reflect", "recipe": "tiny"}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_backbone(f"{folder}/tiny", create_backbone("pixelnet", 6, 9), projector, config)
+        ...     encoder = load_backbone(f"{folder}/tiny")
+        >>> encoder.encode(cube, wavelengths, stride=1).shape[2] == encoder.num_features
+        True
     """
     folder = Path(source)
     if not folder.is_dir():

@@ -32,6 +32,12 @@ class NTXentLoss(nn.Module):
 
     Shape:
         z1, z2: (n, D) embeddings of the two views, any scale; the same n on every rank. Returns a scalar.
+
+    Examples:
+        >>> z = torch.eye(4)
+        >>> loss = NTXentLoss(temperature=0.1)
+        >>> bool(loss(z, z) < loss(z, z.roll(1, 0)))
+        True
     """
 
     def __init__(self, temperature: float = 0.1, chunk: int = 4096) -> None:

@@ -153,6 +153,15 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
 
     Raises:
         InputError: The file can't be read, is ambiguous, or the parts don't fit together.
+
+    Examples:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.savez(f"{folder}/field.npz", cube=np.ones((4, 5, 30)), labels=np.ones((4, 5), int))
+        ...     scene = read_scene(f"{folder}/field.npz", wavelengths=np.linspace(400, 1000, 30), classes=["meadow"])
+        >>> scene.name, scene.cube.shape, scene.classes
+        ('field', (4, 5, 30), ('meadow',))
     """
     with collected_notes() as notes:
         scene = _read(Path(path), options)

@@ -32,6 +32,11 @@ class Scene:
 
     Raises:
         InputError: The parts don't fit together.
+
+    Examples:
+        >>> scene = Scene("field", np.ones((4, 5, 30)), np.linspace(400, 1000, 30))
+        >>> scene.height, scene.width, scene.bands, scene.domain
+        (4, 5, 30, 'field')
     """
 
     name: str

@@ -88,6 +88,14 @@ def read_spectra(
 
     Raises:
         InputError: The file holds an image, no or several matrices, or the parts don't fit together.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/leaves.npy", np.ones((7, 30)))
+        ...     spectra = read_spectra(f"{folder}/leaves.npy", wavelengths=np.linspace(400, 1000, 30))
+        >>> spectra.spectra.shape
+        (7, 30)
     """
     with collected_notes() as notes:
         spectra = _read(Path(path), cube, labels, labels_key, wavelengths, layout, heading)

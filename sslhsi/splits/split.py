@@ -108,6 +108,14 @@ def split(
 
     Raises:
         InputError: An argument makes no sense, or nothing is left to test on.
+
+    Examples:
+        >>> labels = np.kron([[1, 2], [2, 1]], np.ones((20, 20), int))
+        >>> for scheme in ("random", "blocks"):
+        ...     chosen = split(labels, scheme, window=9, per_class=10, seed=0)
+        ...     print(scheme, len(chosen.train), leak(chosen).pixel > 0)
+        random 20 True
+        blocks 20 False
     """
     labels = _checked(labels, window)
     rng = np.random.default_rng([seed, window if scheme == "blocks" else 0])
