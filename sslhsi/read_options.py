@@ -53,6 +53,12 @@ class ReadOptions(Section):
     unit: Literal["nm", "um", "angstrom", "1/cm"] | None = Field(
         default=None, description="unit of the wavelengths: nm, um, angstrom or 1/cm"
     )
+    ignore: int | list[int] | None = Field(
+        default=None, description="label values that are no class, as 255; negative values and NaN never are one"
+    )
+    zero_is_class: bool | None = Field(
+        default=None, description="true: label 0 is the first class; false: unlabelled; not given: as class names say"
+    )
     mask: str | None = Field(default=None, description="file of a map whose non-zero pixels are foreground")
     nodata: Annotated[float, Field(allow_inf_nan=True)] | Literal["none"] | None = Field(
         default=None, description="value of pixels without data, in place of the file's; none: all pixels have data"

@@ -17,6 +17,7 @@ _METAVARS = {"labels": "GT", "mask": "FILE", "wavelengths": "WL", "nodata": "VAL
              "unit": "UNIT", "purity": "SHARE", "drop_bands": "BANDS", "classes": "NAMES",
              "layout": "AXES", "shape": "HxW", "order": "C|F"}  # fmt: skip
 _WRITTEN = {
+    "ignore": "; several with commas between",
     "wavelengths": "; numbers with commas between",
     "drop_bands": ": bad, none, or 0-3,107,150-162",
     "classes": ", with commas between",
@@ -111,7 +112,19 @@ def _words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",")]
 
 
+def _values(text: str) -> list[int]:
+    return [int(word) for word in text.split(",")]
+
+
+def _yes(text: str) -> bool:
+    if text.lower() not in ("true", "false", "yes", "no"):
+        raise ValueError(text)
+    return text.lower() in ("true", "yes")
+
+
 _PARSERS: dict[str, Callable[[str], Any]] = {
+    "ignore": _values,
+    "zero_is_class": _yes,
     "drop_bands": _bands,
     "wavelengths": _centres,
     "shape": _pair,

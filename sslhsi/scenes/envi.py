@@ -300,7 +300,7 @@ class _Header:
             cube,
             data,
             wavelengths=self.wavelengths(),
-            classes=tuple(names[1:]) if isinstance(names, list) else (),
+            classes=tuple(names) if isinstance(names, list) else (),
             bad=self.bad_bands(),
             nodata=self._number("data ignore value"),
             scaling=self.scaling(),

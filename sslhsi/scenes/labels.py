@@ -1,53 +1,92 @@
-"""Label maps: from arrays, from variables, from abundances, from separate files."""
+"""Label maps from arrays: numbers, abundances, one-hot layers; what of it is a class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.flat import unfold
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, Variable, check_file
+from sslhsi.scenes.raw import Variable
 
 MOST_CLASSES = 1000  # more distinct values than this is an image, not a label map
 MOST_ENDMEMBERS = 64
+# Layers that say which pixels to trust, whatever values they hold: never ground truth by themselves.
+NO_TRUTH = re.compile(
+    r"(^|[^a-z])(mask|valid|quality|qa|qc|flags?|clouds?|shadows?|haze|cirrus|snow|nodata|saturat|weather|aerosol)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class LabelRules:
+    """How the numbers of a label map become labels.
+
+    Args:
+        purity: Pixels whose largest abundance is below this stay unlabelled.
+        ignore: Values that are no class; negative values and NaN never are.
+        zero_is_class: 0 is the first class, and all labels move up by one; None: as the file's class names say, else
+            0 is unlabelled.
+    """
+
+    purity: float | None = None
+    ignore: tuple[int, ...] = ()
+    zero_is_class: bool | None = None
+
+    @classmethod
+    def of(cls, options: ReadOptions) -> LabelRules:
+        """The rules among the options of reading."""
+        ignore = options.ignore
+        values = () if ignore is None else (ignore,) if isinstance(ignore, int) else tuple(ignore)
+        return cls(options.purity, values, options.zero_is_class)
+
+
+NO_RULES = LabelRules()
 
 
 def whole(array: np.ndarray) -> bool:
-    """True when an array holds few distinct non-negative whole numbers, as label maps do."""
+    """True when an array holds few distinct whole numbers, as label maps do; NaN and -1 stand for no class."""
     if array.dtype.kind == "b":
         return True
     if array.dtype.kind not in "iuf" or array.size == 0:
         return False
-    if array.dtype.kind == "f" and not (np.isfinite(array).all() and (array == np.round(array)).all()):
+    values = array[np.isfinite(array)] if array.dtype.kind == "f" else array
+    if values.size == 0 or np.isinf(array).any() or (array.dtype.kind == "f" and (values != np.round(values)).any()):
         return False
-    return bool(array.min() >= 0 and array.max() <= 65535 and len(np.unique(array)) <= MOST_CLASSES)
+    return bool(values.min() >= -1 and values.max() <= 65535 and len(np.unique(values)) <= MOST_CLASSES)
 
 
 def abundance_axis(array: np.ndarray) -> int | None:
     """The axis of a 2-D or 3-D array along which shares sum to one, or None.
 
-    Tried: the last axis of a 3-D array (H, W, C), then its first (C, H, W); of a 2-D array the first
-    (C, pixels), then the last.
+    Pixels without any share (all zero, or NaN) are unlabelled and don't count; one-hot labels of whole numbers or
+    booleans are shares, too. Tried: the last axis of a 3-D array (H, W, C), then its first (C, H, W); of a 2-D array
+    of fractions the first (C, pixels), then the last.
     """
-    if array.ndim not in (2, 3) or array.dtype.kind != "f" or array.size == 0:
+    if array.ndim not in (2, 3) or array.dtype.kind not in "biuf" or array.size == 0:
         return None
-    if not np.isfinite(array).all() or array.min() < -1e-3 or array.max() > 1 + 1e-2:
+    if array.ndim == 2 and array.dtype.kind != "f":
+        return None
+    if np.isinf(array).any() or np.nanmin(array, initial=0) < -1e-3 or np.nanmax(array, initial=0) > 1 + 1e-2:
         return None
     for axis in (2, 0) if array.ndim == 3 else (0, 1):
         if 2 <= array.shape[axis] <= MOST_ENDMEMBERS and array.shape[axis] < array.size // array.shape[axis]:
-            near_one = np.abs(array.sum(axis=axis) - 1) < 1e-2
-            if near_one.mean() > 0.99:
+            total = np.nan_to_num(np.asarray(array, dtype=np.float64)).sum(axis=axis)
+            some = np.abs(total) > 1e-2
+            if some.any() and (np.abs(total[some] - 1) < 1e-2).mean() > 0.99:
                 return axis
     return None
 
 
 def small_abundances(variable: Variable) -> bool:
     """True when a variable holds abundances; large arrays are excluded by their shape, without loading."""
-    if not variable.real or variable.dtype.kind != "f" or len(variable.shape) not in (2, 3):
+    if not variable.real or len(variable.shape) not in (2, 3):
         return False
     if min(variable.shape[0], variable.shape[-1]) > MOST_ENDMEMBERS:
         return False
@@ -70,21 +109,22 @@ def to_labels(
     *,
     where: str,
     order: str = "F",
-    purity: float | None = None,
+    rules: LabelRules = NO_RULES,
     abundances: bool = False,
 ) -> np.ndarray:
     """A label map from labels or abundances of any of the usual layouts.
 
     Args:
-        array: Labels (H, W) or a vector of H * W; or abundances (H, W, C), (C, H, W), (C, H * W).
+        array: Labels (H, W) or a vector of H * W; or abundances or one-hot labels (H, W, C), (C, H, W), (C, H * W).
+            What a masked array masks, negative values and NaN are no class.
         shape: (H, W) of the cube.
         where: File or key, for messages.
         order: How flattened pixels run, "F" down the columns or "C" along the rows.
-        purity: Pixels whose largest abundance is below this stay unlabelled.
+        rules: What is a class.
         abundances: The array holds abundances even if they don't sum to one.
 
     Returns:
-        (H, W) int32, 0 = unlabelled; for abundances the largest share's index plus one.
+        (H, W) int32, 0 = unlabelled; for abundances the largest share's index plus one, 0 where there is no share.
 
     Raises:
         InputError: Another shape, or values that are no labels.
@@ -101,10 +141,7 @@ def to_labels(
             shares = np.moveaxis(unfold(shares, shape, order), 2, 0)
         if shares.shape[1:] != (height, width):
             raise InputError(f"{where}: abundances are {array.shape}, the cube is {shape}")
-        labels = shares.argmax(axis=0).astype(np.int32) + 1
-        if purity is not None:
-            labels[~(shares.max(axis=0) >= purity)] = 0
-        return labels
+        return _largest_share(shares, where, rules.purity)
     if abundances:
         raise InputError(f"{where}: {array.shape} can't be abundances of a cube of {shape}")
     if array.shape != shape and array.size == height * width and max(array.shape) == array.size:
@@ -112,9 +149,57 @@ def to_labels(
     if array.shape != shape:
         hint = ", they look transposed" if array.shape == (width, height) else ""
         raise InputError(f"{where}: labels are {array.shape}, the cube is {shape}{hint}")
-    if not whole(array):
+    return _classes(array, where, rules)
+
+
+def _largest_share(shares: np.ndarray, where: str, purity: float | None) -> np.ndarray:
+    """(C, H, W) shares -> labels; 0 where no share is above 0."""
+    shares = np.nan_to_num(np.asarray(shares, dtype=np.result_type(shares.dtype, np.float32)))
+    labels = shares.argmax(axis=0).astype(np.int32) + 1
+    none = ~(shares.max(axis=0) > 0)
+    if none.any():
+        note(where, f"{int(none.sum())} of {none.size} pixels without any share are unlabelled")
+    labels[none] = 0
+    if purity is not None:
+        labels[~(shares.max(axis=0) >= purity)] = 0
+    return labels
+
+
+def _classes(array: np.ndarray, where: str, rules: LabelRules) -> np.ndarray:
+    """Numbers -> labels from 0 (unlabelled) on."""
+    none = np.ma.getmaskarray(array).copy()
+    values = np.ma.getdata(array)
+    values = values.astype(np.int32) if values.dtype.kind == "b" else values
+    if values.dtype.kind == "f":
+        none |= np.isnan(values)
+        values = np.where(none, 0, values)
+    if values.dtype.kind not in "iuf" or (values != np.round(values)).any() or values.max(initial=0) > 65535:
         raise InputError(f"{where}: labels must be whole numbers from 0 (unlabelled) to 65535")
-    return array.astype(np.int32)
+    negative = (values < 0) & ~none
+    none |= negative | np.isin(values, rules.ignore)
+    labels = np.where(none, 0, values).astype(np.int32)
+    if len(np.unique(labels)) > MOST_CLASSES:
+        raise InputError(f"{where}: holds {len(np.unique(labels))} different values, which is an image, no label map")
+    if none.any():
+        listed = ", ".join(f"{value:g}" for value in (*np.unique(values[negative])[:3].tolist(), *rules.ignore))
+        note(where, f"{int(none.sum())} pixels are no class ({listed or 'masked or NaN'})")
+    if rules.zero_is_class:
+        labels[~none] += 1
+        note(where, "0 is a class: every label is one more than in the file")
+    elif rules.zero_is_class is None:
+        _doubt_zero(values, none, where)
+    return labels
+
+
+def _doubt_zero(values: np.ndarray, none: np.ndarray, where: str) -> None:
+    """Tell where 0 may be a class, since another value stands for "none", or where 255 may be no class."""
+    zeros = int(((values == 0) & ~none).sum())
+    if none.any() and zeros:
+        note(where, f"0 is read as unlabelled ({zeros} pixels) beside other values for none; zero_is_class overrules")
+    rest = values[(values < 255) & ~none]
+    if values.size and values.max() == 255 and rest.max(initial=0) < 200 and not none.all():
+        count = int((values == 255).sum())
+        note(where, f"255 is read as a class ({count} pixels); if it stands for none, pass ignore=255")
 
 
 def _axis_by_shape(array: np.ndarray, shape: tuple[int, int]) -> int | None:
@@ -134,34 +219,3 @@ def named(variables: Sequence[Variable], name: str, path: Path) -> Variable:
         return matches[0]
     listed = ", ".join(map(str, variables)) or "nothing"
     raise InputError(f"{path}: {'several variables' if matches else 'no variable'} {name!r} among {listed}")
-
-
-def label_array(path: Path, key: str | None, open_file: Callable[[Path], Raw | list[Variable]]) -> Raw:
-    """The label map (or abundances) that a file holds, not yet checked against a cube.
-
-    Returns:
-        A ``Raw`` whose ``cube`` is the array as it is, with the file's class names if it has any.
-
-    Raises:
-        InputError: No candidate, or several; the message lists them.
-    """
-    check_file(path)
-    opened = open_file(path)
-    if isinstance(opened, Raw):
-        if opened.cube.shape[2] != 1:
-            raise InputError(f"{path}: has {opened.cube.shape[2]} bands, a label map has one")
-        array = np.asarray(opened.cube[:, :, 0])
-        if opened.nodata is not None:
-            array = np.where(array == opened.nodata, 0, array)
-        return Raw(array, path, classes=opened.classes)
-    if key:
-        return Raw(np.asarray(named(opened, key, path).load()), path)
-    flat = [v for v in opened if v.real and v.size > 1 and len(v.shape) == 2]
-    candidates = [v for v in flat if min(v.shape) > 1 and whole(np.asarray(v.load()))]
-    candidates = candidates or [v for v in opened if small_abundances(v)]
-    if len(candidates) != 1:
-        listed = ", ".join(map(str, candidates or opened)) or "nothing"
-        problem = "several variables may be the labels" if candidates else "no variable can be labels"
-        raise InputError(f"{path}: {problem} ({listed}); name one with labels_key=")
-    note(path, f"labels are {candidates[0]}")
-    return Raw(np.asarray(candidates[0].load()), path)

@@ -15,7 +15,8 @@ from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.dimensions import band_centres, good_bands, in_swath, layout_by_names, place, spectral_cubes
 from sslhsi.scenes.flat import bands_may_come_first, decide_order, unfold
-from sslhsi.scenes.labels import image_shapes, named, small_abundances, to_labels, whole
+from sslhsi.scenes.label_files import without_masks
+from sslhsi.scenes.labels import NO_RULES, LabelRules, image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Centres, Given, Raw, Variable, check_memory
 from sslhsi.scenes.scaling import scaling_of
@@ -243,7 +244,7 @@ def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Giv
     centres = _by_axis(variable, rest, path) if name is None and bands is None and by_names else None
     if centres is None:
         centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
-    labels = _labels(rest, path, image.shape[:2], given, purity=options.purity, order=order)
+    labels = _labels(rest, path, image.shape[:2], given, rules=LabelRules.of(options), order=order)
     metadata = _metadata(variable, rest)
     raw = Raw(image, path, centres, labels, nodata=_nodata(metadata), scaling=scaling_of(metadata))
     if by_names:
@@ -283,18 +284,18 @@ def _smoother_order(
         given = replace(given, labels=False)
     if isinstance(given.abundances, np.ndarray) and not image_shapes(given.abundances):
         given = replace(given, abundances=None)
-    evidence = _labels(solid, path, shape, given, purity=None, order=default)
+    evidence = _labels(solid, path, shape, given, rules=NO_RULES, order=default)
     return decide_order(matrix, shape, evidence, default, str(path))
 
 
 def _labels(
-    variables: Sequence[Variable], path: Path, shape: Shape, given: Given, *, purity: float | None, order: str
+    variables: Sequence[Variable], path: Path, shape: Shape, given: Given, *, rules: LabelRules, order: str
 ) -> np.ndarray | None:
     where = str(path)
     if isinstance(given.labels, np.ndarray):
-        return to_labels(given.labels, shape, where=where, order=order, purity=purity)
+        return to_labels(given.labels, shape, where=where, order=order, rules=rules)
     if isinstance(given.abundances, np.ndarray):
-        return to_labels(given.abundances, shape, where=where, order=order, purity=purity, abundances=True)
+        return to_labels(given.abundances, shape, where=where, order=order, rules=rules, abundances=True)
     if given.labels is False:
         return None
     pixels = math.prod(shape)
@@ -305,6 +306,7 @@ def _labels(
     if not candidates:
         images = [v for v in variables if shape in (v.shape[:2], v.shape[1:]) or pixels in v.shape]
         candidates = [v for v in images if small_abundances(v)]
+    candidates = without_masks(candidates)
     if len(candidates) > 1:
         listed = ", ".join(map(str, candidates))
         raise InputError(
@@ -314,7 +316,7 @@ def _labels(
     if not candidates:
         return None
     note(path, f"labels are {candidates[0]}")
-    return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, purity=purity)
+    return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, rules=rules)
 
 
 def _wavelengths(

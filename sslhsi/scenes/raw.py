@@ -40,7 +40,7 @@ class Raw:
         source: The file that holds the pixels.
         wavelengths: (B,) nanometres, or band centres as the file writes them, or None.
         labels: (H, W) integers, or None.
-        classes: Names of labels 1, 2, ...
+        classes: Class names as the file lists them, which may begin with that of 0.
         bad: Booleans, True = the file calls the band bad; None when it says nothing.
         nodata: Value that stands for "no data", or None.
         scaling: From the stored numbers to what they stand for.
@@ -67,14 +67,12 @@ class Given:
         abundances: Array or name of a variable to take labels from.
         wavelengths: Band centres, or name of a variable.
         mask: Array, or path of a file.
-        classes: Names of labels 1, 2, ...
     """
 
     labels: np.ndarray | str | bool | None = None
     abundances: np.ndarray | str | None = None
     wavelengths: Centres | str | None = None
     mask: Any = None
-    classes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from sslhsi.scenes.esri import esri_fields, open_esri
 from sslhsi.scenes.finish import finish
 from sslhsi.scenes.geotiff import open_geotiff, open_raster
 from sslhsi.scenes.hdf5 import open_hdf5
-from sslhsi.scenes.labels import image_shapes, label_array, to_labels
+from sslhsi.scenes.label_files import LabelFile, class_names, open_labels
+from sslhsi.scenes.labels import LabelRules, image_shapes, to_labels, whole
 from sslhsi.scenes.matlab import open_matlab
 from sslhsi.scenes.netcdf import open_netcdf
-from sslhsi.scenes.notes import collected_notes
+from sslhsi.scenes.notes import collected_notes, note
 from sslhsi.scenes.numpy_files import open_npy, open_npz
 from sslhsi.scenes.pick import pick, with_arrays
+from sslhsi.scenes.placing import laid_onto
 from sslhsi.scenes.products import chosen_image
 from sslhsi.scenes.raw import Centres, Given, Raw, Variable, check_file
 from sslhsi.scenes.scene import Scene
@@ -91,17 +94,16 @@ def read_labels(
     path: PathLike,
     *,
     labels_key: str | None = None,
-    purity: float | None = None,
     shape: tuple[int, int] | None = None,
+    **rules: Any,
 ) -> np.ndarray:
     """Read a label map from a separate file.
 
     Args:
-        path: .mat, .tif, .npy, .npz, HDF5 or a one-band ENVI image that holds a label map, or abundances
-            (the largest share's index plus one).
+        path: What :func:`~sslhsi.scenes.label_files.open_labels` takes, points and polygons aside.
         labels_key: Name of the variable when the file holds several candidates.
-        purity: Pixels whose largest abundance is below this stay unlabelled.
-        shape: (H, W), needed only for flattened abundances or labels.
+        shape: (H, W), needed only for flattened abundances or labels, and for regions of interest.
+        **rules: ``purity``, ``ignore`` and ``zero_is_class`` as for :func:`read_scene`.
 
     Returns:
         (H, W) int32, 0 = unlabelled.
@@ -110,15 +112,22 @@ def read_labels(
         InputError: No label map in the file, or several.
     """
     path = Path(path)
-    options, _ = checked({"labels_key": labels_key, "purity": purity, "shape": shape}, str(path))
-    array = label_array(path, options.labels_key, open_file).cube
+    options, _ = checked({"labels_key": labels_key, "shape": shape, **rules}, str(path))
+    source = open_labels(path, options.labels_key, open_file)
     size = options.shape
+    if source.draw is not None:
+        if size is None:
+            raise InputError(
+                f"{path}: has no size by itself; pass shape=(rows, columns), or give it to a scene as labels"
+            )
+        return source.draw(size, None)[0]
+    assert source.array is not None
     if size is None:
-        if not (shapes := image_shapes(array)):
-            raise InputError(f"{path}: labels of {array.shape} are flattened; pass shape=(rows, columns)")
+        if not (shapes := image_shapes(source.array)):
+            raise InputError(f"{path}: labels of {source.array.shape} are flattened; pass shape=(rows, columns)")
         size = shapes[0]
     order = "F" if path.suffix.lower() == ".mat" else "C"
-    return to_labels(array, size, where=str(path), order=order, purity=options.purity)
+    return to_labels(source.array, size, where=str(path), order=order, rules=_rules(options, source))
 
 
 def read_scene(path: PathLike, **options: Any) -> Scene:
@@ -171,45 +180,64 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
 def _read(path: Path, options: dict[str, Any]) -> Scene:
     asked, arrays = checked(options, str(path))
     opened = open_stack(path, open_file) if asked.stack else open_file(path)
-    given = _given(asked, arrays)
+    source = _label_source(arrays.get("labels", asked.labels), asked.labels_key)
+    shares = _label_source(arrays.get("abundances", asked.abundances), asked.labels_key)
+    file = source if isinstance(source, LabelFile) else shares if isinstance(shares, LabelFile) else None
+    given = Given(
+        labels=_array(source),
+        abundances=_array(shares),
+        wavelengths=_given_wavelengths(arrays.get("wavelengths", asked.wavelengths)),
+        mask=arrays.get("mask", asked.mask),
+    )
+    rules = _rules(asked, file)
     image = chosen_image(opened, path, asked) if isinstance(opened, list) else None
-    if isinstance(opened, list) and image is not None:
-        given = with_arrays(given, opened, path)
-        raw = image
-        raw.labels = _image_labels(raw, given, asked.purity)
-    elif isinstance(opened, list):
-        raw = pick(opened, path, asked, given)
+    if isinstance(opened, list) and image is None:
+        # What says where it lies is laid on once the image is known.
+        later = file is not None and (file.draw is not None or file.georeference is not None)
+        raw = pick(opened, path, asked, replace(given, labels=False, abundances=None) if later else given)
+        raw.labels = _image_labels(raw, given, file, rules) if later else raw.labels
     else:
-        raw = _image(opened, path, asked, given)
-        raw.labels = _image_labels(raw, given, asked.purity)
+        if isinstance(opened, list):
+            assert image is not None
+            given = with_arrays(given, opened, path)
+            raw = image
+        else:
+            raw = _image(opened, path, asked, given)
+        raw.labels = _image_labels(raw, given, file, rules)
     if isinstance(given.wavelengths, Centres):
         raw.wavelengths = given.wavelengths
-    raw.classes = given.classes or raw.classes
-    return finish(raw, asked, _given_mask(given.mask, raw.cube.shape[:2]))
-
-
-def _given(options: ReadOptions, arrays: dict[str, Any]) -> Given:
-    """What the caller brings along: files are opened, anything else that is text names a variable."""
-    labels = _label_source(arrays.get("labels", options.labels), options.labels_key)
-    abundances = _label_source(arrays.get("abundances", options.abundances), options.labels_key)
-    classes = next((s.classes for s in (labels, abundances) if isinstance(s, Raw) and s.classes), ())
-    return Given(
-        labels=labels.cube if isinstance(labels, Raw) else labels,
-        abundances=abundances.cube if isinstance(abundances, Raw) else abundances,
-        wavelengths=_given_wavelengths(arrays.get("wavelengths", options.wavelengths)),
-        mask=arrays.get("mask", options.mask),
-        classes=options.classes or tuple(classes),
-    )
+    raw.classes = asked.classes or _classes(raw, file)
+    return finish(raw, asked, _given_mask(given.mask, raw))
 
 
 def _label_source(given: Any, key: str | None) -> Any:
-    """An array as it is; an existing file as a Raw; "none" as False; any other text is a variable's name."""
+    """An array as it is; an existing file opened; "none" as False; any other text is a variable's name."""
     if given is None or not isinstance(given, str):
-        return given if given is None else np.asarray(given)
+        return given if given is None else np.asanyarray(given)
     if given == "none":
         return False
     path = _file_or_name(given, "labels")
-    return label_array(path, key, open_file) if isinstance(path, Path) else path
+    return open_labels(path, key, open_file) if isinstance(path, Path) else path
+
+
+def _array(source: Any) -> Any:
+    """What of a label source fits in ``Given``; labels that are drawn onto the scene come later."""
+    return (False if source.draw else source.array) if isinstance(source, LabelFile) else source
+
+
+def _rules(options: ReadOptions, file: LabelFile | None) -> LabelRules:
+    rules = LabelRules.of(options)
+    if file is None or not file.zero_is_class or rules.zero_is_class is not None:
+        return rules
+    note(file.path, "its class names give 0 a name, so that 0 is a class (zero_is_class=false overrules)")
+    return replace(rules, zero_is_class=True)
+
+
+def _classes(raw: Raw, file: LabelFile | None) -> tuple[str, ...]:
+    """Names of the labels: those of the labels' file, else of the scene's."""
+    if file is not None and file.classes:
+        return tuple(file.classes)
+    return class_names(raw.classes, np.zeros(1) if raw.labels is None else raw.labels)[0]
 
 
 def _file_or_name(given: str, what: str) -> Path | str:
@@ -235,15 +263,22 @@ def _given_wavelengths(given: Any) -> Centres | str | None:
     return read_wavelengths(path, open_file) if isinstance(path, Path) else path
 
 
-def _given_mask(given: Any, shape: tuple[int, ...]) -> np.ndarray | None:
+def _given_mask(given: Any, raw: Raw) -> np.ndarray | None:
+    """(H, W) True where a map is not 0; a map that says where it lies is laid onto the image, polygons are drawn."""
     if given is None:
         return None
+    shape = (raw.cube.shape[0], raw.cube.shape[1])
     where = "mask="
     if isinstance(given, str):
         where = given
-        given = label_array(Path(given), None, open_file).cube
-    given = np.asarray(given)
-    if given.shape != shape or given.dtype.kind not in "biu":
+        file = open_labels(Path(given), None, open_file, truth=False)
+        if file.draw is not None:
+            return file.draw(shape, raw.georeference)[0] != 0
+        given = laid_onto(np.asanyarray(file.array), file.georeference, shape, raw.georeference, where)
+    given = np.ma.filled(np.asanyarray(given), 0)
+    if given.dtype.kind == "f":
+        given = np.nan_to_num(given)
+    if given.shape != shape or not whole(given):
         raise InputError(f"{where}: must be booleans of {shape}, not {given.dtype} of {given.shape}")
     return given != 0
 
@@ -259,13 +294,20 @@ def _image(raw: Raw, path: Path, options: ReadOptions, given: Given) -> Raw:
     return raw
 
 
-def _image_labels(raw: Raw, given: Given, purity: float | None) -> np.ndarray | None:
+def _image_labels(raw: Raw, given: Given, file: LabelFile | None, rules: LabelRules) -> np.ndarray | None:
     shape = (raw.cube.shape[0], raw.cube.shape[1])
     for source in (given.labels, given.abundances):
         if isinstance(source, str):
             raise InputError(f"{source}: no such file, and {raw.source} holds no named variables")
-    if isinstance(given.labels, np.ndarray):
-        return to_labels(given.labels, shape, where="labels", order="C", purity=purity)
-    if isinstance(given.abundances, np.ndarray):
-        return to_labels(given.abundances, shape, where="abundances", order="C", purity=purity, abundances=True)
+    if file is not None and file.draw is not None:
+        labels, classes = file.draw(shape, raw.georeference)
+        raw.classes = classes or raw.classes
+        return labels if classes else to_labels(labels, shape, where=str(file.path), rules=rules)
+    where = "labels" if file is None else str(file.path)
+    place = None if file is None else file.georeference
+    for array, abundances in ((given.labels, False), (given.abundances, True)):
+        if isinstance(array, np.ndarray):
+            if file is not None:
+                array = laid_onto(array, place, shape, raw.georeference, where)
+            return to_labels(array, shape, where=where, order="C", rules=rules, abundances=abundances)
     return None if given.labels is False else raw.labels

@@ -203,7 +203,6 @@ def test_files(case, tmp_path, capfd):
 OPTIONS = {
     "labels of another shape": ({"labels": np.ones((7, 7), int)}, r"\(7, 7\).*\(5, 7\)"),
     "transposed labels": ({"labels": np.ones((7, 5), int)}, "transposed"),
-    "negative labels": ({"labels": np.full((5, 7), -1)}, "whole numbers"),
     "fractions as labels": ({"labels": np.full((5, 7), 0.5)}, "whole numbers"),
     "labels of a missing file": ({"labels": "nothing.mat"}, "no such file"),
     "labels of an unknown name": ({"labels": "truth"}, "no variable 'truth' among x"),

@@ -1,0 +1,160 @@
+"""Labels from files of their own: rasters, painted pictures, named arrays, points and polygons, regions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sslhsi.errors import InputError
+from sslhsi.scenes.labels import NO_TRUTH, abundance_axis, named, small_abundances, whole
+from sslhsi.scenes.notes import note
+from sslhsi.scenes.raw import Raw, Variable, check_file
+from sslhsi.scenes.regions import is_regions, read_regions
+from sslhsi.scenes.vectors import VECTORS, read_vectors
+
+# More colours than this are a photograph, or a picture saved with loss or smoothed edges.
+MOST_COLOURS = 64
+Shape = tuple[int, int]
+OpenFile = Callable[[Path], Raw | list[Variable]]
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What a file says about the labels of a scene, not yet laid onto one.
+
+    Args:
+        path: The file.
+        array: Labels or abundances as they stand there; None where they are drawn onto a scene.
+        georeference: ``{"crs": ..., "transform": ...}`` of the array, or None.
+        classes: Names of labels 1, 2, ...
+        zero_is_class: Whether the file's class names give value 0 a class of its own.
+        draw: (shape, georeference of the scene) -> labels (H, W) and class names, for points, polygons, regions.
+    """
+
+    path: Path
+    array: np.ndarray | None = None
+    georeference: dict[str, Any] | None = None
+    classes: Sequence[str] = ()
+    zero_is_class: bool = False
+    draw: Callable[[Shape, dict[str, Any] | None], tuple[np.ndarray, tuple[str, ...]]] | None = None
+
+
+def open_labels(path: Path, key: str | None, open_file: OpenFile, *, truth: bool = True) -> LabelFile:
+    """Open a file that holds labels.
+
+    Args:
+        path: A one-band raster; a picture whose grey values or colours are classes; layers of abundances or one-hot
+            labels; a file of named arrays; points or polygons (GeoPackage, GeoJSON, shapefile); regions of interest
+            that ENVI wrote as text.
+        key: Name of the variable, or of the field that holds the class of points and polygons.
+        open_file: Opens rasters and files of named arrays.
+        truth: Ground truth is wanted, which no mask, quality or flag layer is; False: any map.
+
+    Raises:
+        InputError: Nothing in the file can be labels, or several things can; the message lists them.
+    """
+    check_file(path)
+    if path.suffix.lower() in VECTORS:
+        return LabelFile(path, draw=read_vectors(path, key))
+    if is_regions(path):
+        return LabelFile(path, draw=read_regions(path))
+    opened = open_file(path)
+    if isinstance(opened, Raw):
+        return _of_raster(path, opened)
+    return LabelFile(path, _of_variables(path, key, opened, truth))
+
+
+def _of_raster(path: Path, raw: Raw) -> LabelFile:
+    cube = np.asarray(raw.cube)
+    bands = cube.shape[2]
+    if bands == 1:
+        array = cube[:, :, 0]
+        if raw.nodata is not None:
+            array = np.where(array == raw.nodata, 0, array)
+        classes, zero = class_names(raw.classes, array)
+        return LabelFile(path, array, raw.georeference, classes, zero)
+    if abundance_axis(cube) == 2:
+        return LabelFile(path, cube, raw.georeference, raw.classes)
+    if bands in (2, 3, 4) and cube.dtype == np.uint8:
+        array, classes = _of_colours(path, cube)
+        return LabelFile(path, array, raw.georeference, classes)
+    raise InputError(
+        f"{path}: has {bands} bands, and a label map has one, or three of colours, or layers that sum to 1; give the "
+        "ground truth itself"
+    )
+
+
+def class_names(names: Sequence[str], values: np.ndarray) -> tuple[tuple[str, ...], bool]:
+    """Names of labels 1, 2, ... among those that a file lists, and whether 0 is a class of its own.
+
+    ENVI lists a name for every value from 0 on, of which the first is "unclassified"; some writers leave that out.
+
+    Examples:
+        >>> class_names(["Unclassified", "grass", "tree"], np.array([0, 1, 2]))
+        (('grass', 'tree'), False)
+        >>> class_names(["grass", "tree"], np.array([0, 1]))
+        (('grass', 'tree'), True)
+        >>> class_names(["grass", "tree"], np.array([0, 1, 2]))
+        (('grass', 'tree'), False)
+    """
+    listed = tuple(str(name).strip() for name in names)
+    if not listed:
+        return (), False
+    if listed[0].lower() in _NONE:
+        return listed[1:], False
+    return listed, int(values.max(initial=0)) < len(listed)
+
+
+_NONE = {
+    "", "unclassified", "unclassed", "unlabelled", "unlabeled", "unknown", "undefined", "none", "no data", "nodata",
+    "background", "void", "ignore", "masked", "masked pixels", "0",
+}  # fmt: skip
+
+
+def _of_colours(path: Path, picture: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Classes of a painted map: black and what is transparent is unlabelled, every other colour is a class."""
+    opaque = picture[:, :, -1] > 0 if picture.shape[2] in (2, 4) else np.ones(picture.shape[:2], bool)
+    colours = picture[:, :, : 3 if picture.shape[2] > 2 else 1].astype(np.int64)
+    code = colours @ (256 ** np.arange(colours.shape[2])[::-1])
+    code[~opaque] = 0
+    legend = np.unique(code[code > 0])
+    if legend.size > MOST_COLOURS:
+        raise InputError(
+            f"{path}: holds {legend.size} colours, which is a photograph or a picture with smoothed edges, no label "
+            "map; save it without loss and without smoothing (PNG)"
+        )
+    names = tuple(f"#{value:06x}" if colours.shape[2] == 3 else str(value) for value in legend.tolist())
+    array = np.where(code > 0, np.searchsorted(legend, code) + 1, 0).astype(np.int32)
+    shown = ", ".join(f"{number} {name}" for number, name in enumerate(names, 1))
+    note(path, f"colours are classes: {shown}; black and transparent pixels are unlabelled")
+    return array, names
+
+
+def _of_variables(path: Path, key: str | None, variables: list[Variable], truth: bool) -> np.ndarray:
+    if key:
+        return np.asarray(named(variables, key, path).load())
+    flat = [v for v in variables if v.real and v.size > 1 and len(v.shape) == 2]
+    candidates = [v for v in flat if min(v.shape) > 1 and whole(np.asarray(v.load()))]
+    candidates = candidates or [v for v in variables if small_abundances(v)]
+    if truth and len(variables) > 1:
+        candidates = without_masks(candidates)
+    if len(candidates) != 1:
+        listed = ", ".join(map(str, candidates or variables)) or "nothing"
+        problem = "several variables may be the labels" if candidates else "no variable can be labels"
+        raise InputError(f"{path}: {problem} ({listed}); name one with labels_key=")
+    note(path, f"labels are {candidates[0]}")
+    return np.asarray(candidates[0].load())
+
+
+def without_masks(variables: Sequence[Variable]) -> list[Variable]:
+    """Those that may be ground truth: a mask, quality or flag layer never is, nor what is the same everywhere."""
+    return [v for v in variables if not NO_TRUTH.search(v.name.split("/")[-1].split(".")[-1]) and not _constant(v)]
+
+
+def _constant(variable: Variable) -> bool:
+    values = np.asarray(variable.load())
+    return bool((values == values.flat[0]).all())
