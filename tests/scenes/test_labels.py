@@ -1,4 +1,4 @@
-"""Label maps as people have them: at a place, with values for none, one-hot, painted, as points, polygons, regions."""
+"""Label maps as people have them: at a place, with void values, one-hot, painted, as points, polygons, regions."""
 
 from __future__ import annotations
 
