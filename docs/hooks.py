@@ -24,6 +24,7 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from sslhsi.methods.registry import list_methods, method_class  # noqa: E402
 from sslhsi.recipe import Recipe  # noqa: E402
 from sslhsi.recipe_file import Section, _section  # noqa: E402
 from sslhsi.splits.protocols import PROTOCOLS  # noqa: E402
@@ -154,6 +155,8 @@ def recipe_page() -> str:
             add(section, where)
 
     add(Recipe, "")
+    for name in list_methods():
+        add(method_class(name).Options, f"method.options of {name}")
     return "\n".join(parts) + "\n"
 
 

@@ -32,9 +32,11 @@ def recipe_in(folder, **changes) -> Recipe:
     return validated({**TEXT, "output": str(folder), **changes}, "", Recipe)
 
 
-def corpus_of(key: str = "k", shape: tuple[int, ...] = (8, 9, 12)):
+def corpus_of(key: str = "k", shape: tuple[int, ...] = (8, 9, 12), file: str = "a"):
     """As much of a prepared corpus as resuming looks at."""
-    return SimpleNamespace(key=key, manifest=SimpleNamespace(scenes=[SimpleNamespace(name="paper-0", shape=shape)]))
+    simulated = SimpleNamespace(name="paper-0", shape=shape, source="simulated:paper:0", hash="of today")
+    read = SimpleNamespace(name="b", shape=(4, 4, 12), source="b.mat", hash=file)
+    return SimpleNamespace(key=key, manifest=SimpleNamespace(scenes=[simulated, read]))
 
 
 def resumed(recipe: Recipe, corpus=None, world: int = 1, lines: list[str] | None = None, gather=None) -> Checkpoint:
@@ -56,7 +58,10 @@ def old_run(tmp_path):
     """A run with a checkpoint of version 0.1."""
     mark = {"recipe": HASH_0_1, "corpus": "its own name", "precision": "fp32", "initialisation": None}
     save_checkpoint(tmp_path, 8, {"w": torch.zeros(2)}, {}, mark, 2)
-    scenes = {"paper-0": {"source": "simulated:paper:0", "hash": "of then", "shape": [8, 9, 12]}}
+    scenes = {
+        "paper-0": {"source": "simulated:paper:0", "hash": "of then", "shape": [8, 9, 12]},
+        "b": {"source": "b.mat", "hash": "a", "shape": [4, 4, 12]},
+    }
     (tmp_path / "provenance.json").write_text(json.dumps({"corpus": {"scenes": scenes}}))
     return tmp_path
 
@@ -106,15 +111,16 @@ def test_a_checkpoint_of_version_0_1_is_taken_up(old_run):
     assert recipe_hash_0_1(recipe_in(old_run), 9) == HASH_0_1
     assert resumed(recipe_in(old_run), lines=lines).step == 8
     assert len(lines) == 1
-    assert "names and shapes of all 1 scenes are the same" in lines[0]
+    assert "names and shapes of all 2 scenes are the same, what the 1 simulated ones hold was not" in lines[0]
     # Where the corpus bears the name of then, there is nothing to say.
     assert resumed(recipe_in(old_run), corpus_of("its own name"), lines=lines).step == 8
     assert len(lines) == 1
 
 
 def test_a_checkpoint_of_version_0_1_of_another_run_is_refused(old_run):
-    with pytest.raises(InputError, match="written with another corpus"):
-        resumed(recipe_in(old_run), corpus_of(shape=(8, 9, 13)))
+    for other in (corpus_of(shape=(8, 9, 13)), corpus_of(file="b")):
+        with pytest.raises(InputError, match="written with another corpus"):
+            resumed(recipe_in(old_run), other)
     with pytest.raises(InputError, match="written with another recipe"):
         resumed(recipe_in(old_run, method={"options": {"temperature": 0.1, "hidden": 256}}))
     with pytest.raises(InputError, match="written with another recipe"):
