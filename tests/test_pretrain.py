@@ -73,7 +73,9 @@ def without_report(monkeypatch) -> None:
 
 
 def corpus_of(folder: Path, run: str, cache: str = "corpora") -> Corpus:
-    return Corpus(folder / cache / json.loads((folder / run / "provenance.json").read_text())["corpus"]["key"])
+    key = json.loads((folder / run / "provenance.json").read_text())["corpus"]["key"]
+    (prepared,) = (folder / cache).glob(f"{key}*")
+    return Corpus(prepared)
 
 
 def words(folder: Path, name: str, *more: str) -> list[str]:
