@@ -57,7 +57,7 @@ def calibrate(options: argparse.Namespace) -> int:
     records, failed = [], 0
     captures = [capture for path in options.raw for capture in _captures(Path(path).expanduser())]
     if len({capture.stem for capture in captures}) < len(captures):
-        raise InputError("two captures bear one name; give each folder a call and an --out of its own")
+        raise InputError("two captures bear one name; give each folder a call and another --out")
     for capture in captures:
         try:
             records.append(_calibrate_one(capture, options))

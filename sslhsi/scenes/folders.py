@@ -74,7 +74,7 @@ def scene_files(pattern: str) -> SceneFiles:
 
 
 def scene_names(files: Sequence[Path]) -> list[str]:
-    """A name for each file: its own without suffixes, with as many of its folders before it as tell it apart.
+    """A name for each file: without suffixes, with as many of its folders before it as tell it apart.
 
     Examples:
         >>> scene_names([Path("a/raw_0.hdr"), Path("b/raw_0.hdr"), Path("b/leaf.2021.img.hdr")])

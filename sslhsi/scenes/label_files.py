@@ -1,4 +1,4 @@
-"""Labels from files of their own: rasters, painted pictures, named arrays, points and polygons, regions."""
+"""Labels from separate files: rasters, painted pictures, named arrays, points and polygons, regions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class LabelFile:
         array: Labels or abundances as they stand there; None where they are drawn onto a scene.
         georeference: ``{"crs": ..., "transform": ...}`` of the array, or None.
         classes: Names of labels 1, 2, ...
-        zero_is_class: Whether the file's class names give value 0 a class of its own.
+        zero_is_class: Whether the class names of the file make value 0 a class.
         draw: (shape, georeference of the scene) -> labels (H, W) and class names, for points, polygons, regions.
     """
 
@@ -89,7 +89,7 @@ def _of_raster(path: Path, raw: Raw) -> LabelFile:
 
 
 def class_names(names: Sequence[str], values: np.ndarray) -> tuple[tuple[str, ...], bool]:
-    """Names of labels 1, 2, ... among those that a file lists, and whether 0 is a class of its own.
+    """Names of labels 1, 2, ... among those that a file lists, and whether 0 is a class.
 
     ENVI lists a name for every value from 0 on, of which the first is "unclassified"; some writers leave that out.
 

@@ -45,19 +45,19 @@ def laid_onto(
             silent, other = ("scene", "this map") if scene is None else ("map", "the scene")
             note(where, f"{other} says where it lies and the {silent} does not: laid on pixel by pixel")
         return array
-    theirs, own = place.get("crs"), scene.get("crs")
-    if (theirs is None) != (own is None):
+    theirs, target = place.get("crs"), scene.get("crs")
+    if (theirs is None) != (target is None):
         note(where, "only one of map and scene names its coordinate system: taken as the same")
-    theirs, own = theirs or own, own or theirs
+    theirs, target = theirs or target, target or theirs
     moved = _corners_apart(array.shape[:2], place["transform"], shape, scene["transform"])
-    if theirs == own and array.shape[:2] == shape and moved < TOLERANCE:
+    if theirs == target and array.shape[:2] == shape and moved < TOLERANCE:
         return array
-    _check_overlap(array.shape[:2], place["transform"], theirs, shape, scene["transform"], own, where)
+    _check_overlap(array.shape[:2], place["transform"], theirs, shape, scene["transform"], target, where)
     layers = array[None] if array.ndim == 2 else np.moveaxis(array, 2, 0)
     source = layers.astype(np.float64 if layers.dtype.kind == "f" else np.int32)
     out = np.zeros((len(source), *shape), source.dtype)
     inside = np.zeros(shape, np.uint8)
-    crs = {"src_crs": theirs or _ANY, "dst_crs": own or _ANY}
+    crs = {"src_crs": theirs or _ANY, "dst_crs": target or _ANY}
     grids = {"src_transform": place["transform"], "dst_transform": scene["transform"], **crs}
     try:
         reproject(source, out, resampling=Resampling.nearest, **grids)
@@ -67,7 +67,7 @@ def laid_onto(
     covered = int(inside.sum())
     if not covered:
         raise InputError(f"{where}: covers no pixel of the scene; give a map of the same place")
-    note(where, f"{_how(place, theirs, scene, own)} onto the scene; it covers {covered} of {inside.size} pixels")
+    note(where, f"{_how(place, theirs, scene, target)} onto the scene; it covers {covered} of {inside.size} pixels")
     out = out.astype(array.dtype) if array.dtype.kind != "f" else out
     return out[0] if array.ndim == 2 else np.moveaxis(out, 0, 2)
 
@@ -86,12 +86,12 @@ def _corners_apart(a: Shape, first: Any, b: Shape, second: Any) -> float:
 
 
 def _check_overlap(
-    a: Shape, first: Any, theirs: CRS | None, b: Shape, second: Any, own: CRS | None, where: Path | str
+    a: Shape, first: Any, theirs: CRS | None, b: Shape, second: Any, target: CRS | None, where: Path | str
 ) -> None:
     mine, bounds = (_bounds(*a, first), _bounds(*b, second))
-    if theirs != own and theirs and own:
+    if theirs != target and theirs and target:
         try:
-            mine_there = transform_bounds(theirs, own, *mine)
+            mine_there = transform_bounds(theirs, target, *mine)
         except RasterioError as error:
             raise InputError(f"{where}: its place can't be told in the scene's coordinate system ({error})") from None
     else:
@@ -102,7 +102,7 @@ def _check_overlap(
     )  # fmt: skip
     if apart:
         raise InputError(
-            f"{where}: lies at {extent(mine, theirs)}, the scene at {extent(bounds, own)}: they don't overlap; give "
+            f"{where}: lies at {extent(mine, theirs)}, the scene at {extent(bounds, target)}: they don't overlap; give "
             "the map of this scene"
         )
 
@@ -118,8 +118,8 @@ def extent(bounds: tuple[float, float, float, float], crs: CRS | None) -> str:
     return f"x {west} to {east}, y {south} to {north} ({crs.to_string() if crs else 'no coordinate system'})"
 
 
-def _how(place: dict[str, Any], theirs: CRS | None, scene: dict[str, Any], own: CRS | None) -> str:
-    if theirs != own:
+def _how(place: dict[str, Any], theirs: CRS | None, scene: dict[str, Any], target: CRS | None) -> str:
+    if theirs != target:
         return f"warped from {theirs.to_string() if theirs else 'no coordinate system'}"
     first, second = place["transform"], scene["transform"]
     if np.sign(first.e) != np.sign(second.e) and abs(first.a) == abs(second.a):

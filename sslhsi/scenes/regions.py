@@ -68,9 +68,9 @@ def read_regions(path: Path) -> Callable[[tuple[int, int], Any], tuple[np.ndarra
                 f"{shape[0]} and {shape[1]}; give the regions of this scene"
             )
         labels, doubtful = np.zeros(shape, np.int32), np.zeros(shape, bool)
-        for (column, row), own in zip(pixels, number, strict=True):
-            doubtful[row, column] |= labels[row, column] not in (0, own)
-            labels[row, column] = own
+        for (column, row), label in zip(pixels, number, strict=True):
+            doubtful[row, column] |= labels[row, column] not in (0, label)
+            labels[row, column] = label
         labels[doubtful] = 0
         note(path, f"regions are classes: {', '.join(f'{n} {name}' for n, name in enumerate(classes, 1))}")
         if doubtful.any():

@@ -100,18 +100,18 @@ def _numbers(path: Path, name: str, values: np.ndarray) -> tuple[np.ndarray, tup
     return np.searchsorted(classes, texts) * (texts != "") + (texts != ""), tuple(classes)
 
 
-def _moved(path: Path, geometries: np.ndarray, theirs: str | None, own: CRS) -> np.ndarray:
+def _moved(path: Path, geometries: np.ndarray, theirs: str | None, target: CRS) -> np.ndarray:
     """Geometries in the scene's coordinate system."""
     if theirs is None:
         note(path, "names no coordinate system: taken as the scene's")
         return geometries
     try:
         source = CRS.from_user_input(theirs)
-        if source == own:
+        if source == target:
             return geometries
 
         def move(points: np.ndarray) -> np.ndarray:
-            x, y = transform_points(source, own, points[:, 0], points[:, 1])
+            x, y = transform_points(source, target, points[:, 0], points[:, 1])
             return np.column_stack([x, y])
 
         return shapely.transform(shapely.force_2d(geometries), move)
