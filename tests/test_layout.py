@@ -32,22 +32,15 @@ STILL_PRIVATE_WORDS: set[str] = {
     "backbones/base.py", "backbones/ccnn.py", "backbones/cnn1d.py", "backbones/cnn2d.py", "backbones/cnn3d.py",
     "backbones/dense.py", "backbones/fast.py", "backbones/hresnet.py", "backbones/hybridsn.py",
     "backbones/pixelnet.py", "backbones/ssrn.py", "backbones/timm_backbone.py", "backbones/transfer_weights.py",
-    "bands/moments.py", "bands/projector.py", "bands/stripes.py", "commands/compare.py", 
-    "commands/job.py", "commands/map.py", "commands/publish.py", "corpus/corpus.py", "corpus/prepare.py",
+    "bands/moments.py", "bands/projector.py", "bands/stripes.py", "commands/job.py", "commands/map.py", "commands/publish.py", "corpus/corpus.py", "corpus/prepare.py",
     "corpus/unfinished.py", "encoder/encoder.py", "encoder/onnx_export.py", "encoder/strips.py",
-    
-    
-    "probes/knn.py", "probes/metrics.py", "publish.py", "report/bars.py",
-    "report/comparison.py", "report/curves.py", "report/embedding.py", "report/examples.py",
-    "report/feature_picture.py", "report/method_table.py", "report/model_card.py", "report/paired.py",
-    "report/plots.py", "report/quicklook.py", "report/run_report.py", "report/scores.py", "report/sections.py",
-    "report/tables.py", "report/verdict.py", "report/view_sheet.py", "splits/blocks.py",
+    "probes/knn.py", "probes/metrics.py", "publish.py", "splits/blocks.py",
     "studies/adaptation/scenes.py", "studies/self_supervised.py",
 }  # fmt: skip
 STILL_TORCH = {"probes/knn.py", "probes/sgd.py"}
 STILL_PRIVATE_PATHS: set[str] = {
-    "backbones/test_fast.py", "bands/test_stripes.py", "corpus/test_prepare.py", 
-    "probes/test_knn.py", "report/conftest.py", "report/test_run_report.py", "scenes/test_download.py",
+    "backbones/test_fast.py", "bands/test_stripes.py", "corpus/test_prepare.py",
+    "probes/test_knn.py", "scenes/test_download.py",
     "scenes/test_inspect.py", "scenes/test_stand_in.py", "test_bad_input.py", "test_docs.py", "test_pretrain.py",
     "test_pretrain_faults.py", "test_publish.py",
 }  # fmt: skip

@@ -16,6 +16,8 @@ from sslhsi.report.plots import legend_below, method_style, new_figure, save_png
 from sslhsi.report.scores import Score, methods_of, read_scores, sizes_of
 from sslhsi.report.tables import probe_order, probe_title
 
+# Training samples per class that a method must have been measured at: fewer make no curve.
+LEAST_SIZES = 2
 Styles = Mapping[str, tuple[str, str, str]]
 
 
@@ -81,7 +83,7 @@ def _drawn(scores: Sequence[Score]) -> dict[str, list[Score]]:
     probes: dict[str, list[Score]] = {}
     numbered = [score for score in scores if isinstance(score.row.per_class, int)]
     for (probe, _), mine in grouped(numbered, lambda score: (score.row.probe, score.method)).items():
-        if len(sizes_of(mine)) > 1:
+        if len(sizes_of(mine)) >= LEAST_SIZES:
             probes.setdefault(probe, []).extend(mine)
     return {probe: probes[probe] for probe in sorted(probes, key=probe_order)}
 

@@ -155,10 +155,10 @@ def _line(keys: Sequence[str], scores: Sequence[_Score], cells: dict[tuple[str, 
     rows = [row for score in scores for row in score.rows]
     # Baselines never saw anything: the line speaks of what was pretrained, where there is such.
     trained = [row for row in rows if row.method == "pretrained"] or rows
-    saw = " / ".join(sorted({row.pretraining_saw_pixels for row in trained if row.pretraining_saw_pixels}))
+    known = " / ".join(sorted({row.pretraining_saw_pixels for row in trained if row.pretraining_saw_pixels}))
     setting = dict(zip(keys, scores[0].setting, strict=True))
     leak, seeds = mean_of(score.leak for score in scores), max(cell.seeds for cell in cells.values())
-    return Line(setting, leak, saw, seeds, cells, max(len(score.rows) for score in scores))
+    return Line(setting, leak, known, seeds, cells, max(len(score.rows) for score in scores))
 
 
 def notes(rows: Iterable[ResultRow]) -> list[str]:
