@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from sslhsi.methods.ntxent import NTXentLoss
     from sslhsi.methods.registry import list_methods
     from sslhsi.scenes.read import read_scene
+    from sslhsi.scenes.read_spectra import read_spectra
     from sslhsi.scenes.scene import Scene
-    from sslhsi.scenes.spectra import read_spectra
     from sslhsi.splits.split import split
 
 _HOMES = {
@@ -50,7 +50,7 @@ _HOMES = {
     "list_methods": "sslhsi.methods.registry",
     "load_backbone": "sslhsi.encoder.load",
     "read_scene": "sslhsi.scenes.read",
-    "read_spectra": "sslhsi.scenes.spectra",
+    "read_spectra": "sslhsi.scenes.read_spectra",
     "split": "sslhsi.splits.split",
 }
 

@@ -70,22 +70,12 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def inspect_data(options: argparse.Namespace) -> int:
     """Print what is known about each scene and draw it."""
-    from sslhsi.report.quicklook import quicklook
-    from sslhsi.scenes.inspect_scene import describe
-    from sslhsi.scenes.read import read_scene
-
     keywords = read_options(options)
     descriptions: list[dict[str, Any]] = []
     failed = 0
     for path in options.paths:
         try:
-            scene = read_scene(path, **keywords)
-            description = describe(scene)
-            if not options.no_png:
-                picture = Path(options.out) / f"{scene.name}.png"
-                check_replaceable(picture)
-                quicklook(scene, picture)
-                description["quicklook"] = str(picture)
+            description = _described(path, keywords, None if options.no_png else Path(options.out))
         except InputError as error:
             # One bad file among many must not hide what the others hold.
             failed = 2
@@ -104,9 +94,31 @@ def inspect_data(options: argparse.Namespace) -> int:
     return failed
 
 
+def _described(path: str, keywords: dict[str, Any], pictures: Path | None) -> dict[str, Any]:
+    """What a file holds, an image (drawn into a folder) or spectra without a place."""
+    from sslhsi.report.quicklook import quicklook
+    from sslhsi.scenes.inspect_scene import describe, describe_spectra
+    from sslhsi.scenes.raw import TableOfSpectra
+    from sslhsi.scenes.read import read_scene
+    from sslhsi.scenes.read_spectra import read_spectra
+
+    try:
+        scene = read_scene(path, **keywords)
+    except TableOfSpectra:
+        given = {key: keywords[key] for key in ("cube", "labels", "labels_key", "wavelengths") if key in keywords}
+        return describe_spectra(read_spectra(path, **given))
+    description = describe(scene)
+    if pictures is not None:
+        picture = pictures / f"{scene.name}.png"
+        check_replaceable(picture)
+        quicklook(scene, picture)
+        description["quicklook"] = str(picture)
+    return description
+
+
 def _plain(value: Any) -> str:
-    if isinstance(value, dict) and value.keys() == {"label", "name", "pixels"}:
-        return f"{value['label']} {value['name']} ({value['pixels']})"
+    if isinstance(value, dict) and value.keys() - {"pixels", "spectra"} == {"label", "name"}:
+        return f"{value['label']} {value['name']} ({value.get('pixels', value.get('spectra'))})"
     if isinstance(value, dict):
         return ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) or "-"
     if isinstance(value, (list, tuple)):

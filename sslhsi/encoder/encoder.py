@@ -232,7 +232,8 @@ class Encoder:
         """Features of single spectra without a place, for networks that look at one pixel.
 
         Args:
-            spectra: (N, B), any real dtype, memory-mapped or not.
+            spectra: (N, B), any real dtype, memory-mapped or not; or what ``sslhsi.read_spectra`` returns, which
+                brings its wavelengths along.
             wavelengths: (B,) nm, needed when the backbone aligns by wavelength.
             moments: Statistics to standardise with, where the backbone standardises scenes; those of
                 ``spectra`` when None.

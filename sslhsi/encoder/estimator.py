@@ -16,6 +16,7 @@ from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
+from sslhsi.scenes.labelled_array import unpack
 from sslhsi.scenes.scene import Scene
 
 DEFAULT_COMPONENTS = 30
@@ -65,8 +66,10 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     n_features_in_: int
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from spectra (n, B), n and B at least 2; ``y`` is not used."""
-        X = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2, ensure_min_features=2)
+        """Learn from spectra (n, B), an array or as ``read_spectra`` returns them, n and B at least 2; without ``y``."""
+        X = validate_data(
+            self, unpack(X, None)[0], dtype=[np.float64, np.float32], ensure_min_samples=2, ensure_min_features=2
+        )
         cube, centres = X[:, None], self._centres()
         if self.backbone is None:
             self.encoder_ = None
@@ -98,7 +101,7 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def transform(self, X: Any) -> np.ndarray:
         """Spectra (n, B) -> components (n, K) in the dtype of ``X``, or features (n, D) float32."""
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(self, unpack(X, None)[0], dtype=[np.float64, np.float32], reset=False)
         centres = self._centres()
         if self.encoder_ is not None:
             return self.encoder_.encode_spectra(X, centres, moments=self.moments_)

@@ -19,6 +19,7 @@ from sslhsi.evaluation.network import RAW, Network
 from sslhsi.scenes.crowns import EARLY_LATE, Crop, crown_split, mosaic
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.spectra import Spectra
 from sslhsi.splits.protocols import SERIES
 from sslhsi.splits.split import Split, split
 
@@ -243,25 +244,31 @@ def labelled_pixels(
 
 
 def labelled_spectra(
-    name: str, spectra: np.ndarray, labels: np.ndarray, per_class: Sequence[int] = SERIES
+    name: str, spectra: np.ndarray | Spectra, labels: np.ndarray | None = None, per_class: Sequence[int] = SERIES
 ) -> LabelledScene:
     """Labelled spectra without positions: random splits, and methods that look at one spectrum at a time.
 
     Args:
         name: Of the set.
-        spectra: (n, B).
+        spectra: (n, B), or what ``sslhsi.read_spectra`` returns, whose labels are taken where none are given;
+            spectra without one are then left out.
         labels: (n,) integers; 0 is a class like any other here.
         per_class: Training spectra per class.
 
     Raises:
         InputError: Shapes don't fit, or as for :func:`labelled_pixels`.
     """
+    wavelengths = spectra.wavelengths if isinstance(spectra, Spectra) else None
+    if isinstance(spectra, Spectra) and labels is None and (numbers := spectra.labels) is not None:
+        spectra, labels = spectra.spectra[numbers >= 0], numbers[numbers >= 0]
+    if labels is None:
+        raise InputError(f"{name}: has no labels; give them, or read the spectra with labels=")
     spectra, labels = np.asarray(spectra), np.asarray(labels).ravel()
     if spectra.ndim != 2 or len(spectra) != labels.size:
         raise InputError(f"{name}: {spectra.shape} spectra and {labels.size} labels don't fit")
     if labels.dtype.kind not in "iu" or labels.min(initial=0) < 0:
         raise InputError(f"{name}: labels must be whole numbers from 0 on")
-    scene = Scene(name, spectra[:, None, :], labels=labels[:, None].astype(np.int64) + 1)
+    scene = Scene(name, spectra[:, None, :], wavelengths, labels=labels[:, None].astype(np.int64) + 1)
     protocols = labelled_pixels(scene, schemes=("random",), per_class=per_class, window=1).protocols
     note = "spectra without positions: neighbours may be on both sides"
     return LabelledScene(scene, protocols, 1, task="spectra", note=note)

@@ -8,6 +8,7 @@ import numpy as np
 
 from sslhsi.scenes.bad_bands import band_statistics
 from sslhsi.scenes.scene import Scene
+from sslhsi.scenes.spectra import Spectra
 
 
 def describe(scene: Scene) -> dict[str, Any]:
@@ -58,6 +59,37 @@ def describe(scene: Scene) -> dict[str, Any]:
         "crs": None if crs is None else str(crs),
         "stand_in": scene.stand_in,
         "notes": list(scene.notes),
+    }
+
+
+def describe_spectra(spectra: Spectra) -> dict[str, Any]:
+    """Sum up spectra without a place in plain Python values, as :func:`describe` does for scenes.
+
+    Returns:
+        name, source; ``spectra`` and ``bands``, how many; dtype; ``wavelengths`` and ``values`` as (lowest,
+        highest) or None; ``classes``, a list of label, name and spectra; ``labelled`` spectra; ``notes``.
+    """
+    finite = np.isfinite(spectra.spectra)
+    values = None
+    if finite.any():
+        values = float(np.min(spectra.spectra[finite])), float(np.max(spectra.spectra[finite]))
+    classes = []
+    if spectra.labels is not None:
+        for label, count in zip(*np.unique(spectra.labels[spectra.labels >= 0], return_counts=True), strict=True):
+            name = spectra.classes[label] if spectra.classes else f"class {label}"
+            classes.append({"label": int(label), "name": name, "spectra": int(count)})
+    centres = spectra.wavelengths
+    return {
+        "name": spectra.name,
+        "source": None if spectra.source is None else str(spectra.source),
+        "spectra": len(spectra),
+        "bands": spectra.spectra.shape[1],
+        "dtype": spectra.spectra.dtype.name,
+        "wavelengths": None if centres is None else (float(centres.min()), float(centres.max())),
+        "values": values,
+        "classes": classes,
+        "labelled": sum(entry["spectra"] for entry in classes),
+        "notes": list(spectra.notes),
     }
 
 

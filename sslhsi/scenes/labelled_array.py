@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.spectra import Spectra
 from sslhsi.scenes.wavelengths import to_nanometres
 
 _SPECTRAL = ("wavelength", "wavelengths", "wl", "band", "bands")
@@ -27,6 +28,8 @@ def unpack(array: Any, wavelengths: Any) -> tuple[Any, Any]:
     Raises:
         InputError: No axis, or more than one, is called after the spectrum.
     """
+    if isinstance(array, Spectra):
+        return array.spectra, array.wavelengths if wavelengths is None else wavelengths
     if not (hasattr(array, "dims") and hasattr(array, "coords") and hasattr(array, "transpose")):
         return array, wavelengths
     names = [str(name) for name in array.dims]

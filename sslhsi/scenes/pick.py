@@ -18,7 +18,7 @@ from sslhsi.scenes.flat import bands_may_come_first, decide_order, unfold
 from sslhsi.scenes.label_files import without_masks
 from sslhsi.scenes.labels import NO_RULES, LabelRules, image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Given, Raw, Variable, check_memory
+from sslhsi.scenes.raw import Centres, Given, Raw, TableOfSpectra, Variable, check_memory
 from sslhsi.scenes.scaling import scaling_of
 from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths
 
@@ -107,7 +107,7 @@ def find_cube(
         raise InputError(f"{path}: several variables may be the cube ({listed}); name one with cube=")
     tables = [v for v in variables if v.real and len(v.shape) == 2 and min(v.shape) > 1]
     if tables and not any(whole(np.asarray(v.load())) for v in tables):
-        raise InputError(f"{path}: {_no_image(tables[0])}")
+        raise TableOfSpectra(f"{path}: {_no_image(tables[0])}")
     raise InputError(
         f"{path}: no variable is a (height, width, bands) cube ({listed}); "
         "if one is (bands, pixels), pass shape=(rows, columns)"
@@ -123,7 +123,7 @@ def _as_cube(variable: Variable, path: Path, hints: list[Shape]) -> tuple[Variab
     if len(variable.shape) == 2 and (flat := _bands_first(variable, hints)):
         return variable, flat
     if len(variable.shape) == 2 and min(variable.shape) > 1:
-        raise InputError(f"{path}: {_no_image(variable)}")
+        raise TableOfSpectra(f"{path}: {_no_image(variable)}")
     raise InputError(f"{path}: {variable} is no (height, width, bands) cube")
 
 

@@ -110,6 +110,10 @@ class Variable:
         return f"{self.name} {self.shape} {self.dtype}"
 
 
+class TableOfSpectra(InputError):
+    """A file holds spectra without a place where an image was asked for."""
+
+
 @contextmanager
 def reading(path: Path, what: str) -> Iterator[None]:
     """Turn whatever a library raises or warns about while it reads ``path`` into one sentence."""

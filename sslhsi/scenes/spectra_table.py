@@ -38,8 +38,11 @@ class SpectraTable:
 def rows_of(text: str) -> list[list[str]]:
     """The cells of a table, separated by tabs, semicolons, commas or white space; no comments, no empty lines."""
     lines = [line for line in text.splitlines() if line.strip(" \t\r,;") and line.lstrip()[0] not in "#%"]
-    delimiter = next((mark for mark in "\t;," if any(mark in line for line in lines[:3])), None)
-    if delimiter is None:
+    counts = {mark: sum(line.count(mark) for line in lines[:5]) for mark in "\t;,"}
+    delimiter = max(counts, key=lambda mark: counts[mark])
+    if counts[";"] > len(lines[:5]):
+        delimiter = ";"  # and commas are decimal
+    if not counts[delimiter]:
         return [line.split() for line in lines]
     rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter)]
     if delimiter != ",":
@@ -73,19 +76,21 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
     if first is None or first > 5:
         return None
     headings, body = rows[first - 1] if first else None, rows[first:]
-    if headings is not None and _numbered(headings)[0]:
+    worded = headings is not None and bool(_CENTRES_HEADING.search(headings[0]))
+    if headings is not None and not worded and _numbered(headings)[0]:
         return _by_lines(headings, body)
     if columns := _by_columns(headings, body):
         return columns
     row = [float(cell) if _is_number(cell) else np.nan for cell in body[0]]
     known = np.array([value for value in row if np.isfinite(value)])
-    looks = len(known) >= 3 and are_centres(known) and len(body) > 1
+    counted = len(known) >= 3 and bool((np.diff(known) == 1).all()) and known[0] in (0, 1, 2)
+    looks = len(known) >= 3 and len(body) > 1 and (are_centres(known) or counted)
     if heading is not False and (heading or looks):
         names = [h if not _is_number(c) else c for h, c in zip(headings or [""] * width, body[0], strict=True)]
         names = [name or cell for name, cell in zip(names, body[0], strict=True)]
         table = _by_lines(names, body[1:], units=body[0][0] if not _is_number(body[0][0]) else "")
         if table is not None:
-            table.notes.append("first line of numbers read as band centres (with heading False it is a spectrum)")
+            table.notes.append("first line of numbers read as a heading (with heading False it is a spectrum)")
         return table
     if headings is None and width >= 5:
         numbers = _numbers(body, range(width))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import lzma
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
 
@@ -34,13 +34,14 @@ def open_text_table(path: Path) -> Raw | list[Variable]:
         InputError: Neither, text where numbers belong, or points that form no grid.
     """
     with reading(path, "a table of y, x, wavenumber, value"), _text(path) as file:
-        heading, delimiter, count = _first_line(file.readline())
-    if count != 4:
+        heading, delimiter, count = _first_line(next((line for line in file if _holds_cells(line)), ""))
+    if count != 4 or (heading and sum(word.replace(".", "", 1).isdigit() for word in heading) > 1):
         return spectra_variables(path)
     with reading(path, "a table of y, x, wavenumber, value"), _text(path) as file:
+        lines = (line for line in file if _holds_cells(line))
         if heading:
-            file.readline()
-        table = np.loadtxt(_numbers(file), delimiter=delimiter, ndmin=2)
+            next(lines)
+        table = np.loadtxt(_numbers(lines), delimiter=delimiter, ndmin=2)
     return _map(path, table, heading[2] if heading else "wavenumber", bool(heading))
 
 
@@ -124,7 +125,7 @@ def _text(path: Path) -> TextIO:
 def _first_line(line: str) -> tuple[list[str] | None, str | None, int]:
     """The heading (None when the first line holds numbers), the delimiter (None = white space) and the columns."""
     delimiter = next((mark for mark in "\t;," if mark in line), None)
-    words = [word.strip().strip('"') for word in line.strip().split(delimiter)]
+    words = [word.strip().strip('"') for word in line.lstrip("\ufeff").strip().split(delimiter)]
     try:
         [float(word) for word in words[:3]]
     except ValueError:
@@ -132,6 +133,12 @@ def _first_line(line: str) -> tuple[list[str] | None, str | None, int]:
     return None, delimiter, len(words)
 
 
-def _numbers(lines: TextIO) -> Iterator[str]:
+def _holds_cells(line: str) -> bool:
+    """False for comments and empty lines."""
+    text = line.lstrip("\ufeff \t\r\n,;")
+    return bool(text) and text[0] not in "#%"
+
+
+def _numbers(lines: Iterable[str]) -> Iterator[str]:
     for line in lines:
         yield line.replace("NA", "nan") if "NA" in line else line
