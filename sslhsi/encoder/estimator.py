@@ -66,7 +66,7 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     n_features_in_: int
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn from spectra (n, B), an array or as ``read_spectra`` returns them, n and B at least 2; without ``y``."""
+        """Learn from spectra (n, B), an array or as ``read_spectra`` returns them, n and B at least 2; no ``y``."""
         X = validate_data(
             self, unpack(X, None)[0], dtype=[np.float64, np.float32], ensure_min_samples=2, ensure_min_features=2
         )

@@ -145,8 +145,7 @@ def _wavelengths(others: Sequence[Variable], bands: int, path: Path) -> np.ndarr
     picked = pick_wavelengths(others, bands)
     if picked is None:
         return None
-    centres = centres_of(picked, f"{path}: {picked.name}")
-    return to_nanometres(centres.values, centres.unit, centres.where)
+    return to_nanometres(*centres_of(picked, f"{path}: {picked.name}"))
 
 
 def _labels(
