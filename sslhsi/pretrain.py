@@ -31,6 +31,7 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from torch import Tensor, nn
 
+from sslhsi.backbones.build import recipe_config
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.prepare import prepare
 from sslhsi.corpus.reader import PatchReader
@@ -272,15 +273,7 @@ def finish(
     recipe: Recipe, corpus: Corpus, backbone: nn.Module, untrained: nn.Module, say: Callable[[str], None]
 ) -> None:
     """Write the backbone, evaluate it beside its baselines, and draw the report."""
-    patches = recipe.corpus.patches
-    config = {
-        "architecture": recipe.backbone.name,
-        "options": recipe.backbone.options,
-        "window": patches.window,
-        "border": patches.border,
-        "recipe": recipe.name,
-        "corpus": corpus.key,
-    }
+    config = recipe_config(recipe, corpus.key)
     save_backbone(recipe.run_dir / "backbone", backbone.eval(), corpus.projector, config)
     say("evaluating the backbone beside the same network with random weights")
     rows = evaluate_run({"pretrained": backbone, "random weights": untrained.eval()}, corpus, recipe)

@@ -81,10 +81,10 @@ def _write(
 ) -> dict[str, Any]:
     """The published folder."""
     encoder = load_backbone(run / "backbone")
-    base = str(encoder.config["architecture"]).removeprefix("timm/").split(".")[0]
+    base = encoder.config.architecture.removeprefix("timm/").split(".")[0]
     if base not in BACKBONES and f"{base}.{tag}" in timm.list_pretrained(f"{base}.*"):
         raise InputError(f"{base}.{tag} is the name of timm's own weights; give another --name")
-    save_backbone(folder, encoder.backbone, encoder.projector, {**encoder.config, "tag": tag})
+    save_backbone(folder, encoder.backbone, encoder.projector, encoder.config, tag)
     config = json.loads((folder / "config.json").read_text())
     architecture = str(config["architecture"])
     rows = collect(read_rows(run / "results.csv"), results, str(provenance["corpus"]["key"]))

@@ -165,7 +165,7 @@ def test_timm_loads_the_folder(published, name):
 
 def test_timm_refuses_what_it_would_build_wrongly(published):
     # Same tensor names and shapes, another stride: timm's model would load and give other features.
-    assert "conv" in load_backbone(published["small"]).config["stem"]["small_window"]
+    assert "conv" in load_backbone(published["small"]).config.stem["small_window"]
     with pytest.raises(RuntimeError, match="Unknown model"):
         timm.create_model(f"local-dir:{published['small']}", pretrained=True)
     assert "timm can't build" in (published["small"] / "README.md").read_text()
@@ -196,7 +196,7 @@ def test_rgb_weights_are_not_fetched_again(tmp_path):
     loaded = load_backbone(tmp_path / "b")
     for key, value in backbone.state_dict().items():
         torch.testing.assert_close(loaded.backbone.state_dict()[key], value)
-    assert loaded.config["stem"]["weights"] == "rgb.safetensors"
+    assert loaded.config.stem["weights"] == "rgb.safetensors"
 
 
 def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
@@ -236,7 +236,7 @@ def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
     # Without a network, what is in the cache still loads.
     offline = functools.partial(snapshot_download, **cache, local_files_only=True)
     monkeypatch.setattr("sslhsi.encoder.load.snapshot_download", offline)
-    assert load_backbone("hf:ada/test_resnet.v2").config["name"] == "test_resnet.v2"
+    assert load_backbone("hf:ada/test_resnet.v2").config.name == "test_resnet.v2"
 
 
 def test_results_from_other_files(runs, tmp_path):

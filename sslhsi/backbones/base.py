@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeVar
 import timm
 from torch import Tensor, nn
 
-from sslhsi.backbones.dense import Dense
+from sslhsi.backbones.whole_image import ImageMap
 from sslhsi.errors import InputError
 
 BACKBONES: dict[str, type[Backbone]] = {}
@@ -41,8 +41,10 @@ class Backbone(nn.Module):
     any_bands: ClassVar[bool] = False  # True: built once, runs on any number of bands
     head_std: ClassVar[float | None] = None  # spread of the classifier's first weights; None: torch's own
     one_pixel: ClassVar[bool] = False  # True: reads the window's own pixel and no other
-    dense_gain: ClassVar[float] = 0.0  # pixels by dense() in the time of a window; 0: has no dense()
-    dense_side: ClassVar[int] = 128  # pixels of a side that dense() is best given at once
+    whole_image_gain: ClassVar[float] = (
+        0.0  # pixels by whole_image() in the time of a window; 0: has no whole_image()
+    )
+    whole_image_tile: ClassVar[int] = 128  # pixels of a side that whole_image() is best given at once
     any_window: bool = True  # False: a dense layer ties the weights to the window
     min_bands: int = 1
     min_window: int = 1
@@ -104,10 +106,10 @@ class Backbone(nn.Module):
         x = self.head_drop(x)
         return x if pre_logits else self.head(x)
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """A function that does to a whole image what ``forward`` does to each window, sharing their work.
 
-        For networks whose ``dense_gain`` is above 0. The result equals ``forward`` in evaluation mode on every
+        For networks whose ``whole_image_gain`` is above 0. The result equals ``forward`` in evaluation mode on every
         window, to rounding; where zeros are padded a window's edge is not the image's, so that only the layers
         before can be shared. The function is made once for many tiles: it may hold weights in another form, so
         make it anew when they change. Call it without gradients; memory grows with the image.
@@ -117,7 +119,7 @@ class Backbone(nn.Module):
         """
         raise NotImplementedError(f"{self.name} sees the edges of its window; run it window by window")
 
-    def dense_head(self, x: Tensor) -> Tensor:
+    def whole_image_head(self, x: Tensor) -> Tensor:
         """(1, num_features, H, W) pooled features -> (1, D, H, W): the classifier at every pixel, if there is one."""
         return x if isinstance(self.head, nn.Identity) else self.head(x.movedim(1, -1)).movedim(-1, 1)
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, gaussian_, register_backbone
-from sslhsi.backbones.dense import Dense, window_mean
+from sslhsi.backbones.whole_image import ImageMap, window_mean
 
 
 @register_backbone("ccnn")
@@ -35,7 +35,7 @@ class CCNN(Backbone):
         drop_rate: Dropout before each of the last two 1x1 convolutions.
     """
 
-    dense_gain = 2.0
+    whole_image_gain = 2.0
     min_window = 5
     head_std = 0.01
 
@@ -77,6 +77,6 @@ class CCNN(Backbone):
         x = x + self.residual_2(F.relu(x))
         return self.tail(x)
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Everything is shared: convolutions and poolings are valid and move by one pixel."""
-        return lambda x: self.dense_head(window_mean(self.forward_features(x), self.window - 4))
+        return lambda x: self.whole_image_head(window_mean(self.forward_features(x), self.window - 4))

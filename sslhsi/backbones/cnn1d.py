@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, centre, choose, he_normal_, register_backbone
-from sslhsi.backbones.dense import Dense
+from sslhsi.backbones.whole_image import ImageMap
 
 # (kernel, maps) of each layer, one network per scene
 VARIANTS = {
@@ -40,8 +40,8 @@ class CNN1D(Backbone):
 
     conv_dims = 1
     channels_last = False
-    dense_gain = 1.0
-    dense_side = 32
+    whole_image_gain = 1.0
+    whole_image_tile = 32
     one_pixel = True
 
     def __init__(self, in_chans: int, window: int = 1, num_classes: int = 0, variant: str = "pu") -> None:
@@ -69,13 +69,13 @@ class CNN1D(Backbone):
             x = F.max_pool1d(F.relu(conv(x)), 2)
         return x.flatten(1)
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Windows share nothing but their pixels, which are read once."""
 
         def run(x: Tensor) -> Tensor:
             near, far = centre(self.window), self.window - 1 - centre(self.window)
             x = x[0, :, near : x.shape[2] - far, near : x.shape[3] - far]
             found = self._spectra(x.flatten(1).T[:, None])
-            return self.dense_head(found.T.unflatten(1, x.shape[1:])[None])
+            return self.whole_image_head(found.T.unflatten(1, x.shape[1:])[None])
 
         return run

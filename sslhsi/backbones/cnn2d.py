@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, he_normal_, register_backbone
-from sslhsi.backbones.dense import Dense, window_mean
+from sslhsi.backbones.whole_image import ImageMap, window_mean
 
 
 @register_backbone("cnn2d")
@@ -29,7 +29,7 @@ class CNN2D(Backbone):
         num_classes: Classes, C; 0 for features.
     """
 
-    dense_gain = 9.0
+    whole_image_gain = 9.0
     min_window = 27
 
     def __init__(self, in_chans: int, window: int = 27, num_classes: int = 0) -> None:
@@ -46,7 +46,7 @@ class CNN2D(Backbone):
         x = F.max_pool2d(F.relu(self.conv_2(x)), 2)
         return F.relu(self.conv_3(x))
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Everything is shared: poolings move by one pixel, and what follows them reads every 2nd or 4th."""
         cells = (((self.window - 3) // 2) - 4) // 2 - 3
 
@@ -56,6 +56,6 @@ class CNN2D(Backbone):
             x = F.relu(F.conv2d(x, self.conv_2.weight, self.conv_2.bias, dilation=2))
             x = F.max_pool2d(x, 2, stride=1, dilation=2)
             x = F.relu(F.conv2d(x, self.conv_3.weight, self.conv_3.bias, dilation=4))
-            return self.dense_head(window_mean(x, cells, 4)[:, :, : out[0], : out[1]])
+            return self.whole_image_head(window_mean(x, cells, 4)[:, :, : out[0], : out[1]])
 
         return run

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sslhsi.backbones.base import Backbone, choose, he_normal_, register_backbone
 from sslhsi.backbones.conv3d import Conv3d, convolve_valid
-from sslhsi.backbones.dense import Dense, window_mean
+from sslhsi.backbones.whole_image import ImageMap, window_mean
 
 VARIANTS = {"pu": (32, 64, 128), "ip": (128, 192, 256)}
 
@@ -37,8 +37,8 @@ class CNN3D(Backbone):
 
     conv_dims = 3
     channels_last = False
-    dense_gain = 9.0
-    dense_side = 32
+    whole_image_gain = 9.0
+    whole_image_tile = 32
     min_bands = 94
     min_window = 27
 
@@ -58,7 +58,7 @@ class CNN3D(Backbone):
         x = F.max_pool3d(F.relu(self.conv_2(x)), (1, 2, 2))
         return F.relu(self.conv_3(x)).flatten(1, 2)
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Everything is shared: poolings move by one pixel, and what follows them reads every 2nd or 4th."""
         cells = (((self.window - 3) // 2) - 4) // 2 - 3
 
@@ -69,6 +69,6 @@ class CNN3D(Backbone):
             x = F.relu(convolve_valid(x, self.conv_2, apart=2))
             x = F.max_pool3d(x, (1, 2, 2), stride=1, dilation=(1, 2, 2))
             x = F.relu(convolve_valid(x, self.conv_3, apart=4)).flatten(1, 2)
-            return self.dense_head(window_mean(x, cells, 4)[:, :, : out[0], : out[1]])
+            return self.whole_image_head(window_mean(x, cells, 4)[:, :, : out[0], : out[1]])
 
         return run

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, gaussian_, register_backbone
-from sslhsi.backbones.dense import Dense, over_windows
+from sslhsi.backbones.whole_image import ImageMap, over_windows
 
 
 @register_backbone("hresnet")
@@ -32,7 +32,7 @@ class HResNet(Backbone):
         num_classes: Classes, C; 0 for features.
     """
 
-    dense_gain = 1.0
+    whole_image_gain = 1.0
     min_window = 3
     head_std = 0.01
 
@@ -59,10 +59,10 @@ class HResNet(Backbone):
         y = self.conv_1(F.relu(self.norm(x)))
         return x + self.conv_2(F.relu(y))
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """The two entry convolutions are shared; the residual branch pads and stays window by window."""
 
         def rest(x: Tensor) -> Tensor:
             return self.rest(x).mean((2, 3))
 
-        return lambda x: self.dense_head(over_windows(self.entry(x), self.window - 2, rest))
+        return lambda x: self.whole_image_head(over_windows(self.entry(x), self.window - 2, rest))

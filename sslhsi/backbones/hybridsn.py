@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, choose, register_backbone
 from sslhsi.backbones.conv3d import Conv3d, convolve_valid
-from sslhsi.backbones.dense import Dense, large_kernel, window_mean
+from sslhsi.backbones.whole_image import ImageMap, large_kernel, window_mean
 
 
 @register_backbone("hybridsn")
@@ -36,7 +36,7 @@ class HybridSN(Backbone):
     """
 
     conv_dims = 3
-    dense_gain = 30.0
+    whole_image_gain = 30.0
     min_bands = 13
     min_window = 9
 
@@ -83,7 +83,7 @@ class HybridSN(Backbone):
         x = self.drop_1(F.relu(self.dense_1(x)))
         return F.relu(self.dense_2(x))
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Everything is shared: Dense_1 is a convolution as large as the last maps."""
         side = self.window - 8
         if self.pool == "flatten":
@@ -101,6 +101,6 @@ class HybridSN(Backbone):
                 x = F.relu(convolve_valid(x, layer))
             x = F.relu(dense_1(F.relu(self.conv2d_1(x.flatten(1, 2)))))
             x = F.relu(F.conv2d(x, self.dense_2.weight[:, :, None, None], self.dense_2.bias))
-            return self.dense_head(x)
+            return self.whole_image_head(x)
 
         return run

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, register_backbone
-from sslhsi.backbones.dense import Dense
+from sslhsi.backbones.whole_image import ImageMap
 from sslhsi.errors import InputError
 from sslhsi.views import box_mean
 
@@ -76,8 +76,8 @@ class PixelNet(Backbone):
             teaches the trained one to overlook, such as the large-scale geometry that one label per class needs.
     """
 
-    dense_gain = 2.0
-    dense_side = 64
+    whole_image_gain = 2.0
+    whole_image_tile = 64
     min_window = 3
 
     def __init__(
@@ -132,13 +132,13 @@ class PixelNet(Backbone):
             found.append(self.random(pooled).flatten(1))
         return torch.cat(found, dim=1)
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Reading, the 3x3 means and the distances are shared, neighbour by neighbour of the whole image."""
 
         def run(x: Tensor) -> Tensor:
             pooled = self._pooled_everywhere(x)  # (radii, K, H', W')
             found = self.forward_features(pooled.flatten(2).permute(2, 0, 1))
-            return self.dense_head(found.T.unflatten(1, pooled.shape[2:])[None])
+            return self.whole_image_head(found.T.unflatten(1, pooled.shape[2:])[None])
 
         return run
 

@@ -21,7 +21,7 @@ from sslhsi.backbones.timm_backbone import TimmBackbone
 from sslhsi.errors import InputError
 
 for _file in pkgutil.iter_modules(sslhsi.backbones.__path__):
-    if _file.name != "registry":
+    if _file.name not in ("registry", "build"):
         importlib.import_module(f"sslhsi.backbones.{_file.name}")
 
 

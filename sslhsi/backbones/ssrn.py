@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, he_normal_, register_backbone
 from sslhsi.backbones.conv3d import Conv3d
-from sslhsi.backbones.dense import Dense, over_windows
+from sslhsi.backbones.whole_image import ImageMap, over_windows
 
 
 class ResidualBlock(nn.Module):
@@ -51,8 +51,8 @@ class SSRN(Backbone):
     """
 
     conv_dims = 3
-    dense_gain = 9.0
-    dense_side = 32
+    whole_image_gain = 9.0
+    whole_image_tile = 32
     min_bands = 7
     min_window = 3
 
@@ -80,10 +80,10 @@ class SSRN(Backbone):
         x = self.spectral(x.unsqueeze(1))  # (N, 128, 1, H, W)
         return self.spatial[:3](x.transpose(1, 2))
 
-    def dense(self) -> Dense:
+    def whole_image(self) -> ImageMap:
         """Spectral blocks and the first spatial layer are shared; the residual ones pad, window by window."""
 
         def rest(x: Tensor) -> Tensor:
             return self.spatial[3:](x.unsqueeze(2)).mean((2, 3, 4))
 
-        return lambda x: self.dense_head(over_windows(self._shared(x).squeeze(2), self.window - 2, rest))
+        return lambda x: self.whole_image_head(over_windows(self._shared(x).squeeze(2), self.window - 2, rest))

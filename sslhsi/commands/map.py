@@ -76,7 +76,7 @@ def map_scene(options: argparse.Namespace) -> int:
     encoder = load_backbone(options.backbone)
     encoder.to("cuda" if torch.cuda.is_available() else "cpu")
     height, width = scene.cube.shape[:2]
-    if encoder.config.get("border") != "reflect" and min(height, width) < encoder.window:
+    if encoder.config.border != "reflect" and min(height, width) < encoder.window:
         raise InputError(
             f"{scene.name}: the scene is {height}x{width}, smaller than the backbone's window of {encoder.window}"
         )
@@ -216,9 +216,9 @@ def _classes_told(drawn: Split, scene: Scene, classes: np.ndarray, classifier: s
 
 
 def _sharing(encoder: Encoder) -> str:
-    if getattr(encoder.backbone, "dense_gain", 0.0):
+    if getattr(encoder.backbone, "whole_image_gain", 0.0):
         return "shared between neighbouring windows"
-    name = encoder.config.get("architecture", type(encoder.backbone).__name__)
+    name = encoder.name
     return f"window by window: {name} pads, and so sees the edges of its window"
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.bands.moments import Moments
 from sslhsi.bands.projection import Projection, check_cube
 from sslhsi.corpus.reader import PatchReader
-from sslhsi.encoder.strips import Components, PreparedComponents, Shared, corners, stored, window_features
+from sslhsi.encoder.strips import (
+    Components,
+    PreparedComponents,
+    Source,
+    WholeImage,
+    corners,
+    stored,
+    window_features,
+)
 from sslhsi.errors import InputError
 from sslhsi.scenes.labelled_array import unpack
 
@@ -26,19 +35,26 @@ class Encoder:
     Args:
         backbone: (N, K, S, S) -> (N, D); put into evaluation mode.
         projector: Bands of any camera -> K components.
-        config: ``window`` S, ``border`` (``reflect``: one feature per pixel; ``inside``: windows that lie
-            within the cube), and whatever else is worth keeping.
+        config: What the backbone is, or its keys: ``window`` S, ``border`` (``reflect``: one feature per pixel;
+            ``inside``: windows that lie within the cube), and whatever else is worth keeping.
     """
 
-    def __init__(self, backbone: nn.Module, projector: Projection, config: dict[str, Any]) -> None:
-        self.backbone, self.projector, self.config = backbone.eval(), projector, config
-        self.window: int = config["window"]
+    def __init__(
+        self, backbone: nn.Module, projector: Projection, config: BackboneConfig | Mapping[str, Any]
+    ) -> None:
+        self.backbone, self.projector, self.config = backbone.eval(), projector, BackboneConfig.of(config)
+        self.window = self.config.window
         self.num_features = int(backbone.num_features)  # type: ignore[arg-type]
 
     def to(self, device: torch.device | str) -> Encoder:
         """Move the network."""
         self.backbone.to(device)
         return self
+
+    @property
+    def name(self) -> str:
+        """Which network it is, for tables."""
+        return self.config.architecture or type(self.backbone).__name__
 
     @property
     def device(self) -> torch.device:
@@ -56,7 +72,7 @@ class Encoder:
     ) -> np.ndarray:
         """Features of a whole cube.
 
-        Networks with :meth:`~sslhsi.backbones.base.Backbone.dense` share the work of neighbouring windows; the
+        Networks with :meth:`~sslhsi.backbones.base.Backbone.whole_image` share the work of neighbouring windows; the
         features are the same to rounding. Others, and large strides, go window by window.
 
         Args:
@@ -75,10 +91,10 @@ class Encoder:
             InputError: The camera does not cover the backbone's range, or the cube is smaller than a window.
         """
         scene = self._check(cube, wavelengths, mask)
-        rows, columns = self._corners(scene, stride, self.config.get("border"))
+        rows, columns = self._corners(scene, stride, self.config.border)
         out = np.empty((rows.size, columns.size, self.num_features), dtype=np.float32)
-        for some, found in self._strips(scene, rows, columns, stride, batch_size, progress):
-            out[some] = found
+        for lines, features in self._strips(scene, rows, columns, stride, batch_size, progress):
+            out[lines] = features
         return out
 
     def strips(
@@ -105,12 +121,12 @@ class Encoder:
             InputError: As for :meth:`encode`, before the first strip is asked for.
         """
         scene = self._check(cube, wavelengths, mask)
-        rows, columns = self._corners(scene, stride, border or self.config.get("border"))
+        rows, columns = self._corners(scene, stride, border or self.config.border)
         return self._strips(scene, rows, columns, stride, batch_size, progress)
 
     def _corners(self, scene: Components, stride: int, border: str | None) -> tuple[np.ndarray, np.ndarray]:
         """First row and first column of the windows."""
-        height, width, _ = scene.cube.shape
+        height, width = scene.shape
         rows, columns = (corners(n, self.window, border == "reflect", stride) for n in (height, width))
         if not (rows.size and columns.size):
             raise InputError(f"the cube is {height}x{width}, smaller than the backbone's window of {self.window}")
@@ -125,37 +141,30 @@ class Encoder:
         batch_size: int | None,
         progress: Callable[[int, int], None] | None,
     ) -> Iterator[tuple[slice, np.ndarray]]:
-        done = 0
-
-        def advance(windows: int) -> None:
-            nonlocal done
-            done += windows
-            if progress:
-                progress(done, rows.size * columns.size)
-
-        shared = Shared.of(self.backbone, self.window)
-        if shared and stride**2 > shared.gain:
-            shared = None
-        lines = max(1, self._lines(scene, columns.size, shared) // stride)
+        advance = _counting(progress, rows.size * columns.size)
+        whole = WholeImage.of(self.backbone, self.window)
+        if whole and stride**2 > whole.gain:
+            whole = None
+        lines = max(1, self._lines(scene, columns.size, whole) // stride)
         across = (int(columns[0]), int(columns[-1]) + self.window)
         for start in range(0, rows.size, lines):
             some = rows[start : start + lines]
             strip = scene.strip((int(some[0]), int(some[-1]) + self.window), across)
-            if shared:
-                found = shared.features(strip, self.window, self.device, stride, advance)
+            if whole:
+                features = whole.features(strip, self.window, self.device, stride, advance)
             else:
                 grid = np.meshgrid(some - some[0], columns - columns[0], indexing="ij")
                 at = np.stack(grid, axis=-1).reshape(-1, 2)
-                found = window_features(self.backbone, strip, at, self.window, self.device, batch_size, advance)
-            yield slice(start, start + some.size), found.reshape(some.size, columns.size, -1)
+                features = window_features(self.backbone, strip, at, self.window, self.device, batch_size, advance)
+            yield slice(start, start + some.size), features.reshape(some.size, columns.size, -1)
 
-    def _lines(self, scene: Components | PreparedComponents, columns: int, shared: Shared | None) -> int:
+    def _lines(self, scene: Source, columns: int, whole: WholeImage | None) -> int:
         """Rows of a strip, without what its windows overlap the next."""
         # No fewer than a window has: neighbouring strips project the rows between them twice.
-        row = 4 * scene.cube.shape[1] * self.projector.channels
+        row = 4 * scene.shape[1] * self.projector.channels
         lines = max(self.window, STRIP_BYTES // row - self.window)
         lines = min(lines, max(1, FEATURE_BYTES // (4 * columns * self.num_features)))
-        return min(lines, shared.side) if shared else lines
+        return min(lines, whole.tile) if whole else lines
 
     def encode_pixels(
         self,
@@ -176,23 +185,16 @@ class Encoder:
 
     def _pixels(
         self,
-        scene: Components | PreparedComponents,
+        scene: Source,
         pixels: np.ndarray,
         batch_size: int | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> np.ndarray:
         pixels = np.asarray(pixels, dtype=np.int64).reshape(-1, 2)
         out = np.empty((len(pixels), self.num_features), dtype=np.float32)
-        shared = Shared.of(self.backbone, self.window)
-        strip_of = pixels[:, 0] // self._lines(scene, scene.cube.shape[1], shared)
-        done = 0
-
-        def advance(windows: int) -> None:
-            nonlocal done
-            done += windows
-            if progress:
-                progress(done, len(pixels))
-
+        whole = WholeImage.of(self.backbone, self.window)
+        strip_of = pixels[:, 0] // self._lines(scene, scene.shape[1], whole)
+        advance = _counting(progress, len(pixels))
         for number in np.unique(strip_of):
             mine = np.flatnonzero(strip_of == number)
             corner = pixels[mine] - self.window // 2
@@ -200,8 +202,8 @@ class Encoder:
             rows, columns = ((int(a), int(b) + self.window) for a, b in zip(first, last, strict=True))
             strip, at = scene.strip(rows, columns), corner - first
             # Where the pixels lie close together, a whole image costs less than their windows.
-            if shared and np.prod(last - first + 1) <= shared.gain * len(mine):
-                out[mine] = shared.features(strip, self.window, self.device)[tuple(at.T)]
+            if whole and np.prod(last - first + 1) <= whole.gain * len(mine):
+                out[mine] = whole.features(strip, self.window, self.device)[tuple(at.T)]
                 advance(len(mine))
             else:
                 out[mine] = window_features(self.backbone, strip, at, self.window, self.device, batch_size, advance)
@@ -212,7 +214,7 @@ class Encoder:
     ) -> PatchReader:
         """Windows of a projected cube as the backbone takes them; arguments and errors as for :meth:`encode`."""
         scene = self._check(cube, wavelengths, mask)
-        projected = self.projector.transform(scene.cube, scene.wavelengths, moments=scene.raw, scaled=True)
+        projected = self.projector.transform(scene.cube, scene.wavelengths, moments=scene.moments, scaled=True)
         return PatchReader([stored(projected)], self.window, device=self.device)
 
     def windows(self, pixels: np.ndarray) -> np.ndarray:
@@ -271,16 +273,16 @@ class Encoder:
         if wavelengths is not None:
             wavelengths = np.asarray(wavelengths, dtype=np.float64)
         check_cube(column)
-        found = np.empty((len(spectra), self.num_features), dtype=np.float32)
+        out = np.empty((len(spectra), self.num_features), dtype=np.float32)
         for start in range(0, len(spectra), batch_size):
             part = column[start : start + batch_size]
             components = stored(self.projector.transform(part, wavelengths, moments=moments, scaled=True))
             with torch.inference_mode():
                 batch = torch.from_numpy(components).permute(0, 2, 1)[..., None].float().to(self.device)
-                found[start : start + len(part)] = self.backbone(batch).float().cpu().numpy()
+                out[start : start + len(part)] = self.backbone(batch).float().cpu().numpy()
             if progress:
                 progress(start + len(part), len(spectra))
-        return found
+        return out
 
     def _check(self, cube: np.ndarray, wavelengths: Any, mask: np.ndarray | None) -> Components:
         """The arguments, and the scene's moments where the projection needs them."""
@@ -291,10 +293,33 @@ class Encoder:
         if wavelengths is not None:
             wavelengths = np.asarray(wavelengths, dtype=np.float64)
         if self.projector.per_scene:
-            raw = self.projector.scene_moments(cube, mask)
+            moments = self.projector.scene_moments(cube, mask)
         else:
             # Projected about one spectrum, strips round as the whole cube does.
-            raw = Moments(1, np.asarray(cube[:1], dtype=np.float64).mean(axis=(0, 1)), np.zeros((0, 0)))
+            moments = Moments(1, np.asarray(cube[:1], dtype=np.float64).mean(axis=(0, 1)), np.zeros((0, 0)))
         # Checks the camera before anything long starts.
-        self.projector.affine(wavelengths, cube.shape[2], raw)
-        return Components(self.projector, cube, wavelengths, raw)
+        self.projector.affine(wavelengths, cube.shape[2], moments)
+        return Components(self.projector, cube, wavelengths, moments)
+
+
+def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
+    """The same network with random weights, behind the same projection.
+
+    Raises:
+        InputError: The backbone doesn't say which network it is.
+    """
+    network = build_backbone(encoder.config, encoder.projector.channels, seed=seed)
+    return Encoder(network, encoder.projector, encoder.config).to(encoder.device)
+
+
+def _counting(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    """Adds up what parts report, and passes the sum on."""
+    done = 0
+
+    def advance(windows: int) -> None:
+        nonlocal done
+        done += windows
+        if progress:
+            progress(done, total)
+
+    return advance

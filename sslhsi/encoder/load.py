@@ -11,16 +11,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sslhsi.backbones.registry import create_backbone
+from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.backbones.timm_backbone import TimmBackbone
 from sslhsi.bands.projection import load_projection
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
 
 FILES = ("config.json", "model.safetensors", "projector.json", "projector.safetensors")
-# Of timm.create_model: where weights come from. A backbone brings its own, and a folder from elsewhere must
-# not make the loader open other files.
-ELSEWHERE = ("checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir", "load")
 
 
 def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
@@ -67,17 +64,14 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
         raise InputError(f"{folder}: not a backbone, {missing[0]} is missing; give the backbone/ folder of a run")
     projector = load_projection(folder)
     try:
-        config = json.loads((folder / "config.json").read_text())
-        options = {k: v for k, v in config.get("options", {}).items() if k not in ELSEWHERE}
-        if options.get("pretrained"):
-            options["load"] = False
-        backbone = create_backbone(config["architecture"], projector.channels, config["window"], **options)
+        config = BackboneConfig.of(json.loads((folder / "config.json").read_text()))
+        backbone = build_backbone(config, projector.channels)
         state = load_file(folder / "model.safetensors")
         if isinstance(backbone, TimmBackbone):
             # Earlier folders have the wrapper's name before every key.
             state = {key.removeprefix("net."): value for key, value in state.items()}
-            # What was done to RGB weights is told by the folder, not by the network built just now.
-            backbone.stem_record = config.get("stem") or backbone.stem_record
+            # What was done to RGB weights the folder knows, not the network built just now.
+            backbone.stem_record = config.stem or backbone.stem_record
         plain(backbone).load_state_dict(state)
     except InputError:
         raise

@@ -82,7 +82,7 @@ def export_onnx(encoder: Encoder, target: str | Path, scene: Scene | None = None
     batch = _batch(encoder, scene)
     with atomic(target) as part:
         program = _program(module, batch, name)
-        facts = {"input": name, "window": window, "name": encoder.config.get("name", "")}
+        facts = {"input": name, "window": window, "name": encoder.config.name}
         if scene is None:
             facts["scale"] = encoder.projector.scale
         else:

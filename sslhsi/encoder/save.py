@@ -11,16 +11,23 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 
+from sslhsi.backbones.build import ELSEWHERE, BackboneConfig
 from sslhsi.backbones.timm_backbone import TimmBackbone
 from sslhsi.bands.projection import Projection
-from sslhsi.encoder.load import ELSEWHERE, plain
+from sslhsi.encoder.load import plain
 from sslhsi.files import atomic_folder
 
-# Of TimmBackbone: what timm itself does not know.
-_OWN = ("pretrained", "stem", "wavelengths", "rgb", "small_window")
+# Options of TimmBackbone that timm itself does not know.
+_NOT_TIMMS = ("pretrained", "stem", "wavelengths", "rgb", "small_window")
 
 
-def save_backbone(folder: str | Path, backbone: nn.Module, projector: Projection, config: Mapping[str, Any]) -> None:
+def save_backbone(
+    folder: str | Path,
+    backbone: nn.Module,
+    projector: Projection,
+    config: BackboneConfig | Mapping[str, Any],
+    tag: str = "",
+) -> None:
     """Write weights, configuration and projector; nothing in the folder executes code when loaded.
 
     The layout is timm's, so that ``timm.create_model("local-dir:FOLDER", pretrained=True)`` loads the
@@ -32,8 +39,9 @@ def save_backbone(folder: str | Path, backbone: nn.Module, projector: Projection
         folder: Made anew; an older one of that name is replaced once the new one is whole.
         backbone: The network.
         projector: What brings a camera's bands to the network's input.
-        config: ``architecture``, ``options``, ``window``, ``border``, ``recipe`` or ``tag`` (what follows the
-            dot in the name), and anything else worth keeping.
+        config: What it is, as a :class:`~sslhsi.backbones.build.BackboneConfig` or its keys, with anything else
+            worth keeping.
+        tag: What follows the dot in its name; the recipe's name when empty.
 
     Raises:
         InputError: The disk is full or the folder can't be written.
@@ -42,20 +50,21 @@ def save_backbone(folder: str | Path, backbone: nn.Module, projector: Projection
     with atomic_folder(folder, also=(SafetensorError,)) as part:
         save_file(state, part / "model.safetensors", metadata={"format": "pt"})
         projector.save(part)
-        (part / "config.json").write_text(json.dumps(full_config(backbone, projector, config), indent=2) + "\n")
+        (part / "config.json").write_text(
+            json.dumps(full_config(backbone, projector, BackboneConfig.of(config), tag), indent=2) + "\n"
+        )
         for written in part.iterdir():
             # Some writers make files that nobody else may read.
             written.chmod(0o644)
 
 
-def full_config(backbone: nn.Module, projector: Projection, config: Mapping[str, Any]) -> dict[str, Any]:
+def full_config(backbone: nn.Module, projector: Projection, config: BackboneConfig, tag: str = "") -> dict[str, Any]:
     """config.json: what was given, with all that timm and a reader want to know."""
-    given = {k: v for k, v in config.items() if k not in ("tag", "name")}
-    options = {k: v for k, v in (given.get("options") or {}).items() if k not in ELSEWHERE}
-    architecture = str(given["architecture"]).removeprefix("timm/")
-    tag = config.get("tag") or config.get("recipe") or "unnamed"
-    name = f"{architecture.split('.')[0]}.{tag}"
-    channels, window = projector.channels, int(config["window"])
+    given = config.model_dump(exclude={"name"}, exclude_unset=True)
+    options = {key: value for key, value in config.options.items() if key not in ELSEWHERE}
+    architecture = config.architecture.removeprefix("timm/")
+    name = f"{architecture.split('.')[0]}.{tag or config.recipe or 'unnamed'}"
+    channels, window = projector.channels, config.window
     arguments: dict[str, Any] = {"in_chans": channels}
     # Components are centred and of order one already.
     pretrained: dict[str, Any] = {
@@ -66,7 +75,7 @@ def full_config(backbone: nn.Module, projector: Projection, config: Mapping[str,
         known = backbone.net.pretrained_cfg
         pretrained |= {key: known.get(key) for key in ("first_conv", "classifier", "interpolation")}
         pretrained["fixed_input_size"] = not backbone.any_window
-        arguments |= {k: v for k, v in options.items() if k not in _OWN}
+        arguments |= {k: v for k, v in options.items() if k not in _NOT_TIMMS}
         if not backbone.any_window:
             arguments["img_size"] = window
         if any(sign in backbone.stem_record["small_window"] for sign in ("->", "removed")):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -51,6 +52,17 @@ def stored(components: np.ndarray) -> np.ndarray:
     return components.astype(np.float16)
 
 
+class Source(Protocol):
+    """Where the components of a scene come from, a strip at a time."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the scene."""
+
+    def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
+        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the scene."""
+
+
 @dataclass(frozen=True)
 class Components:
     """A cube whose components are computed where they are wanted.
@@ -59,31 +71,42 @@ class Components:
         projector: What makes them.
         cube: (H, W, B).
         wavelengths: (B,) nm or None.
-        raw: The scene's moments; where the projection doesn't need them, the spectrum that it is done about.
+        moments: The scene's; where the projection doesn't need them, the spectrum that it is done about.
     """
 
     projector: Projection
     cube: np.ndarray
     wavelengths: np.ndarray | None
-    raw: Moments
+    moments: Moments
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.cube.shape[0], self.cube.shape[1]
 
     def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
         """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the cube."""
         down, across = mirrored(*rows, self.cube.shape[0]), mirrored(*columns, self.cube.shape[1])
         top, bottom = int(down.min()), int(down.max()) + 1
-        found = self.projector.transform(self.cube[top:bottom], self.wavelengths, moments=self.raw, scaled=True)
-        return stored(found)[np.ix_(down - top, across)]
+        projected = self.projector.transform(
+            self.cube[top:bottom], self.wavelengths, moments=self.moments, scaled=True
+        )
+        return stored(projected)[np.ix_(down - top, across)]
 
 
 @dataclass(frozen=True)
 class PreparedComponents:
-    """A cube whose components are there already: (H, W, K) float16, as a corpus holds them."""
+    """A scene whose components are there already: (H, W, K) float16, as a corpus holds them."""
 
-    cube: np.ndarray
+    components: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.components.shape[0], self.components.shape[1]
 
     def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the cube."""
-        return self.cube[np.ix_(mirrored(*rows, self.cube.shape[0]), mirrored(*columns, self.cube.shape[1]))]
+        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the scene."""
+        down, across = (mirrored(*side, length) for side, length in zip((rows, columns), self.shape, strict=True))
+        return self.components[np.ix_(down, across)]
 
 
 def window_features(
@@ -104,7 +127,7 @@ def window_features(
         window: Side of a window.
         device: Where to compute.
         batch_size: Windows per forward pass; chosen by their size when None.
-        advance: Told how many windows a batch held.
+        advance: Called with the number of windows in each batch.
 
     Returns:
         (n, D) float32.
@@ -121,29 +144,29 @@ def window_features(
 
 
 @dataclass(frozen=True)
-class Shared:
-    """A network that is run on whole images, see ``Backbone.dense``.
+class WholeImage:
+    """A network that is run on whole images, see ``Backbone.whole_image``.
 
     Args:
         run: (1, K, h, w) -> (1, D, h - window + 1, w - window + 1).
-        side: Side in windows of the squares that it is best given.
+        tile: Side in windows of the squares that it is best given.
         gain: Pixels that it does in the time of a window.
     """
 
     run: Callable[[Tensor], Tensor]
-    side: int
+    tile: int
     gain: float
 
     @classmethod
-    def of(cls, backbone: nn.Module, window: int) -> Shared | None:
+    def of(cls, backbone: nn.Module, window: int) -> WholeImage | None:
         """None for networks that can't, or whose windows are of another size than they were built for."""
         network: object = backbone
-        gain, side = float(getattr(network, "dense_gain", 0.0)), int(getattr(network, "dense_side", 0))
+        gain, tile = float(getattr(network, "whole_image_gain", 0.0)), int(getattr(network, "whole_image_tile", 0))
         if not gain or getattr(network, "window", None) != window:
             return None
         backbone.eval()
         with torch.inference_mode():
-            return cls(backbone.dense(), side, gain)  # type: ignore[operator]
+            return cls(backbone.whole_image(), tile, gain)  # type: ignore[operator]
 
     def features(
         self,
@@ -155,12 +178,12 @@ class Shared:
     ) -> np.ndarray:
         """(h', w', D) float32 of the windows on the stride of an (h, w, K) strip, tile by tile."""
         height, width = (n - window + 1 for n in strip.shape[:2])
-        across = max(stride, self.side**2 // height // stride * stride)
+        across = max(stride, self.tile**2 // height // stride * stride)
         parts = []
         for left in range(0, width, across):
-            tile = np.ascontiguousarray(np.moveaxis(strip[:, left : min(left + across, width) + window - 1], 2, 0))
+            part = np.ascontiguousarray(np.moveaxis(strip[:, left : min(left + across, width) + window - 1], 2, 0))
             with torch.inference_mode():
-                found = self.run(torch.from_numpy(tile).to(device).float()[None])[0, :, ::stride, ::stride]
-                parts.append(found.permute(1, 2, 0).float().cpu().numpy())
+                features = self.run(torch.from_numpy(part).to(device).float()[None])[0, :, ::stride, ::stride]
+                parts.append(features.permute(1, 2, 0).float().cpu().numpy())
             advance(parts[-1].shape[0] * parts[-1].shape[1])
         return np.concatenate(parts, axis=1)

@@ -7,17 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
-
-from sslhsi.backbones.registry import create_backbone
-from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.errors import InputError
 
 PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
 # Untrained networks that splits take in turn: one lucky initialisation must not stand for all.
 INITIALISATIONS = 5
-# Options of timm that would bring weights, of ImageNet or from any file: random means random.
-_WEIGHTS = ("pretrained", "load", "checkpoint_path", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
 
 
 @dataclass(frozen=True)
@@ -73,22 +68,6 @@ class Network:
         return digest.hexdigest()[:12]
 
 
-def untrained(encoder: Encoder, seed: int = 0) -> Encoder:
-    """The same network with random weights, behind the same projection.
-
-    Raises:
-        InputError: The backbone doesn't say which network it is.
-    """
-    config = encoder.config
-    if "architecture" not in config:
-        raise InputError("the backbone's config.json names no architecture: give a backbone/ folder that a run wrote")
-    options = {key: value for key, value in config.get("options", {}).items() if key not in _WEIGHTS}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        fresh = create_backbone(config["architecture"], encoder.projector.channels, encoder.window, **options)
-    return Encoder(fresh.eval(), encoder.projector, config).to(encoder.device)
-
-
 def beside(
     encoder: Encoder,
     *,
@@ -107,10 +86,10 @@ def beside(
     """
     keys = ("architecture", "options", "window")
     for other in others:
-        if odd := [key for key in keys if other.config.get(key) != encoder.config.get(key)]:
+        if odd := [key for key in keys if getattr(other.config, key) != getattr(encoder.config, key)]:
+            first, second = (getattr(one.config, odd[0]) for one in (encoder, other))
             raise InputError(
-                f"backbones that take turns must be one network, not of {odd[0]} {encoder.config.get(odd[0])!r} and "
-                f"{other.config.get(odd[0])!r}"
+                f"backbones that take turns must be one network, not of {odd[0]} {first!r} and {second!r}"
             )
     drawn = 1 + len(others) if others else INITIALISATIONS
     return [

@@ -95,7 +95,7 @@ class Job:
             pretraining_saw_pixels=network.pretraining_saw_pixels,
             projection_saw_pixels=projection_saw(projector, network.projection_saw_pixels),
             projection_scope=projector.scope,
-            corpus=network.encoder.config.get("corpus", ""),
+            corpus=network.encoder.config.corpus,
             backbone=network.digest,
         )
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.network import Network, untrained
+from sslhsi.evaluation.network import Network
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import DEFAULT, FineTuned, fine_tune_pixels
 from sslhsi.finetune.settings import FineTuning, described
@@ -45,7 +45,7 @@ def self_supervised_columns(
     digest = Network("pretrained", encoder).digest
     return {
         "method": SELF_SUPERVISED if pretrained else UNTRAINED,
-        "network": encoder.config.get("architecture", type(encoder.backbone).__name__),
+        "network": encoder.name,
         "source": pretraining,
         "settings": f"window {encoder.window}; {described(settings)}; backbone {digest}; "
         f"pretraining saw the target's pixels: {pretraining_saw}",

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sslhsi.backbones.build import brings_weights, build_backbone, recipe_channels, recipe_config
 from sslhsi.backbones.fast import set_memory_format, training_setting
-from sslhsi.backbones.registry import create_backbone
 from sslhsi.backbones.transfer_weights import load_weights
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.errors import InputError
@@ -85,8 +85,9 @@ def initialise(
     setting = training_setting(untrained, device, recipe.training.precision, gather)
     set_memory_format(untrained, setting["memory_format"])
     record: dict[str, Any] = {"setting": setting}
-    if recipe.backbone.options.get("pretrained"):
-        backbone = create_backbone(recipe.backbone.name, *_input(recipe), **recipe.backbone.options)
+    config = recipe_config(recipe)
+    if brings_weights(config):
+        backbone = build_backbone(config, recipe_channels(recipe), trained=True)
         set_memory_format(backbone, setting["memory_format"])
     else:
         backbone = copy.deepcopy(untrained)
@@ -100,10 +101,7 @@ def initialise(
 
 def untrained_backbone(recipe: Recipe) -> nn.Module:
     """The recipe's network with random weights, also where its options ask for trained ones."""
-    options = dict(recipe.backbone.options)
-    if options.get("pretrained"):
-        options["load"] = False
-    return create_backbone(recipe.backbone.name, *_input(recipe), **options)
+    return build_backbone(recipe_config(recipe), recipe_channels(recipe))
 
 
 def content_hash(state: Mapping[str, Tensor]) -> str:
@@ -114,9 +112,3 @@ def content_hash(state: Mapping[str, Tensor]) -> str:
         digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
         digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _input(recipe: Recipe) -> tuple[int, int]:
-    """Channels and window."""
-    bands = recipe.corpus.bands
-    return bands.components or bands.grid, recipe.corpus.patches.window

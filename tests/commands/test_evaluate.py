@@ -10,13 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
+from sslhsi.files import write_rows
 from sslhsi.scenes.scene import Scene
 
 pytestmark = pytest.mark.slow
@@ -62,8 +65,8 @@ def test_pretrainings_from_other_seeds_take_turns(place, tmp_path, capsys):
     def another(folder: str, seed: int, **changes) -> str:
         encoder = load_backbone(place / "backbone")
         torch.manual_seed(seed)
-        config = {**encoder.config, **changes}
-        network = create_backbone("pixelnet", 4, 3, **config["options"])
+        config = encoder.config.model_copy(update=changes)
+        network = create_backbone("pixelnet", 4, 3, **config.options)
         save_backbone(tmp_path / folder, network, encoder.projector, config)
         return str(tmp_path / folder)
 
@@ -173,3 +176,23 @@ def test_the_programs_run_from_a_checkout(name, tmp_path):
     assert done.returncode == 0
     assert "example: sslhsi eval" in done.stdout
     assert "leak" in done.stdout
+
+
+@pytest.mark.parametrize("stem", [{"stem": "tiled"}, {"stem": "wavelengths", "wavelengths": [460, 550, 640, 800]}])
+def test_a_network_that_began_with_rgb_weights_stands_beside_its_untrained_twin(place, tmp_path, capsys, stem):
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "rgb.safetensors")
+    overlay = {"file": str(tmp_path / "rgb.safetensors")}
+    options = {"pretrained": True, "pretrained_cfg_overlay": overlay, **stem}
+    network = create_backbone("test_resnet", 4, 8, **options)
+    config = {"architecture": "test_resnet", "window": 8, "border": "reflect", "options": options}
+    backbone = str(tmp_path / "backbone")
+    save_backbone(backbone, network, load_backbone(place / "backbone").projector, config)
+    scene = [str(place / "field.npy"), "--labels", str(place / "gt.npy")]
+    few = ["--per-class", "3", "--seeds", "1", "--scheme", "random", "--json"]
+    assert main(["eval", "knn", backbone, *scene, *few]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in rows} >= {"pretrained", "random weights"}
+    table, page = tmp_path / "rows.csv", tmp_path / "page.html"
+    write_rows(table, rows)
+    assert main(["compare", str(table), "--scene", *scene, "--backbone", backbone, "--out", str(page)]) == 0
+    assert "random weights" in page.read_text()

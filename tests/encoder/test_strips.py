@@ -37,10 +37,10 @@ def test_shared_equals_window_by_window(cube, monkeypatch, name, window, options
     model = encoder(cube, name, window, options, border)
     whole = model.encode(cube, WAVELENGTHS)
     with monkeypatch.context() as patch:
-        patch.setattr(type(model.backbone), "dense_side", 4)
+        patch.setattr(type(model.backbone), "whole_image_tile", 4)
         tiles = model.encode(cube, WAVELENGTHS)
         odd = model.encode(cube, WAVELENGTHS, stride=3)
-    monkeypatch.setattr(type(model.backbone), "dense_gain", 0.0)
+    monkeypatch.setattr(type(model.backbone), "whole_image_gain", 0.0)
     expected = model.encode(cube, WAVELENGTHS)
     bounds = {"rtol": 1e-4, "atol": 1e-5 * float(np.abs(expected).max())}
     assert expected.std(axis=(0, 1)).max() > 1e-3 * np.abs(expected).max()
@@ -69,7 +69,7 @@ def test_a_scene_smaller_than_the_window(cube):
     with torch.inference_mode():
         expected = model.backbone(reader(model.windows(pixels))).numpy()
     np.testing.assert_allclose(found.reshape(36, -1), expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
-    model.config["border"] = "inside"
+    model = Encoder(model.backbone, model.projector, model.config.model_copy(update={"border": "inside"}))
     with pytest.raises(InputError, match="4x9, smaller than the backbone's window of 11"):
         model.strips(small, WAVELENGTHS)
     assert next(model.strips(small, WAVELENGTHS, border="reflect"))[1].shape == (4, 9, 128)
@@ -78,7 +78,7 @@ def test_a_scene_smaller_than_the_window(cube):
 @pytest.mark.parametrize("gain", [30.0, 0.0], ids=["shared", "windows"])
 def test_strips_come_in_order_and_tell_how_far_they_are(cube, monkeypatch, gain):
     model = encoder(cube, "hybridsn", 11, {}, "reflect")
-    monkeypatch.setattr(type(model.backbone), "dense_gain", gain)
+    monkeypatch.setattr(type(model.backbone), "whole_image_gain", gain)
     monkeypatch.setattr("sslhsi.encoder.encoder.STRIP_BYTES", 1)
     told: list[tuple[int, int]] = []
     rows = [some for some, _ in model.strips(cube, WAVELENGTHS, progress=lambda *x: told.append(x))]

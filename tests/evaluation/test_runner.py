@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
-from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import (
     LabelledScene,
@@ -23,7 +23,7 @@ from sslhsi.evaluation.labelled_scene import (
     labelled_pixels,
     labelled_spectra,
 )
-from sslhsi.evaluation.network import Network, beside, untrained
+from sslhsi.evaluation.network import Network, beside
 from sslhsi.evaluation.rows import ResultRow, read_result_rows
 from sslhsi.evaluation.runner import ProbeSettings, evaluate
 from sslhsi.finetune.settings import FineTuning

@@ -21,11 +21,11 @@ from torch import Tensor
 from sslhsi.corpus.prepare import neutralise
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.corpus.sampler import DomainSampler
-from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.evaluation.network import INITIALISATIONS, Network, untrained
+from sslhsi.evaluation.network import INITIALISATIONS, Network
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import fine_tune_pixels
 from sslhsi.finetune.samples import Reader, Remembered
@@ -179,7 +179,7 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
     columns = {
         "experiment": settings.experiment,
         "method": init.method(readout),
-        "network": encoder.config.get("architecture", type(encoder.backbone).__name__),
+        "network": encoder.name,
         "source": " -> ".join(sources),
         "target": scene.name,
         "kind": kind_of(scene),

@@ -106,7 +106,7 @@ def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
     if settings.backbone is not None:
         encoder = load_backbone(settings.backbone).to("cuda" if torch.cuda.is_available() else "cpu")
         gap = max(settings.gap, encoder.window // 2)
-        name = encoder.config.get("architecture", type(encoder.backbone).__name__)
+        name = encoder.name
         digest = Network("pretrained", encoder).digest
         ways.append(
             View(

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-Dense = Callable[[Tensor], Tensor]
+ImageMap = Callable[[Tensor], Tensor]
 
 # Kernels from this side on are applied through the Fourier transform: measured on a CPU, 64 -> 256 maps.
 _LARGE = 7
@@ -39,7 +39,7 @@ def window_mean(x: Tensor, cells: int, step: int = 1) -> Tensor:
     return x / cells**2
 
 
-def over_windows(x: Tensor, side: int, run: Dense, at_once: int = 256) -> Tensor:
+def over_windows(x: Tensor, side: int, run: ImageMap, at_once: int = 256) -> Tensor:
     """Apply to every window of maps what can't be shared between windows.
 
     Args:
@@ -57,7 +57,7 @@ def over_windows(x: Tensor, side: int, run: Dense, at_once: int = 256) -> Tensor
     return torch.cat(parts).permute(2, 0, 1)[None]
 
 
-def large_kernel(weight: Tensor, bias: Tensor) -> Dense:
+def large_kernel(weight: Tensor, bias: Tensor) -> ImageMap:
     """A valid convolution whose kernel may be large: (1, C, H, W) -> (1, O, H - K + 1, W - K + 1).
 
     Large kernels are multiplied in the frequency domain, tile by overlapping tile (overlap-save; Oppenheim

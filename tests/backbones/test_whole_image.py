@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from sslhsi.backbones.base import BACKBONES
-from sslhsi.backbones.dense import large_kernel, over_windows, window_mean
 from sslhsi.backbones.registry import create_backbone
+from sslhsi.backbones.whole_image import large_kernel, over_windows, window_mean
 
 # name, bands, window, options: odd and even windows, one cell and several, kernels small and large
 CASES = [
@@ -57,16 +57,16 @@ def test_equal_to_window_by_window(name, bands, window, options):
     windows = x[0].unfold(1, window, 1).unfold(2, window, 1).permute(1, 2, 0, 3, 4)
     with torch.inference_mode():
         expected = network(windows.flatten(0, 1)).unflatten(0, (2, 3)).permute(2, 0, 1)[None]
-        found = network.dense()(x)
+        found = network.whole_image()(x)
     assert expected.std((2, 3)).max() > 1e-3 * expected.abs().max()
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5 * float(expected.abs().max()))
 
 
 def test_the_cases_hold_every_network_that_can():
-    able = {name for name, network in BACKBONES.items() if network.dense_gain}
+    able = {name for name, network in BACKBONES.items() if network.whole_image_gain}
     assert able == {case[0] for case in CASES}
     with pytest.raises(NotImplementedError, match="window by window"):
-        create_backbone("ainet", 20, 9).dense()
+        create_backbone("ainet", 20, 9).whole_image()
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_the_choice_of_tile_does_not_show():
     network = network_of("hybridsn", 13, 25, {})
     x = torch.randn(1, 13, 80, 61)
     with torch.inference_mode():
-        run = network.dense()
+        run = network.whole_image()
         whole = run(x)
         part = run(x[:, :, 9:50, 30:])
     torch.testing.assert_close(part, whole[:, :, 9:26, 30:], rtol=1e-4, atol=1e-6)
