@@ -22,7 +22,7 @@ card = (folder / "README.md").read_text()
 assert not any(name in card for name in ("NEON", "AVIRIS-NG", "SalinasA")), "the backbone saw a scene of this check"
 
 encoder = sslhsi.load_backbone(folder)
-print(f"{encoder.config['name']}: {encoder.num_features} features, sslhsi {sslhsi.__version__}")
+print(f"{encoder.config.name}: {encoder.num_features} features, sslhsi {sslhsi.__version__}")
 
 for name, path in {
     "NEON AOP": data / "neon-deeptree" / "example.tif",
