@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from sslhsi.errors import InputError
@@ -97,7 +97,7 @@ def _bands(text: str) -> str | list[int]:
 
 
 def _centres(text: str) -> str | list[float]:
-    return text if "," not in text or Path(text).exists() else [float(word) for word in text.split(",")]
+    return text if "," not in text or os.path.exists(text) else [float(word) for word in text.split(",")]
 
 
 def _pair(text: str) -> list[int]:

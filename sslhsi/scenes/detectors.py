@@ -10,7 +10,8 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import check_memory
+from sslhsi.scenes.raw import Raw, check_memory
+from sslhsi.scenes.scaling import Scaling
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Detector:
         return height, width, bands
 
 
-def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> tuple[np.ndarray, np.ndarray]:
+def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> Raw:
     """The cubes of several detectors as one, by ascending wavelength.
 
     Dead bands are left out. Where detectors overlap, the first in the list is kept and the others begin or end where
@@ -55,8 +56,7 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
         nodata: Stored number that stands for "no data" where all bands of a pixel hold it.
 
     Returns:
-        The cube (H, W, B), float32 when a detector has a gain or an offset (pixels without data are then NaN), else
-        in the file's dtype; (B,) nanometres.
+        The stored numbers (H, W, B) with wavelengths in nanometres, their scaling, and a mask of pixels with data.
 
     Raises:
         InputError: The detectors differ in height or width, wavelengths don't fit, or no band is left.
@@ -93,27 +93,26 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
     if not chosen:
         raise InputError(f"{path}: no band has a wavelength")
     chosen.sort()
-    return _filled(detectors, chosen, path, nodata), np.array([centre for centre, _, _ in chosen])
+    raw = _filled(detectors, chosen, path, nodata)
+    raw.wavelengths = np.array([centre for centre, _, _ in chosen])
+    return raw
 
 
 def _filled(
     detectors: Sequence[Detector], chosen: Sequence[tuple[float, int, int]], path: Path, nodata: float | None
-) -> np.ndarray:
+) -> Raw:
     height, width, _ = detectors[0].size
-    scaled = any((d.gain, d.offset) != (1.0, 0.0) for d in detectors)
-    dtype = np.dtype(np.float32) if scaled else np.result_type(*(d.dtype for d in detectors))
+    dtype = np.result_type(*(d.dtype for d in detectors))
     shape = (height, width, len(chosen))
     check_memory(path, shape, dtype.itemsize)
     cube = np.empty(shape, dtype.newbyteorder("="))
-    empty = np.ones((height, width), dtype=bool)
+    empty = np.full((height, width), nodata is not None)
     for number, detector in enumerate(detectors):
         array = np.asarray(detector.load()).transpose([detector.axes.index(axis) for axis in "hwb"])
         for position, (_, owner, band) in enumerate(chosen):
             if owner == number:
-                values = array[:, :, band]
+                cube[:, :, position] = array[:, :, band]
                 if nodata is not None:
-                    empty &= values == nodata
-                cube[:, :, position] = values * detector.gain + detector.offset if scaled else values
-    if scaled and nodata is not None:
-        cube[empty] = np.nan
-    return cube
+                    empty &= array[:, :, band] == nodata
+    gains, offsets = ([getattr(detectors[owner], part) for _, owner, _ in chosen] for part in ("gain", "offset"))
+    return Raw(cube, path, scaling=Scaling("as the product says", gains, offsets), mask=~empty)

@@ -67,8 +67,8 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
     keep = _kept_bands(raw, options.drop_bands)
     if raw.cube.dtype.kind == "f" or (nodata is not None and not np.isnan(nodata)) or options.drop_bands == "bad":
         keep, valid = _examine(raw, keep, options.drop_bands, nodata)
-        if not valid.all():
-            mask = valid if mask is None else mask & valid
+        mask = _joined(mask, valid)
+    mask = _joined(mask, raw.mask)
     if mask is not None and not mask.any():
         raise InputError(f"{raw.source}: no pixel is left: all are non-finite, no-data or masked")
     if not keep.all():
@@ -103,6 +103,13 @@ def _note_classes(source: Path, labels: np.ndarray, names: Sequence[str]) -> Non
     note(source, f"labels: {text}{labels.size - counts.sum()} of {labels.size} pixels unlabelled")
 
 
+def _joined(mask: np.ndarray | None, other: np.ndarray | None) -> np.ndarray | None:
+    """Two masks as one; None where none takes out a pixel."""
+    if other is None or other.all():
+        return mask
+    return other if mask is None else mask & other
+
+
 def _examine(
     raw: Raw, keep: np.ndarray, drop_bands: DropBands, nodata: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -127,6 +134,8 @@ def _examine(
     keep = keep.copy()
     keep[numbers[~chosen]] = False
     valid = ~statistics.empty
+    if statistics.empty.any():
+        note(raw.source, f"{np.count_nonzero(~valid)} of {valid.size} pixels hold no data in any band and are masked")
     lacking = chosen & ~without & (statistics.missing > 0)
     if statistics.nonfinite[chosen].any() or lacking.any():
         whole = _whole_pixels(raw.cube, keep, numbers[chosen & ~without], nodata)

@@ -46,10 +46,11 @@ def pace_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
             detectors = [_detector(detector, *parts[detector]) for detector in chosen]
             fill = parts[chosen[0]][0].attributes.get("_FillValue")
             nodata = None if fill is None else float(np.asarray(fill).ravel()[0])
-            cube, wavelengths = join(detectors, path, nodata=nodata)
+            raw = join(detectors, path, nodata=nodata)
+            raw.nodata = nodata
             note(path, f"PACE OCI level 1B: {', '.join(chosen)}, read as (bands, scans, pixels)")
             note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
-            return Raw(cube, path, wavelengths=wavelengths, nodata=nodata)
+            return raw
 
         if len(chosen) > 1:
             cubes = [parts[detector][0] for detector in chosen]

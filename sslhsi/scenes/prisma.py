@@ -72,10 +72,9 @@ def _reader(
         without = [d.name for d in detectors if (d.gain, d.offset) == (1.0, 0.0)]
         if len(without) < len(detectors):  # one scale must hold for one scene
             detectors = [replace(d, gain=1.0, offset=0.0) if without else d for d in detectors]
-        cube, centres = join(detectors, path, nodata=0)
-        wavelengths: np.ndarray | None = centres
+        raw = join(detectors, path, nodata=0)
         if f"List_Cw_{_word(parts[0])}" not in attributes:
-            wavelengths = None
+            raw.wavelengths = None
             note(path, "the file lists no band centres (List_Cw_Vnir, List_Cw_Swir): bands in the file's order")
         names = " and ".join(d.name for d in detectors)
         swath, *others = (name.split("/")[-2] for name in swaths)
@@ -84,14 +83,10 @@ def _reader(
             note(path, f"swath {name} passed over")
         if without:
             note(path, f"stored numbers kept, the file has no scale for {' and '.join(without)}")
-        scales = {(d.gain, d.offset) for d in detectors}
-        if scales != {(1.0, 0.0)}:
-            factors = ", ".join(f"x {gain:.6g} + {offset:g}" for gain, offset in sorted(scales))
-            note(path, f"stored numbers converted as the file says ({factors})")
-        place = _place(attributes, (cube.shape[0], cube.shape[1]), path)
-        if place is None:
+        raw.georeference = _place(attributes, (raw.cube.shape[0], raw.cube.shape[1]), path)
+        if raw.georeference is None:
             note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
-        return Raw(cube, path, wavelengths=wavelengths, georeference=place)
+        return raw
 
     return read
 

@@ -44,6 +44,7 @@ class Raw:
         bad: Booleans, True = the file calls the band bad; None when it says nothing.
         nodata: Value that stands for "no data", or None.
         scaling: From the stored numbers to what they stand for.
+        mask: (H, W) booleans, False where the reader knows of no data; or None.
         georeference: ``{"crs": ..., "transform": ...}`` or None.
     """
 
@@ -55,6 +56,7 @@ class Raw:
     bad: np.ndarray | None = None
     nodata: float | None = None
     scaling: Scaling = NO_SCALING
+    mask: np.ndarray | None = None
     georeference: dict[str, Any] | None = None
 
 

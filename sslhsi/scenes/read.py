@@ -247,7 +247,7 @@ def _file_or_name(given: str, what: str) -> Path | str:
         InputError: The text can only be meant as a file, and there is no such file.
     """
     path = Path(given)
-    if path.is_file():
+    if os.path.isfile(given):
         return path
     if path.suffix.lower() not in READERS and not path.is_absolute():
         return given

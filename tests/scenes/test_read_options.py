@@ -143,6 +143,22 @@ def dead_band(folder: Path) -> Path:
     return folder / "a.npy"
 
 
+def bands_first(folder: Path) -> Path:
+    np.save(folder / "a.npy", RNG.integers(1, 100, (40, 24, 30)).astype(np.int16))
+    return folder / "a.npy"
+
+
+def header(extra: str):
+    def write(folder: Path) -> Path:
+        (folder / "a.raw").write_bytes(CUBE.transpose(2, 0, 1).tobytes())
+        (folder / "a.hdr").write_text(
+            "ENVI\nsamples = 7\nlines = 5\nbands = 11\ndata type = 2\ninterleave = bsq\nbyte order = 0\n" + extra
+        )
+        return folder / "a.hdr"
+
+    return write
+
+
 # What is read, with what at first, what the message names, and what then helps.
 WAYS_OUT = {
     "several cubes": (two_cubes, {}, "cube", {"cube": "two"}),
@@ -152,6 +168,18 @@ WAYS_OUT = {
     "a matrix of pixels": (flat, {}, "shape", {"shape": [5, 7]}),
     "a dead band": (dead_band, {}, "drop_bands", {"drop_bands": "bad"}),
     "a dead band by number": (dead_band, {}, "drop_bands", {"drop_bands": [3, 4]}),
+    "bands first, it seems": (bands_first, {}, "layout", {"layout": "bhw"}),
+    "bands last all the same": (bands_first, {}, "layout", {"layout": "hwb"}),
+    "a count of bands helps": (bands_first, {}, "wavelengths=", {"wavelengths": np.linspace(400, 900, 40).tolist()}),
+    "a wrong scale factor": (header("reflectance scale factor = 0\n"), {}, "scale=", {"scale": "none"}),
+    "gains of other bands": (header("data gain values = {1, 2}\n"), {}, "scale=", {"scale": 10000.0}),
+    "wrongly counted wavelengths": (
+        header("wavelength = {400, 500}\n"),
+        {},
+        "wavelengths=",
+        {"wavelengths": list(range(400, 950, 50))},
+    ),
+    "wrongly counted bad bands": (header("bbl = {1, 0}\n"), {}, "drop_bands=", {"drop_bands": []}),
     "every band dropped": (flat, {"shape": [5, 7], "drop_bands": list(range(11))}, "drop_bands", {"drop_bands": []}),
 }
 
