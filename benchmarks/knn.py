@@ -52,7 +52,7 @@ def main() -> None:
         runs = {
             "scikit-learn": peer,
             "faiss": lambda ours=ours: ours("faiss"),
-            "torch": lambda ours=ours: ours("torch"),
+            "numpy": lambda ours=ours: ours("numpy"),
         }
         in_turn(runs, 1)
         seconds = {name: median(times) for name, times in in_turn(runs, args.rounds).items()}

@@ -33,15 +33,14 @@ STILL_PRIVATE_WORDS: set[str] = {
     "backbones/dense.py", "backbones/fast.py", "backbones/hresnet.py", "backbones/hybridsn.py",
     "backbones/pixelnet.py", "backbones/ssrn.py", "backbones/timm_backbone.py", "backbones/transfer_weights.py",
     "bands/moments.py", "bands/projector.py", "bands/stripes.py",
-    "commands/job.py", "commands/map.py", "commands/publish.py", "corpus/corpus.py", "corpus/prepare.py",
+    "commands/job.py", "commands/publish.py", "corpus/corpus.py", "corpus/prepare.py",
     "corpus/unfinished.py", "encoder/encoder.py", "encoder/onnx_export.py", "encoder/strips.py",
-    "probes/knn.py", "probes/metrics.py", "publish.py", "splits/blocks.py",
+    "publish.py", "splits/blocks.py",
     "studies/adaptation/scenes.py", "studies/self_supervised.py",
 }  # fmt: skip
-STILL_TORCH = {"probes/knn.py", "probes/sgd.py"}
 STILL_PRIVATE_PATHS: set[str] = {
     "backbones/test_fast.py", "bands/test_stripes.py", "corpus/test_prepare.py",
-    "probes/test_knn.py", "scenes/test_download.py",
+    "scenes/test_download.py",
     "scenes/test_inspect.py", "scenes/test_stand_in.py", "test_bad_input.py", "test_docs.py", "test_pretrain.py",
     "test_pretrain_faults.py", "test_publish.py",
 }  # fmt: skip
@@ -94,8 +93,6 @@ def test_studies_are_a_wing_of_their_own():
 @pytest.mark.parametrize("path", [p for p in FILES if room(p) in ALONE], ids=name_of)
 def test_probes_and_splits_stand_alone(path):
     used = imports(ast.parse(path.read_text()))
-    if name_of(path) in STILL_TORCH:
-        return
     assert not {name for name in used if name.split(".")[0] in ("torch", "timm", "accelerate", "lightly")}
     assert rooms_used(path) <= {"errors", room(path)}
 

@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from sslhsi.scenes.scene import Scene
     from sslhsi.splits.split import Split
 
+PROBES = {"linear": "linear", "knn": "k-NN", "svm": "SVM"}
 # Format -> suffix of its file.
 FORMATS = {"png": ".png", "npy": ".npy", "envi": ".img", "geotiff": ".tif"}
 
@@ -44,9 +46,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("backbone", metavar="BACKBONE", help="a backbone's folder, a run, or a hub id")
     parser.add_argument("scene", metavar="SCENE", help="in any supported format")
     parser.add_argument("--per-class", type=int, metavar="N", help="train on N pixels per class (default: all)")
-    parser.add_argument(
-        "--classifier", choices=("linear", "knn", "svm", "none"), help="none: features only (default: linear)"
-    )
+    parser.add_argument("--classifier", choices=(*PROBES, "none"), help="none: features only (default: linear)")
     parser.add_argument("--out", metavar="PREFIX", help="FOLDER/ or FOLDER/NAME (default: ./SCENE)")
     parser.add_argument("--format", default="png,npy", help=f"of {', '.join(FORMATS)} (default: png,npy)")
     parser.add_argument("--features", action="store_true", help="write the features beside the classes")
@@ -59,63 +59,86 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def map_scene(options: argparse.Namespace) -> int:
     """Write features and a class map of a scene."""
-    import numpy as np
-    import torch
-
-    from sslhsi.encoder.load import load_backbone
-    from sslhsi.evaluation.scene_map import classified, fit_classifier, held_out_scores, training_split
     from sslhsi.scenes.read import read_scene
-    from sslhsi.training.progress import progress
 
     formats = _formats(options.format)
     scene = read_scene(options.scene, **read_options(options))
     classifier = options.classifier or ("none" if scene.labels is None else "linear")
-    classify = classifier != "none"
-    if options.per_class is not None and not classify:
+    if options.per_class is not None and classifier == "none":
         raise InputError("--per-class needs labels to draw from; give --labels FILE")
-    encoder = load_backbone(options.backbone)
-    encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = _encoder(options.backbone, scene)
+    prefix = _prefix(options.out, scene.name)
+    summary: dict[str, Any] = {
+        "scene": scene.name,
+        "shape": list(scene.cube.shape[:2]),
+        "features": encoder.num_features,
+    }
+    began = time.perf_counter()
+    if classifier == "none":
+        with _strips(encoder, scene) as strips:
+            files = _write_features(prefix, formats, strips, scene, encoder.num_features)
+        summary |= _work(encoder, began)
+    else:
+        classes, drawn, files = _classify(options, encoder, scene, classifier, prefix, formats)
+        summary |= _work(encoder, began)
+        summary |= _accuracy(drawn, scene, classes, classifier)
+        files = _write_classes(prefix, formats, classes, scene, summary) + files
+    summary["georeference"] = _coordinates(scene)
+    summary["files"] = [str(file) for file in files]
+    print(json.dumps(summary, indent=1) if options.json else "\n".join(_lines(summary)))
+    return 0
+
+
+def _encoder(backbone: str, scene: Scene) -> Encoder:
+    import torch
+
+    from sslhsi.encoder.load import load_backbone
+
+    encoder = load_backbone(backbone)
     height, width = scene.cube.shape[:2]
     if encoder.config.border != "reflect" and min(height, width) < encoder.window:
         raise InputError(
             f"{scene.name}: the scene is {height}x{width}, smaller than the backbone's window of {encoder.window}"
         )
-    prefix = _prefix(options.out, scene.name)
-    facts: dict[str, Any] = {"scene": scene.name, "shape": [height, width], "features": encoder.num_features}
-    files: list[Path] = []
-    began = time.perf_counter()
-    predict = None
-    if classify:
-        drawn = training_split(scene, encoder.window, options.per_class, options.seed)
-        with progress("training pixels", len(drawn.train)) as bar:
-            predict = fit_classifier(
-                encoder, scene, drawn.train, classifier, seed=options.seed, progress=lambda done, _: bar(done)
-            )
-    classes = np.zeros((height, width), dtype=np.int64)
-    with progress("pixels", height * width) as bar:
-        strips = encoder.strips(
+    return encoder.to("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@contextmanager
+def _strips(encoder: Encoder, scene: Scene) -> Iterator[Iterator[tuple[slice, np.ndarray]]]:
+    """Features of a scene, a strip of rows at a time, with a bar of progress."""
+    from sslhsi.training.progress import progress
+
+    with progress("pixels", scene.cube.shape[0] * scene.cube.shape[1]) as bar:
+        yield encoder.strips(
             scene.cube, scene.wavelengths, mask=scene.mask, border="reflect", progress=lambda done, _: bar(done)
         )
-        if predict:
-            strips = classified(strips, predict, classes)
-        if predict and not options.features:
-            for _ in strips:
-                pass
-        else:
-            files += _write_features(prefix, formats, strips, scene, encoder.num_features)
-    facts["seconds"] = round(time.perf_counter() - began, 2)
-    facts["sharing"] = _sharing(encoder)
-    if classify:
-        assert scene.labels is not None
-        if options.foreground and scene.mask is not None:
-            classes[~scene.mask] = 0
-        facts |= _classes_told(drawn, scene, classes, classifier)
-        facts |= held_out_scores(classes, scene.labels, drawn)
-        files = _write_classes(prefix, formats, classes, scene, facts) + files
-    facts["georeference"] = _place(scene)
-    facts["files"] = [str(file) for file in files]
-    print(json.dumps(facts, indent=1) if options.json else "\n".join(_lines(facts)))
-    return 0
+
+
+def _classify(
+    options: argparse.Namespace, encoder: Encoder, scene: Scene, classifier: str, prefix: Path, formats: list[str]
+) -> tuple[np.ndarray, Split, list[Path]]:
+    """Fit a classifier and give every pixel a class; features are written on the way where they are asked for."""
+    import numpy as np
+
+    from sslhsi.evaluation.scene_map import classified, fit_classifier, training_split
+    from sslhsi.training.progress import progress
+
+    drawn = training_split(scene, encoder.window, options.per_class, options.seed)
+    with progress("training pixels", len(drawn.train)) as bar:
+        predict = fit_classifier(
+            encoder, scene, drawn.train, PROBES[classifier], seed=options.seed, progress=lambda done, _: bar(done)
+        )
+    classes = np.zeros(scene.cube.shape[:2], dtype=np.int64)
+    files: list[Path] = []
+    with _strips(encoder, scene) as strips:
+        features = classified(strips, predict, classes)
+        if options.features:
+            files = _write_features(prefix, formats, features, scene, encoder.num_features)
+        for _ in features:
+            pass
+    if options.foreground and scene.mask is not None:
+        classes[~scene.mask] = 0
+    return classes, drawn, files
 
 
 def _formats(text: str) -> list[str]:
@@ -183,7 +206,7 @@ def _within(strips: Iterator[tuple[slice, np.ndarray]], height: int) -> Iterator
 
 
 def _write_classes(
-    prefix: Path, formats: list[str], classes: np.ndarray, scene: Scene, facts: dict[str, Any]
+    prefix: Path, formats: list[str], classes: np.ndarray, scene: Scene, summary: dict[str, Any]
 ) -> list[Path]:
     from sslhsi.report.class_map import class_map
     from sslhsi.report.rasters import write_class_map
@@ -194,15 +217,18 @@ def _write_classes(
     for word in formats:
         target = prefix.with_name(f"{prefix.name}_classes{FORMATS[word]}")
         if word == "png":
-            notes = [_trained(facts), *_scored(facts)]
+            notes = [_trained(summary), *_scored(summary)]
             files.append(class_map(target, classes, names, title=scene.name, notes=notes))
         else:
             files += write_class_map(target, classes, names, scene.georeference)
     return files
 
 
-def _classes_told(drawn: Split, scene: Scene, classes: np.ndarray, classifier: str) -> dict[str, Any]:
+def _accuracy(drawn: Split, scene: Scene, classes: np.ndarray, classifier: str) -> dict[str, Any]:
+    """What the map was trained on, and its scores on the other labelled pixels."""
     import numpy as np
+
+    from sslhsi.evaluation.scene_map import held_out_scores
 
     assert scene.labels is not None
     left_out = drawn.report.get("left_out", {})
@@ -212,7 +238,13 @@ def _classes_told(drawn: Split, scene: Scene, classes: np.ndarray, classifier: s
         "labelled": int(np.count_nonzero(scene.labels)),
         "left_out": {scene.class_name(label): why for label, why in left_out.items()},
         "unclassified": int(np.count_nonzero(classes == 0)),
+        **held_out_scores(classes, scene.labels, drawn),
     }
+
+
+def _work(encoder: Encoder, began: float) -> dict[str, Any]:
+    """How long the map took, and what its windows shared."""
+    return {"seconds": round(time.perf_counter() - began, 2), "sharing": _sharing(encoder)}
 
 
 def _sharing(encoder: Encoder) -> str:
@@ -222,40 +254,43 @@ def _sharing(encoder: Encoder) -> str:
     return f"window by window: {name} pads, and so sees the edges of its window"
 
 
-def _place(scene: Scene) -> str | None:
+def _coordinates(scene: Scene) -> str | None:
     if not scene.georeference:
         return None
     crs = scene.georeference.get("crs")
     return str(crs) if crs else "a transform without a coordinate system"
 
 
-def _trained(facts: dict[str, Any]) -> str:
-    words = {"linear": "linear probe", "knn": "k-NN", "svm": "SVM"}[facts["classifier"]]
-    return f"{words} on frozen features, trained on {facts['trained']:,} of {facts['labelled']:,} labelled pixels"
+def _trained(summary: dict[str, Any]) -> str:
+    from sslhsi.report.tables import probe_title
+
+    title = probe_title(PROBES[summary["classifier"]])
+    return f"{title} on frozen features, trained on {summary['trained']:,} of {summary['labelled']:,} labelled pixels"
 
 
-def _scored(facts: dict[str, Any]) -> list[str]:
-    if "oa" not in facts:
+def _scored(summary: dict[str, Any]) -> list[str]:
+    if "oa" not in summary:
         return ["every labelled pixel trained it: an illustration, not a measurement"]
+    tested, leak = f"{summary['tested']:,}", f"{100 * summary['leak']:.0f} %"
     return [
-        f"OA {facts['oa']:.1f} % on the other {facts['tested']:,}, {100 * facts['leak']:.0f} % of whose windows hold "
-        "a training pixel: an illustration, not a measurement"
+        f"OA {summary['oa']:.1f} % on the other {tested}, {leak} of whose windows hold a training pixel: an "
+        "illustration, not a measurement"
     ]
 
 
-def _lines(facts: dict[str, Any]) -> Iterator[str]:
-    height, width = facts["shape"]
+def _lines(summary: dict[str, Any]) -> Iterator[str]:
+    height, width = summary["shape"]
     yield (
-        f"{facts['scene']}: {height}x{width} pixels, {facts['features']} features, {facts['seconds']:.1f} s, "
-        f"{facts['sharing']}"
+        f"{summary['scene']}: {height}x{width} pixels, {summary['features']} features, {summary['seconds']:.1f} s, "
+        f"{summary['sharing']}"
     )
-    if "classifier" in facts:
-        yield f"  {_trained(facts)}"
-        for name, why in facts["left_out"].items():
+    if "classifier" in summary:
+        yield f"  {_trained(summary)}"
+        for name, why in summary["left_out"].items():
             yield f"  left out: {name} ({why})"
-        if facts["unclassified"]:
-            yield f"  {facts['unclassified']:,} pixels have no class: no finite features, or background"
-        yield from (f"  {line}" for line in _scored(facts))
-    if facts["georeference"] is None:
+        if summary["unclassified"]:
+            yield f"  {summary['unclassified']:,} pixels have no class: no finite features, or background"
+        yield from (f"  {line}" for line in _scored(summary))
+    if summary["georeference"] is None:
         yield "  the scene has no georeference: written without"
-    yield from (f"  {file}" for file in facts["files"])
+    yield from (f"  {file}" for file in summary["files"])

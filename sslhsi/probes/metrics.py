@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.stats import wilcoxon
-from sklearn.metrics import average_precision_score
+from sklearn import metrics
 
 from sslhsi.errors import InputError
 
@@ -19,11 +19,9 @@ class Scores:
 
     Args:
         oa: Overall accuracy: share of the samples that are right.
-        aa: Average accuracy: mean of ``per_class`` over the classes that the truth holds.
+        aa: Average accuracy: mean over the classes that the truth holds of the share of their samples that is right.
         kappa: Cohen's kappa; 0 when truth and prediction are both one and the same class.
         macro_f1: Mean F1 over the classes that the truth or the prediction holds.
-        micro_f1: F1 of the pooled decisions; equals ``oa`` with one label per sample.
-        per_class: (C,) share of each class's samples that are right, NaN for a class not in the truth.
         classes: (C,) label of each class, ascending.
         confusion: (C, C) counts, rows the truth, columns the prediction.
     """
@@ -32,8 +30,6 @@ class Scores:
     aa: float
     kappa: float
     macro_f1: float
-    micro_f1: float
-    per_class: np.ndarray
     classes: np.ndarray
     confusion: np.ndarray
 
@@ -62,62 +58,36 @@ class Comparison(NamedTuple):
     n: int
 
 
-def confusion_matrix(
-    truth: np.ndarray, predicted: np.ndarray, classes: Sequence[int] | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of every pair of true and predicted class.
+def assess(truth: np.ndarray, predicted: np.ndarray) -> Scores:
+    """Single-label scores of a prediction.
 
     Args:
         truth: (n,) integer labels, gaps allowed.
         predicted: (n,) integer labels.
-        classes: Labels to tabulate; every label of either array when None.
-
-    Returns:
-        (C, C) counts, rows the truth, and (C,) labels, ascending.
 
     Raises:
-        InputError: The arrays are empty or differ in length, or hold a label that ``classes`` lacks.
+        InputError: The arrays are empty or differ in length.
+
+    Examples:
+        >>> scores = assess(np.array([1, 1, 1, 2]), np.array([1, 1, 2, 2]))
+        >>> scores.oa, round(scores.aa, 1), scores.kappa
+        (75.0, 83.3, 50.0)
     """
     truth, predicted = np.asarray(truth).ravel(), np.asarray(predicted).ravel()
     if truth.size == 0 or truth.size != predicted.size:
         raise InputError(
             f"{truth.size} true labels and {predicted.size} predicted ones: equally many needed, not none"
         )
-    found = np.union1d(truth, predicted)
-    labels = found if classes is None else np.unique(np.asarray(classes))
-    if missing := np.setdiff1d(found, labels).tolist():
-        raise InputError(f"label {missing[0]} is not among the classes {labels.tolist()}")
-    cell = np.searchsorted(labels, truth) * labels.size + np.searchsorted(labels, predicted)
-    return np.bincount(cell, minlength=labels.size**2).reshape(labels.size, labels.size), labels
-
-
-def assess(truth: np.ndarray, predicted: np.ndarray, classes: Sequence[int] | None = None) -> Scores:
-    """Single-label scores of a prediction; arguments and errors as for :func:`confusion_matrix`."""
-    confusion, labels = confusion_matrix(truth, predicted, classes)
-    total, right = confusion.sum(), np.diag(confusion)
-    true, guessed = confusion.sum(axis=1), confusion.sum(axis=0)
-    per_class = np.divide(100 * right, true, out=np.full(labels.size, np.nan), where=true > 0)
-    oa = right.sum() / total
-    chance = (true / total) @ (guessed / total)
-    # Compared as counts: a chance of 1 would be missed by rounding, and divide by nearly nothing.
-    settled = (true == total).any() and (guessed == true).all()
-    either = true + guessed > 0
+    classes = np.union1d(truth, predicted)
+    confusion = metrics.confusion_matrix(truth, predicted, labels=classes)
     return Scores(
-        oa=float(100 * oa),
-        aa=float(per_class[true > 0].mean()),
-        kappa=0.0 if settled else float(100 * (oa - chance) / (1 - chance)),
-        macro_f1=float(100 * (2 * right[either] / (true + guessed)[either]).mean()),
-        micro_f1=float(100 * oa),
-        per_class=per_class,
-        classes=labels,
+        oa=100 * float(metrics.accuracy_score(truth, predicted)),
+        aa=100 * float(metrics.recall_score(truth, predicted, labels=np.unique(truth), average="macro")),
+        kappa=100 * float(metrics.cohen_kappa_score(truth, predicted)) if classes.size > 1 else 0.0,
+        macro_f1=100 * float(metrics.f1_score(truth, predicted, average="macro")),
+        classes=classes,
         confusion=confusion,
     )
-
-
-def scores(truth: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """``oa``, ``aa`` and ``kappa`` in percent: the columns of a result row."""
-    result = assess(truth, predicted)
-    return {"oa": result.oa, "aa": result.aa, "kappa": result.kappa}
 
 
 def multilabel_scores(truth: np.ndarray, score: np.ndarray, threshold: float = 0.5) -> dict[str, float]:
@@ -142,11 +112,11 @@ def multilabel_scores(truth: np.ndarray, score: np.ndarray, threshold: float = 0
     if not occurs.any():
         raise InputError("no sample bears any label: nothing to score")
     predicted = score >= threshold
-    right, marked = (truth & predicted).sum(axis=0), truth.sum(axis=0) + predicted.sum(axis=0)
+    marked = occurs | predicted.any(axis=0)
     return {
-        "map": 100 * float(average_precision_score(truth[:, occurs], score[:, occurs], average="macro")),
-        "macro_f1": 100 * float((2 * right[marked > 0] / marked[marked > 0]).mean()),
-        "micro_f1": 100 * float(2 * right.sum() / marked.sum()),
+        "map": 100 * float(metrics.average_precision_score(truth[:, occurs], score[:, occurs], average="macro")),
+        "macro_f1": 100 * float(metrics.f1_score(truth[:, marked], predicted[:, marked], average="macro")),
+        "micro_f1": 100 * float(metrics.f1_score(truth, predicted, average="micro")),
     }
 
 

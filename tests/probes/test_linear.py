@@ -13,7 +13,6 @@ from sklearn.preprocessing import StandardScaler
 from sslhsi.errors import InputError
 from sslhsi.probes.folds import FOLDS, MANY, validation_folds
 from sslhsi.probes.linear import C_GRID, linear_probe
-from sslhsi.probes.sgd import sgd_probe
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +50,7 @@ def test_probabilities_equal_scikit_learns(classes: list[int], per_class: int, d
     x, y, test_x, _ = _clouds(classes, per_class, dimensions)
     probe = linear_probe(x, y, c_grid=(c,))
     scaler = StandardScaler().fit(x)
-    reference = LogisticRegression(C=c, tol=1e-7, max_iter=100_000).fit(scaler.transform(x), y)
+    reference = LogisticRegression(C=c, solver="newton-cg", tol=1e-7, max_iter=1000).fit(scaler.transform(x), y)
     assert probe.c == c
     assert probe.classes.tolist() == classes
     expected = reference.predict_proba(scaler.transform(test_x))
@@ -118,12 +117,11 @@ def test_same_seed_same_probe() -> None:
     assert first.accuracy == again.accuracy
 
 
-@pytest.mark.parametrize("probe", [linear_probe, sgd_probe])
-def test_one_class_or_lengths_that_differ_are_refused(probe) -> None:
+def test_one_class_or_lengths_that_differ_are_refused() -> None:
     with pytest.raises(InputError, match="holds 1 class"):
-        probe(np.random.default_rng(0).normal(size=(5, 3)), np.ones(5, dtype=int))
+        linear_probe(np.random.default_rng(0).normal(size=(5, 3)), np.ones(5, dtype=int))
     with pytest.raises(InputError, match="fit"):
-        probe(np.zeros((5, 3)), np.arange(4))
+        linear_probe(np.zeros((5, 3)), np.arange(4))
 
 
 def test_features_that_are_not_finite_and_a_bad_grid_are_refused() -> None:
@@ -153,40 +151,3 @@ def test_many_samples_are_validated_on_one_fifth() -> None:
     ((_, check),) = validation_folds(y, 0)
     assert check.size == pytest.approx(y.size / FOLDS, abs=4)
     assert not list(validation_folds(np.arange(6), 0))
-
-
-def test_sgd_approaches_the_exact_probe() -> None:
-    x, y, test_x, test_y = _clouds([1, 4, 6], 300, 10, spread=0.7)
-    exact = (linear_probe(x, y).predict(test_x) == test_y).mean()
-    probe = sgd_probe(x, y, epochs=20, batch=64, seed=1)
-    assert (probe.predict(test_x) == test_y).mean() > exact - 0.05
-    assert probe.predict_proba(test_x).sum(axis=1) == pytest.approx(1, abs=1e-5)
-    again = sgd_probe(x, y, epochs=20, batch=64, seed=1)
-    assert torch.equal(probe.layer.weight, again.layer.weight)
-
-
-def test_sgd_augments_training_samples_only() -> None:
-    rng = np.random.default_rng(0)
-    # Class by the sign of the sum; the samples of training are all taken from one side of a mirror.
-    windows = rng.normal(size=(400, 4, 4)).astype(np.float32)
-    windows[:, :, :2] += np.repeat([1.0, -1.0], 200)[:, None, None]
-    labels = np.repeat([3, 8], 200)
-    calls = []
-
-    def mirror(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        calls.append(len(batch))
-        flip = torch.rand(len(batch), 1, 1, generator=generator) < 0.5
-        return torch.where(flip, batch.flip(2), batch)
-
-    def encode(batch: torch.Tensor) -> torch.Tensor:
-        return batch.flatten(1)
-
-    mirrored = windows[:, :, ::-1].copy()
-    plain = sgd_probe(windows, labels, encode=encode, epochs=20, batch=50)
-    assert calls == []
-    augmented = sgd_probe(windows, labels, encode=encode, augment=mirror, epochs=20, batch=50)
-    trained = sum(calls)
-    assert trained == 20 * 400
-    accuracy = [(probe.predict(mirrored) == labels).mean() for probe in (plain, augmented)]
-    assert accuracy[1] > accuracy[0] + 0.2
-    assert sum(calls) == trained
