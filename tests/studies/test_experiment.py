@@ -8,6 +8,7 @@ import counting_study
 import pytest
 
 from sslhsi.errors import InputError
+from sslhsi.evaluation.rows import RENAMED
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.page import cost_table, plain_table, score_tables, write_experiment_page
 from sslhsi.studies.registry import STUDIES, get_study
@@ -34,6 +35,7 @@ def test_every_study_is_whole(name):
     study = get_study(name)
     assert study.name == name
     assert {*study.key, "note", "git", "machine"} <= set(study.columns)
+    assert not set(study.columns) & RENAMED.keys()  # named as the columns of all other results
     assert study.charts([], []) == []
     assert study.settings.model_fields["experiment"].annotation == Literal[name]
 

@@ -13,7 +13,7 @@ from sslhsi.studies.multitask.network import (
     EPSILON,
     WINDOWS,
     MultitaskNetwork,
-    feature_parameters,
+    TaskNorm,
     joint_loss,
     joint_step_macs,
 )
@@ -24,6 +24,12 @@ PUBLISHED = {"hresnet": 133_504, "ccnn": 628_736}
 FIRST = {"hresnet": 64 * (9 * 103 + 1), "ccnn": 128 * ((1 + 9 + 25) * 103 + 3)}
 PER_CLASS = {"hresnet": 65, "ccnn": 129}
 CLASSES = [9, 9, 16, 16]
+
+
+def feature_parameters(network: MultitaskNetwork) -> int:
+    """Parameters and one task's running statistics of everything but the classifiers, as the letter counts them."""
+    statistics = sum(2 * len(m.weight) for m in network.extractors.modules() if isinstance(m, TaskNorm))
+    return statistics + sum(p.numel() for p in network.extractors.parameters())
 
 
 def windows(name, counts, bands=6):

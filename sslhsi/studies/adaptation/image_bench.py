@@ -19,8 +19,7 @@ from sslhsi.backbones.transfer_weights import load_weights
 from sslhsi.encoder.load import plain, read_weights
 from sslhsi.errors import InputError
 from sslhsi.finetune.classifier import features_of
-from sslhsi.finetune.cost import step_macs
-from sslhsi.finetune.finetune import FineTuned, fine_tune
+from sslhsi.finetune.finetune import fine_tune
 from sslhsi.finetune.samples import Samples
 from sslhsi.studies.adaptation.contrast import contrast
 from sslhsi.studies.adaptation.image_sets import Images, open_images
@@ -68,7 +67,6 @@ class Bench:
     device: torch.device = field(default_factory=lambda: torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     known: dict[str, tuple[Weights, dict[str, Any]]] = field(default_factory=dict)
     features: dict[tuple[str, str], np.ndarray] = field(default_factory=dict)
-    counted: dict[tuple[int, int], int] = field(default_factory=dict)
     not_fitting: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -228,14 +226,6 @@ class Bench:
             )
 
         return contrast(network.backbone, views, how.epochs * per_epoch, per_epoch, how, seed)
-
-    def macs(self, tuned: FineTuned, batch: int) -> int:
-        """Multiply-adds of a training step."""
-        key = (batch, tuned.classes.size)
-        if key not in self.counted:
-            side = self.study.resize
-            self.counted[key] = step_macs(tuned.network, tuned.record, (3, side, side), batch)
-        return self.counted[key]
 
     def encoded(self, key: str, network: ImageNetwork, target: Set) -> np.ndarray:
         """(n, D) frozen features of all of a target's images."""

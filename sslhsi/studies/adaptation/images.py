@@ -10,6 +10,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import score_columns
+from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.finetune import fine_tune
 from sslhsi.probes.linear import linear_probe
 from sslhsi.probes.metrics import multilabel_scores
@@ -114,7 +115,8 @@ def _measured(
         tuned = fine_tune(network, reader, reader.windows(drawn.train), labels, tuning, seed=seed)
         scores = tuned.predict(reader, reader.windows(drawn.test))
         batch = min(tuning.batch_size, len(drawn.train))
-        row |= cost_columns(tuned, bench.macs(tuned, batch))
+        side = bench.study.resize
+        row |= cost_columns(tuned, step_macs(tuned.network, tuned.record, (3, side, side), batch))
         history += epoch_entries(tuned, "target")
     row["seconds"] = round(time.perf_counter() - began, 3)
     if images.multilabel:

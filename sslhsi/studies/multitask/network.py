@@ -128,12 +128,6 @@ def joint_loss(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tens
     return [F.cross_entropy(x, y) if len(y) else x.sum() for x, y in zip(logits, targets, strict=True)]
 
 
-def feature_parameters(network: MultitaskNetwork) -> int:
-    """Parameters and one task's running statistics of everything but the classifiers, as the letter counts them."""
-    statistics = sum(2 * len(m.weight) for m in network.extractors.modules() if isinstance(m, TaskNorm))
-    return statistics + sum(p.numel() for p in network.extractors.parameters())
-
-
 def joint_step_macs(network: MultitaskNetwork, bands: int, sizes: Sequence[int]) -> int:
     """Multiply-adds of one training step, forward and backward, counted on shapes alone.
 
