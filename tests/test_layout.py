@@ -36,7 +36,6 @@ STILL_PRIVATE_WORDS: set[str] = {
     "commands/job.py", "commands/publish.py", "corpus/corpus.py", "corpus/prepare.py",
     "corpus/unfinished.py", "encoder/encoder.py", "encoder/onnx_export.py", "encoder/strips.py",
     "publish.py", "splits/blocks.py",
-    "studies/adaptation/scenes.py", "studies/self_supervised.py",
 }  # fmt: skip
 STILL_PRIVATE_PATHS: set[str] = {
     "backbones/test_fast.py", "bands/test_stripes.py", "corpus/test_prepare.py",

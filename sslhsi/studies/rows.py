@@ -11,7 +11,6 @@ from sslhsi.encoder.encoder import Encoder
 from sslhsi.evaluation.measure import score_columns, split_columns
 from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.finetune import FineTuned
-from sslhsi.scenes.identity import kind_of
 from sslhsi.splits.protocols import protocol
 from sslhsi.splits.split import Split
 from sslhsi.studies.training_scene import TrainingScene
@@ -32,8 +31,8 @@ def data_columns(target: TrainingScene, sources: Sequence[TrainingScene] = ()) -
     return {
         "source": " -> ".join(source.scene.name for source in sources),
         "target": target.scene.name,
-        "kind": kind_of(target.scene),
-        "data": "-".join(g.digest for g in (target, *sources)),
+        "kind": target.labelled.kind,
+        "data": "-".join(s.labelled.digest for s in (target, *sources)),
     }
 
 

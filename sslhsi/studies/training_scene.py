@@ -15,11 +15,11 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
+from sslhsi.evaluation.labelled_scene import LabelledScene
 from sslhsi.finetune.finetune import FineTuned, fine_tune
 from sslhsi.finetune.samples import Reader
 from sslhsi.finetune.settings import FineTuning
 from sslhsi.recipe import Network
-from sslhsi.scenes.identity import data_hash
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.protocols import protocol
 from sslhsi.splits.split import Split, split
@@ -49,14 +49,15 @@ class TrainingScene:
         if self.scene.labels is None:
             raise InputError(f"{self.scene.name}: no labels to train on; give the ground truth as labels")
 
+    @cached_property
+    def labelled(self) -> LabelledScene:
+        """The scene as evaluations know it: its digest, kind and labelled pixels."""
+        return LabelledScene(self.scene, (), self.window)
+
     @property
     def labels(self) -> np.ndarray:
-        assert self.scene.labels is not None
-        return self.scene.labels
-
-    @cached_property
-    def digest(self) -> str:
-        return data_hash(self.scene.cube, self.scene.labels)
+        """(H, W) integers, 0 = unlabelled."""
+        return self.labelled.label_map
 
     @cached_property
     def encoder(self) -> Encoder:
@@ -162,10 +163,10 @@ def check_disjoint(sources: Sequence[TrainingScene], targets: Sequence[TrainingS
     Raises:
         InputError: A scene is on both sides.
     """
-    names = {source.digest: source.scene.name for source in sources}
+    names = {source.labelled.digest: source.scene.name for source in sources}
     for target in targets:
-        if target.digest in names:
+        if target.labelled.digest in names:
             raise InputError(
-                f"targets: {target.scene.name} is the source {names[target.digest]} again, whose labels pretraining "
+                f"targets: {target.scene.name} is the source {names[target.labelled.digest]} again, whose labels pretraining "
                 "sees; name another scene"
             )

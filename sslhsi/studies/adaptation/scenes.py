@@ -24,13 +24,13 @@ from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
+from sslhsi.evaluation.labelled_scene import LabelledScene
 from sslhsi.evaluation.measure import score_columns, split_columns
 from sslhsi.evaluation.network import INITIALISATIONS, Network
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import fine_tune_pixels
 from sslhsi.finetune.samples import Reader, Remembered
 from sslhsi.probes.fit import fit_probe
-from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import split
 from sslhsi.studies.adaptation.contrast import contrast
@@ -70,15 +70,13 @@ class SceneBench:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         self.encoder = load_backbone(self.target.weights).to(device)
         self.pretraining, self.pretraining_saw, _ = pretraining_of(self.target.weights, self.scene.source)
-        self.pixels = np.argwhere(self.scene.labels > 0)
-        self.labels = self.scene.labels
-        self.digest = data_hash(self.scene.cube, self.labels)
+        self.labelled = LabelledScene(self.scene, (), self.encoder.window)
         self.backbone_digest = Network("pretrained", self.encoder).digest
 
     @cached_property
     def reader(self) -> Reader:
         plain = self.encoder.reader(self.scene.cube, self.scene.wavelengths, mask=self.scene.mask)
-        return Remembered(self.encoder.backbone, plain, self.encoder.windows(self.pixels))
+        return Remembered(self.encoder.backbone, plain, self.encoder.windows(self.labelled.pixels))
 
     def encoder_of(self, init: Initialisation, seed: int) -> tuple[str, Encoder, dict[str, Any]]:
         """A key that stands for the network that a seed is judged with, the network, and how it was adapted."""
@@ -91,7 +89,7 @@ class SceneBench:
         what = {
             "from": self.backbone_digest,
             "given": init.given,
-            "scene": self.digest,
+            "scene": self.labelled.digest,
             "how": how.model_dump(mode="json"),
             "draw": draw,
         }
@@ -111,8 +109,8 @@ class SceneBench:
     def encoded(self, key: str, encoder: Encoder) -> np.ndarray:
         """(n, D) features of the labelled pixels."""
         if key not in self.features:
-            scene = self.scene
-            self.features[key] = encoder.encode_pixels(scene.cube, self.pixels, scene.wavelengths, mask=scene.mask)
+            scene, pixels = self.scene, self.labelled.pixels
+            self.features[key] = encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
         return self.features[key]
 
 
@@ -182,8 +180,8 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
         "network": encoder.name,
         "source": " -> ".join(sources),
         "target": scene.name,
-        "kind": kind_of(scene),
-        "data": bench.digest,
+        "kind": bench.labelled.kind,
+        "data": bench.labelled.digest,
         "split": scheme,
         "per_class": per_class,
         "seed": seed,
@@ -191,9 +189,9 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
     }
 
     def make() -> Made:
-        drawn = split(bench.labels, scheme, encoder.window, per_class=per_class, seed=seed)
+        drawn = split(bench.labelled.label_map, scheme, encoder.window, per_class=per_class, seed=seed)
         key, network, known = bench.encoder_of(init, seed)
-        train, test = (bench.labels[tuple(side.T)] for side in (drawn.train, drawn.test))
+        train, test = (bench.labelled.label_map[tuple(side.T)] for side in (drawn.train, drawn.test))
         history = list(known.get("history", []))
         began = time.perf_counter()
         row = {
@@ -206,10 +204,8 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
             "parameters": sum(p.numel() for p in network.backbone.parameters()),
         }
         if readout == PROBE:
-            place = np.full(bench.labels.shape, -1)
-            place[tuple(bench.pixels.T)] = np.arange(len(bench.pixels))
             x = bench.encoded(key, network)
-            inner, outer = (x[place[tuple(side.T)]] for side in (drawn.train, drawn.test))
+            inner, outer = (x[bench.labelled.sample_map[tuple(side.T)]] for side in (drawn.train, drawn.test))
             predicted = fit_probe("linear", inner, train, seed=seed)(outer)
             row["trainable"] = (x.shape[1] + 1) * np.unique(train).size
         else:
