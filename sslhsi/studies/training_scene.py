@@ -167,6 +167,6 @@ def check_disjoint(sources: Sequence[TrainingScene], targets: Sequence[TrainingS
     for target in targets:
         if target.labelled.digest in names:
             raise InputError(
-                f"targets: {target.scene.name} is the source {names[target.labelled.digest]} again, whose labels pretraining "
-                "sees; name another scene"
+                f"targets: {target.scene.name} is the source {names[target.labelled.digest]} again, whose labels "
+                "pretraining sees; name another scene"
             )
