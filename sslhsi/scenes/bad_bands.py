@@ -9,7 +9,7 @@ import numpy as np
 
 from sslhsi.scenes.scene import Scene
 
-_BLOCK_BYTES = 32 * 2**20
+BLOCK_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class BandStatistics:
 def row_blocks(cube: np.ndarray) -> Iterator[slice]:
     """Slices over the rows, each block about 32 MiB as float64, at least one row."""
     height, width, bands = cube.shape
-    step = max(1, _BLOCK_BYTES // (8 * width * bands))
+    step = max(1, BLOCK_BYTES // (8 * width * bands))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 

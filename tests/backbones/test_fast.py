@@ -31,7 +31,8 @@ def test_bfloat16_only_where_the_cpu_multiplies_it(name, bands, window, bf16, mo
     ],
 )
 def test_one_precision_for_all_processes(asked, here, elsewhere, expected, monkeypatch):
-    monkeypatch.setattr(fast, "cpu_has_bf16", lambda: here)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: here)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     network = create_backbone("pixelnet", 4, 5)
     others = torch.bfloat16 if elsewhere else None
     setting = fast.training_setting(network, "cpu", asked, lambda own: [own, others])

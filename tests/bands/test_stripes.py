@@ -15,7 +15,7 @@ from sslhsi.scenes.scene import Scene
 @pytest.fixture
 def cube(monkeypatch):
     # Blocks of a few rows, so that there are more than stripes.
-    monkeypatch.setattr(stripes.blocks, "__defaults__", (4 * 31 * 12 * 3,))
+    monkeypatch.setattr(stripes, "BLOCK_BYTES", 4 * 31 * 12 * 3)
     return np.random.default_rng(0).integers(0, 5000, (170, 31, 12)).astype(np.uint16)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import json
+import os
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +12,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-import sslhsi.scenes.download as module
 from sslhsi.errors import InputError
-from sslhsi.scenes import resumable
+from sslhsi.scenes import catalog
 from sslhsi.scenes.catalog import get_entry
 from sslhsi.scenes.download import download, fetch, load
 
@@ -240,7 +240,7 @@ def test_a_full_disk(site, tmp_path, monkeypatch):
     def full(*args):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(resumable.os, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     with pytest.raises(InputError, match="the disk is full"):
         get(site, tmp_path)
     assert names(tmp_path) == []
@@ -268,7 +268,7 @@ def small_scene(site, tmp_path, monkeypatch):
         return replace(file, urls=(gone + file.name, site.address + "/" + file.name))
 
     local = replace(entry, cube=here(entry.cube), labels=here(entry.labels))
-    monkeypatch.setattr(module, "get_entry", lambda name: local)
+    monkeypatch.setattr(catalog, "CATALOG", (local,))
     return cube, labels, tmp_path / "scenes"
 
 

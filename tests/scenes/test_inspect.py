@@ -5,7 +5,7 @@ import tracemalloc
 
 import numpy as np
 
-from sslhsi.scenes import bad_bands as module
+from sslhsi.scenes import bad_bands as reading
 from sslhsi.scenes.bad_bands import bad_bands, band_statistics
 from sslhsi.scenes.inspect_scene import describe
 from sslhsi.scenes.read import read_scene
@@ -61,7 +61,7 @@ def test_describe():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     scene = odd_scene()
     whole = band_statistics(scene.cube, foreground=scene.mask)
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 1)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 1)
     rows = band_statistics(scene.cube, foreground=scene.mask)
     assert rows.pixels == whole.pixels == 40
     for field in ("empty", "nonfinite", "minimum", "maximum"):
@@ -69,7 +69,7 @@ def test_blocks_of_rows_change_nothing(monkeypatch):
 
 
 def test_memory_stays_bounded_on_a_mapped_cube(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "_BLOCK_BYTES", 2**20)
+    monkeypatch.setattr(reading, "BLOCK_BYTES", 2**20)
     stored = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (400, 100, 200))  # 32 MB
     stored[:] = np.random.default_rng(0).random((400, 1, 200), dtype=np.float32)
     stored.flush()

@@ -96,7 +96,7 @@ def test_unlabelled_pixels_look_like_their_surroundings(fields):
 
 def test_the_cube_does_not_depend_on_how_many_rows_are_made_at_a_time(fields, monkeypatch):
     whole = stand_in(fields, name="x", bands=12).cube
-    monkeypatch.setattr(module, "_ROWS", 7)
+    monkeypatch.setattr(module, "ROWS_AT_A_TIME", 7)
     np.testing.assert_array_equal(stand_in(fields, name="x", bands=12).cube, whole)
 
 

@@ -19,7 +19,7 @@ from sslhsi.scenes.catalog import get_entry
 from sslhsi.scenes.scene import Scene
 
 PREFIX = "stand-in: "
-_ROWS = 32  # rows made at a time: bounds the memory beyond the cube itself
+ROWS_AT_A_TIME = 32  # rows made at a time: bounds the memory beyond the cube itself
 _FACTORS = 14  # spectral directions in which pixels of one class differ
 # How a deviation divides into the part of the component, the smooth part and the pixel's, how fast the
 # spectral directions weaken, and how far classes lie apart. Chosen so that an SVM's accuracy rises from 5 to
@@ -119,8 +119,8 @@ def stand_in(
 
     cube = np.empty((*labels.shape, bands), dtype=np.uint16)
     basis = np.float32(difficulty * 0.10) * factors.astype(np.float32)
-    for top in range(0, labels.shape[0], _ROWS):
-        rows = slice(top, top + _ROWS)
+    for top in range(0, labels.shape[0], ROWS_AT_A_TIME):
+        rows = slice(top, top + ROWS_AT_A_TIME)
         block = members[rows] @ prototypes.astype(np.float32)
         block += scores[rows] @ basis
         np.exp(block, out=block)
