@@ -37,7 +37,7 @@ def envi(folder, cube, *, interleave="bsq", extra="", order="<", **said):
     return folder / "a.hdr"
 
 
-def told(scene, words):
+def notes_say(scene, words):
     return any(words in line for line in scene.notes)
 
 
@@ -77,8 +77,8 @@ def test_numbers_that_look_like_others_are_told(tmp_path, interleave, dtype, ord
     if factor != 1:
         said[key] = int(length * factor)
     scene = read_scene(envi(tmp_path, smooth(dtype), interleave=interleave, order=order, **said), labels="none")
-    assert told(scene, words)
-    assert told(scene, "a.hdr")
+    assert notes_say(scene, words)
+    assert notes_say(scene, "a.hdr")
 
 
 @pytest.mark.parametrize("interleave", ["bsq", "bil", "bip"])
@@ -90,13 +90,13 @@ def test_a_right_header_is_not_doubted(tmp_path, interleave, dtype, order):
         cube[3:6] = np.nan
         cube[7] = 0
     scene = read_scene(envi(tmp_path, cube, interleave=interleave, order=order))
-    assert not told(scene, "look")
+    assert not notes_say(scene, "look")
     np.testing.assert_array_equal(scene.cube, cube)
 
 
 def test_whole_numbers_as_floats_and_small_counts_are_not_doubted(tmp_path):
     for cube in (np.round(smooth("float32") * 4000).astype("float32"), (smooth("uint16") % 200).astype("uint16")):
-        assert not told(read_scene(envi(tmp_path, cube)), "look")
+        assert not notes_say(read_scene(envi(tmp_path, cube)), "look")
 
 
 GAIN, OFFSET = np.linspace(0.01, 0.05, BANDS), np.linspace(-3, 3, BANDS)
@@ -179,12 +179,12 @@ def test_one_rule_for_scaling_in_every_format(case, tmp_path):
     scene = read_scene(path, layout=None)
     assert scene.cube.dtype == np.float32
     np.testing.assert_allclose(scene.cube, value(cube.astype(np.float64)), rtol=1e-5, atol=1e-5)
-    assert told(scene, words)
-    assert told(scene, "scale= overrules")
+    assert notes_say(scene, words)
+    assert notes_say(scene, "scale= overrules")
     np.testing.assert_array_equal(read_scene(path, scale="none").cube, cube)
     given = read_scene(path, scale=4)
     np.testing.assert_allclose(given.cube, cube / 4, rtol=1e-6)
-    assert told(given, "divided by 4")
+    assert notes_say(given, "divided by 4")
 
 
 def test_gains_follow_their_bands_through_dropping_and_ordering(tmp_path):
@@ -227,8 +227,8 @@ def test_two_detectors_with_no_data_at_different_edges(tmp_path):
     np.testing.assert_array_equal(scene.mask, expected)
     assert scene.bands == BANDS - 1
     # The corner lacks both detectors and is counted as a pixel without any data.
-    assert told(scene, f"{3 * WIDTH + (HEIGHT - 3) * 4 - 12} of {HEIGHT * WIDTH} pixels")
-    assert told(scene, "bands 2 (0-based) hold the no-data value alone")
+    assert notes_say(scene, f"{3 * WIDTH + (HEIGHT - 3) * 4 - 12} of {HEIGHT * WIDTH} pixels")
+    assert notes_say(scene, "bands 2 (0-based) hold the no-data value alone")
     for drop in ("bad", [2]):
         np.testing.assert_array_equal(read_scene(path, drop_bands=drop).mask, expected)
     np.testing.assert_array_equal(read_scene(path, drop_bands=[]).mask, expected)  # all bands, and the same mask
@@ -240,5 +240,5 @@ def test_bands_that_most_pixels_lack_are_named(tmp_path):
     cube[:, :20, 4] = -1
     np.save(tmp_path / "a.npy", cube)
     scene = read_scene(tmp_path / "a.npy", nodata=-1, layout="hwb")
-    assert told(scene, "most lack bands 4 (0-based), which drop_bands= can leave out")
+    assert notes_say(scene, "most lack bands 4 (0-based), which drop_bands= can leave out")
     assert read_scene(tmp_path / "a.npy", nodata=-1, layout="hwb", drop_bands=[4]).mask is None

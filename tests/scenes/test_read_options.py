@@ -254,3 +254,10 @@ def test_numpy_values_are_taken_as_python_has_them(tmp_path):
     assert scene.bands == 9
     np.save(tmp_path / "gt.npy", MAP.ravel())
     np.testing.assert_array_equal(read_labels(tmp_path / "gt.npy", labels_key="gt", shape=np.array([5, 7])), MAP)
+
+
+def test_the_page_on_cameras_lists_every_option_as_help_does():
+    page = (ROOT / "docs" / "own-camera.md").read_text()
+    for key, field in ReadOptions.model_fields.items():
+        flag = "" if key in DESCRIPTIONS else f"`--{key.replace('_', '-')}`"
+        assert f"| `{key}` | {flag} | {field.description} |" in page

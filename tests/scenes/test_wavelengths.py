@@ -22,7 +22,7 @@ def header(folder, name="a", **metadata):
     return folder / f"{name}.hdr"
 
 
-def told(scene, words):
+def notes_say(scene, words):
     return any(words in line for line in scene.notes)
 
 
@@ -49,9 +49,9 @@ def test_units_are_read_and_what_is_implausible_is_told(tmp_path, values, unit, 
     scene = read_scene(header(tmp_path, **metadata), **options)
     np.testing.assert_allclose(scene.wavelengths, expected, rtol=1e-6)
     if words is None:
-        assert not told(scene, "wavelength")
+        assert not notes_say(scene, "wavelength")
     else:
-        assert told(scene, words)
+        assert notes_say(scene, words)
 
 
 def test_a_unit_is_that_of_what_is_given_too(tmp_path):
@@ -65,7 +65,7 @@ def test_bands_from_long_to_short_wavelengths_are_turned(tmp_path):
     np.testing.assert_allclose(scene.wavelengths, WAVES)
     np.testing.assert_array_equal(scene.cube, CUBE[:, :, ::-1])
     assert np.shares_memory(scene.cube, scene.cube.base)  # still a view of the file
-    assert told(scene, "long to short")
+    assert notes_say(scene, "long to short")
     dropped = read_scene(header(tmp_path, wavelength=WAVES[::-1].tolist()), drop_bands=[0])
     np.testing.assert_array_equal(dropped.cube, CUBE[:, :, :0:-1])
     np.testing.assert_allclose(dropped.wavelengths, WAVES[:-1])
@@ -77,7 +77,7 @@ def test_overlapping_detectors_come_in_the_order_of_their_wavelengths(tmp_path):
     order = np.argsort(waves, kind="stable")
     np.testing.assert_allclose(scene.wavelengths, np.sort(waves))
     np.testing.assert_array_equal(scene.cube, CUBE[:, :, order])
-    assert told(scene, "not stored by wavelength")
+    assert notes_say(scene, "not stored by wavelength")
 
 
 LINES = [f"{w:.1f}" for w in WAVES]
@@ -145,7 +145,7 @@ def test_wavelengths_in_band_names(tmp_path, names, known):
     scene = read_scene(header(tmp_path, **{"band names": names}))
     if known:
         np.testing.assert_allclose(scene.wavelengths, WAVES, rtol=1e-4)
-        assert told(scene, "from the band names")
+        assert notes_say(scene, "from the band names")
     else:
         assert scene.wavelengths is None
 
@@ -168,7 +168,7 @@ def test_a_header_beside_a_geotiff_knows_the_wavelengths(tmp_path, name):
     (tmp_path / "a.tfw").write_text("1\n0\n0\n-1\n0\n0\n")
     scene = read_scene(path)
     np.testing.assert_allclose(scene.wavelengths, WAVES)
-    assert told(scene, name)
+    assert notes_say(scene, name)
 
 
 def test_a_header_of_another_image_beside_a_geotiff_is_left_aside(tmp_path):
@@ -179,7 +179,7 @@ def test_a_header_of_another_image_beside_a_geotiff_is_left_aside(tmp_path):
     )
     scene = read_scene(path)
     assert scene.wavelengths is None
-    assert told(scene, "not used")
+    assert notes_say(scene, "not used")
 
 
 def test_an_aux_xml_beside_a_geotiff(tmp_path):
@@ -254,10 +254,10 @@ def test_bands_that_come_first_are_asked_about_and_the_way_out_works(tmp_path, s
     np.testing.assert_array_equal(read_scene(path, layout="bhw").cube, cube)
     given = read_scene(path, wavelengths=np.linspace(400, 900, shape[2]))
     np.testing.assert_array_equal(given.cube, cube)
-    assert told(given, "read as (bands, height, width)")
+    assert notes_say(given, "read as (bands, height, width)")
     usual = read_scene(write(cube))
     np.testing.assert_array_equal(usual.cube, cube)
-    assert told(usual, "read as (height, width, bands) (layout= overrules)")
+    assert notes_say(usual, "read as (height, width, bands) (layout= overrules)")
     path = write(np.ascontiguousarray(cube.transpose(0, 2, 1)))
     between = read_scene(path, wavelengths=np.linspace(400, 900, shape[2]))
     np.testing.assert_array_equal(between.cube, cube)
