@@ -9,9 +9,9 @@ from typing import Any
 
 from sslhsi.evaluation.calibration import PUBLISHED_SVM
 from sslhsi.evaluation.rows import ResultRow
-from sslhsi.evaluation.summary import Summary, by_split, differences, grouped, scored, summarise, tabulate
+from sslhsi.evaluation.summary import Summary, by_split, differences, grouped, mean_of, scored, summarise, tabulate
 from sslhsi.files import write_atomic
-from sslhsi.report.tables import markdown, mean_of
+from sslhsi.report.tables import markdown
 
 CONDITIONS = ("all scenes", "the scene alone", "all but the scene")
 INTRO = """# Measured results

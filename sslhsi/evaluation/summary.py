@@ -70,6 +70,12 @@ def summarise(values: Sequence[float]) -> Summary:
     return Summary(fmean(values), std if seeds > 1 else None, low, high, seeds)
 
 
+def mean_of(values: Iterable[float | None]) -> float | None:
+    """Mean of the values that are known; None where none is."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None
+
+
 def grouped(rows: Iterable[R], key: Callable[[R], K]) -> dict[K, list[R]]:
     """Rows by key, both in the order in which they came.
 
@@ -132,11 +138,9 @@ def tabulate(
     }
 
 
-def by_split(
-    rows: Iterable[ResultRow], setting: Callable[[ResultRow], K], metric: str = "oa"
-) -> dict[tuple[K, int | None], float]:
-    """One method's scores by setting and seed; what was measured twice counts as measured last."""
-    return {(setting(row), row.seed): getattr(row, metric) for row in rows if scored(row, metric)}
+def by_split(rows: Iterable[ResultRow], setting: Callable[[ResultRow], K]) -> dict[tuple[K, int | None], float]:
+    """One method's OA by setting and seed; what was measured twice counts as measured last."""
+    return {(setting(row), row.seed): row.oa for row in rows if scored(row) and row.oa is not None}
 
 
 @dataclass(frozen=True)

@@ -41,17 +41,13 @@ class Example:
         return f"{self.split.scheme}{amount}, window {self.split.window}, seed {self.split.seed}"
 
 
-def make_examples(
-    scene: Scene, networks: Sequence[Network], *, per_class: int, probe: str = "linear", seed: int = 0
-) -> list[Example]:
-    """Classify the labelled pixels of a scene once under ``blocks`` and once under ``random``.
+def make_examples(scene: Scene, networks: Sequence[Network], *, per_class: int) -> list[Example]:
+    """Classify the labelled pixels of a scene by linear probes once under ``blocks`` and once under ``random``.
 
     Args:
         scene: With labels.
         networks: Backbones to set beside the raw spectra.
         per_class: Training pixels per class.
-        probe: ``k-NN``, ``linear`` or ``SVM``.
-        seed: Of the splits and of the probe.
 
     Returns:
         An example per scheme; a scheme that the scene is too small for is left out.
@@ -72,7 +68,7 @@ def make_examples(
     examples, reason = [], ""
     for scheme in ("blocks", "random"):
         try:
-            drawn = split(labelled.label_map, scheme, window=window, per_class=per_class, seed=seed)
+            drawn = split(labelled.label_map, scheme, window=window, per_class=per_class, seed=0)
         except InputError as error:
             reason = str(error)
             continue
@@ -80,8 +76,8 @@ def make_examples(
         predictions = {}
         for name, x in features.items():
             whole = np.zeros_like(labelled.label_map)
-            whole[tuple(pixels.T)] = fit_probe(probe, x[train], labels[train], seed=seed)(x)
-            predictions[f"{name} under {probe_title(probe)}"] = whole
+            whole[tuple(pixels.T)] = fit_probe("linear", x[train], labels[train], seed=0)(x)
+            predictions[f"{name} under {probe_title('linear')}"] = whole
         both = np.concatenate([train, test])
         examples.append(
             Example(drawn, predictions, {name: x[both] for name, x in features.items()}, per_class, notes)

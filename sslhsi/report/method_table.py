@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from sslhsi.evaluation.rows import PerClass, ResultRow
-from sslhsi.evaluation.summary import Summary, grouped, tabulate
+from sslhsi.evaluation.summary import Summary, grouped, mean_of, tabulate
 from sslhsi.report.scores import METRICS, Score, method_order, sizes_of
-from sslhsi.report.tables import mean_of, percent, probe_order, probe_title
+from sslhsi.report.tables import percent, probe_order, probe_title
 
 
 @dataclass(frozen=True)

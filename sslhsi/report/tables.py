@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sslhsi.evaluation.rows import ResultRow
-from sslhsi.evaluation.summary import Summary, grouped, scored, summarise, tabulate
+from sslhsi.evaluation.summary import Summary, grouped, mean_of, scored, summarise, tabulate
 
 # A row of a table that is none of results: a study's, or metrics.csv.
 Row = Mapping[str, Any]
@@ -98,26 +98,17 @@ def number(value: Any) -> float | None:
     return amount if math.isfinite(amount) else None
 
 
-def mean_of(values: Iterable[float | None]) -> float | None:
-    """Mean of the values that are known; None where none is."""
-    known = [value for value in values if value is not None]
-    return sum(known) / len(known) if known else None
-
-
 def percent(share: float | None) -> str:
     """0.0312 -> ``3 %``; an empty text for None."""
     return "" if share is None else f"{100 * share:.0f} %" if share == 0 or share >= 0.01 else "< 1 %"
 
 
-def results_table(
-    rows: Iterable[ResultRow], metric: str = "oa", keys: Sequence[str] = KEYS, *, pooled: bool = False
-) -> Table:
-    """Gather rows into one line per setting and one column per probe and method.
+def results_table(rows: Iterable[ResultRow], metric: str = "oa", *, pooled: bool = False) -> Table:
+    """Gather rows into one line per setting (``KEYS``) and one column per probe and method.
 
     Args:
         rows: Result rows; those without the metric, such as notes, are passed over.
         metric: ``oa``, ``aa`` or ``kappa``.
-        keys: What makes a setting; rows that agree in all keys, probe and method are its seeds.
         pooled: Average over the scenes of each task, seed by seed. Only scenes that every seed and method of a
             setting could use take part, so that averages compare; raw baselines of all tasks get one name.
 
@@ -125,38 +116,38 @@ def results_table(
         The table; in each line the highest mean is marked (and whatever prints the same).
     """
     rows = [row for row in rows if scored(row, metric)]
-    scores = _pooled(rows, metric, keys) if pooled else [
-        _Score(tuple(getattr(row, key) for key in keys), (row.probe, row.method), getattr(row, metric), [row])
+    scores = _pooled(rows, metric) if pooled else [
+        _Score(tuple(getattr(row, key) for key in KEYS), (row.probe, row.method), getattr(row, metric), [row])
         for row in rows
     ]  # fmt: skip
     settings = grouped(scores, lambda score: score.setting)
     cells = tabulate(scores, lambda score: score.setting, lambda score: score.column, lambda score: score.value)
     columns = sorted({score.column for score in scores}, key=_column_order)
-    lines = [_line(keys, settings[setting], cells[setting]) for setting in cells]
+    lines = [_line(settings[setting], cells[setting]) for setting in cells]
     return Table(tuple(columns), tuple(sorted(lines, key=_line_order)))
 
 
-def _pooled(rows: Sequence[ResultRow], metric: str, keys: Sequence[str]) -> list[_Score]:
+def _pooled(rows: Sequence[ResultRow], metric: str) -> list[_Score]:
     scores = []
-    for group in grouped(rows, lambda row: tuple(getattr(row, key) for key in keys if key != "scene")).values():
+    for group in grouped(rows, lambda row: tuple(getattr(row, key) for key in KEYS if key != "scene")).values():
         seeds = grouped(group, lambda row: (row.probe, RAW.get(row.method, row.method), row.seed))
         scenes = {key: {row.scene: row for row in some} for key, some in seeds.items()}
         everywhere = set.intersection(*(set(some) for some in scenes.values()))
         for (probe, method, _), by_name in scenes.items():
             chosen = [by_name[name] for name in sorted(everywhere or by_name)]
             name = next(iter(by_name)) if len(chosen) == 1 else f"mean of {len(chosen)} scenes"
-            setting = tuple(name if key == "scene" else getattr(chosen[0], key) for key in keys)
+            setting = tuple(name if key == "scene" else getattr(chosen[0], key) for key in KEYS)
             value = sum(getattr(row, metric) for row in chosen) / len(chosen)
             scores.append(_Score(setting, (probe, method), value, chosen))
     return scores
 
 
-def _line(keys: Sequence[str], scores: Sequence[_Score], cells: dict[tuple[str, str], Summary]) -> Line:
+def _line(scores: Sequence[_Score], cells: dict[tuple[str, str], Summary]) -> Line:
     rows = [row for score in scores for row in score.rows]
     # Baselines never saw anything: the line speaks of what was pretrained, where there is such.
     trained = [row for row in rows if row.method == "pretrained"] or rows
     known = " / ".join(sorted({row.pretraining_saw_pixels for row in trained if row.pretraining_saw_pixels}))
-    setting = dict(zip(keys, scores[0].setting, strict=True))
+    setting = dict(zip(KEYS, scores[0].setting, strict=True))
     leak, seeds = mean_of(score.leak for score in scores), max(cell.seeds for cell in cells.values())
     return Line(setting, leak, known, seeds, cells, max(len(score.rows) for score in scores))
 
@@ -193,15 +184,14 @@ def aligned(heads: Sequence[str], body: Sequence[Sequence[str]], left: Collectio
     ]
 
 
-def text_table(rows: Iterable[ResultRow], metric: str = "oa", limit: int | None = None) -> list[str]:
-    """Aligned lines for a terminal: one per task, split and samples per class, averaged over scenes.
+def text_table(rows: Iterable[ResultRow], limit: int | None = None) -> list[str]:
+    """Aligned lines of OA for a terminal: one per task, split and samples per class, averaged over scenes.
 
     Args:
         rows: Result rows.
-        metric: ``oa``, ``aa`` or ``kappa``.
         limit: Most lines after the two of the heading; a last one says what was left out.
     """
-    table = results_table(rows, metric, pooled=True)
+    table = results_table(rows, pooled=True)
     if not table.lines:
         return []
     heads = ["task", "split", "per class", *(_SHORT.get(method, method) for _, method in table.columns)]
@@ -217,7 +207,7 @@ def text_table(rows: Iterable[ResultRow], metric: str = "oa", limit: int | None 
     widths = [max(map(len, column)) for column in zip(heads, *body, strict=True)]
     over, at = "", 3
     for probe, count in table.probes:
-        over = over.ljust(sum(widths[:at]) + 2 * at) + f"{metric.upper()}, {probe}"
+        over = over.ljust(sum(widths[:at]) + 2 * at) + f"OA, {probe}"
         at += count
     return [over, *aligned(heads, body, ("task", "split")), *([f"... and {left} more settings"] if left else [])]
 
