@@ -65,8 +65,8 @@ def publish(
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise InputError(f"{target}: exists and is not an empty folder; give another target")
     with atomic_folder(target) as part:
-        found = _write(part, target.absolute().name, run, recipe, provenance, tag, licence, results)
-    return {**found, "target": str(target)}
+        published = _write(part, target.absolute().name, run, recipe, provenance, tag, licence, results)
+    return {**published, "target": str(target)}
 
 
 def _write(
@@ -110,11 +110,11 @@ def _write(
     }
 
 
-def collect(own: Sequence[Row], files: Sequence[str | Path], corpus: str) -> list[Row]:
+def collect(of_run: Sequence[Row], files: Sequence[str | Path], corpus: str) -> list[Row]:
     """Result rows of a backbone and of its baselines.
 
     Args:
-        own: The run's rows, taken as they are.
+        of_run: The run's rows, taken as they are.
         files: CSV files; of each, rows of features pretrained on this corpus, and rows of other methods on
             the same settings and seeds, those measured with this corpus' projection where there are any.
         corpus: Key of the corpus.
@@ -122,7 +122,7 @@ def collect(own: Sequence[Row], files: Sequence[str | Path], corpus: str) -> lis
     Raises:
         InputError: A file can't be read or holds no row of this corpus.
     """
-    rows = list(own)
+    rows = list(of_run)
     for path in map(Path, files):
         if not path.is_file():
             raise InputError(f"{path}: there is no such file; give a CSV of result rows")
@@ -167,14 +167,14 @@ def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:
         raise InputError(f"{HUB}{repository}: give {HUB}user/name")
     with tempfile.TemporaryDirectory() as folder:
         part = Path(folder) / "backbone"
-        found = _write(part, repository, *write)
+        published = _write(part, repository, *write)
         api = HfApi(library_name="sslhsi")
         try:
             made = api.create_repo(repository, private=private, exist_ok=True)
             # One that a broken upload left empty is as good as none.
             if set(api.list_repo_files(repository)) - {".gitattributes"}:
                 raise InputError(f"{HUB}{repository}: exists and is not empty; give another name")
-            api.upload_folder(repo_id=repository, folder_path=part, commit_message=f"Publish {found['name']}")
+            api.upload_folder(repo_id=repository, folder_path=part, commit_message=f"Publish {published['name']}")
         except InputError:
             raise
         except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
@@ -185,4 +185,4 @@ def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:
                 403: "this token may not write there",
             }.get(status or 0, "check the network and the name")
             raise InputError(f"{HUB}{repository}: the hub refuses ({reason}); {way}") from None
-    return {**found, "target": str(made)}
+    return {**published, "target": str(made)}

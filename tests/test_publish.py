@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import functools
 import importlib
 import json
 import shutil
@@ -16,7 +15,7 @@ import timm
 import torch
 import yaml
 from hub_stand_in import TOKEN, hub
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub import constants as hub_constants
 from safetensors.torch import load_file, save_file
 
 import sslhsi
@@ -202,20 +201,16 @@ def test_rgb_weights_are_not_fetched_again(tmp_path):
 def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
     """The real client against a stand-in of the hub: push, then load by id, revision and timm."""
     with hub() as server:
-        reach = {"endpoint": server.address, "token": TOKEN}
-        cache = {"cache_dir": tmp_path / "cache"}
-        monkeypatch.setattr("sslhsi.publish.HfApi", functools.partial(HfApi, **reach))
-        monkeypatch.setattr(
-            "sslhsi.encoder.load.snapshot_download", functools.partial(snapshot_download, **reach, **cache)
-        )
-        monkeypatch.setattr(
-            "timm.models._hub.hf_hub_download",
-            lambda *a, **k: hf_hub_download(*a, **{**k, **cache}, **reach),
-        )
-        found = publish(runs["test_resnet"], "hf:ada/test_resnet.v2", name="v2", private=True)
-        assert found["target"] == f"{server.address}/ada/test_resnet.v2"
+        # What the client takes from its environment when it is imported.
+        address = f"{server.address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(hub_constants, "ENDPOINT", server.address)
+        monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        result = publish(runs["test_resnet"], "hf:ada/test_resnet.v2", name="v2", private=True)
+        assert result["target"] == f"{server.address}/ada/test_resnet.v2"
         assert server.private == {"ada/test_resnet.v2": True}
-        assert sorted(server.repositories["ada/test_resnet.v2"]) == found["files"]
+        assert sorted(server.repositories["ada/test_resnet.v2"]) == result["files"]
         assert b'load_backbone("ada/test_resnet.v2")' in server.repositories["ada/test_resnet.v2"]["README.md"]
         wanted = load_backbone(runs["test_resnet"]).encode(CUBE, WAVELENGTHS, stride=8)
         for revision in (None, "v1"):
@@ -230,12 +225,11 @@ def test_the_hub_end_to_end(runs, tmp_path, monkeypatch):
             load_backbone("ada/nothing")
         with pytest.raises(InputError, match="is not empty"):
             publish(runs["test_resnet"], "hf:ada/test_resnet.v2")
-        monkeypatch.setattr("sslhsi.publish.HfApi", functools.partial(HfApi, endpoint=server.address, token="no"))
+        monkeypatch.setenv("HF_TOKEN", "no")
         with pytest.raises(InputError, match="log in"):
             publish(runs["test_resnet"], "hf:ada/other")
     # Without a network, what is in the cache still loads.
-    offline = functools.partial(snapshot_download, **cache, local_files_only=True)
-    monkeypatch.setattr("sslhsi.encoder.load.snapshot_download", offline)
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
     assert load_backbone("hf:ada/test_resnet.v2").config.name == "test_resnet.v2"
 
 
@@ -306,9 +300,9 @@ def test_what_can_not_be_published(runs, tmp_path, capsys, words, message):
 def test_an_empty_folder_will_do_and_json_says_what_is_there(runs, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     assert main(["publish", str(runs["pixelnet"]), str(tmp_path / "out"), "--name", "v3", "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["name"] == "pixelnet.v3"
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == found["files"]
+    result = json.loads(capsys.readouterr().out)
+    assert result["name"] == "pixelnet.v3"
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == result["files"]
 
 
 def test_a_folder_has_no_revision_and_must_hold_a_backbone(runs, published, tmp_path):

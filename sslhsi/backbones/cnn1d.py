@@ -75,7 +75,7 @@ class CNN1D(Backbone):
         def run(x: Tensor) -> Tensor:
             near, far = centre(self.window), self.window - 1 - centre(self.window)
             x = x[0, :, near : x.shape[2] - far, near : x.shape[3] - far]
-            found = self._spectra(x.flatten(1).T[:, None])
-            return self.whole_image_head(found.T.unflatten(1, x.shape[1:])[None])
+            features = self._spectra(x.flatten(1).T[:, None])
+            return self.whole_image_head(features.T.unflatten(1, x.shape[1:])[None])
 
         return run

@@ -73,17 +73,17 @@ def training_setting(
         ``{"precision": "fp32" | "bf16", "memory_format": "channels_last" | "contiguous", "why": one line}``,
         fit for JSON, for the log and the run's provenance.
     """
-    own = fastest_safe_setting(backbone, device)
-    everywhere = gather(own["autocast_dtype"]) if gather else [own["autocast_dtype"]]
-    why = own["why"]
+    fastest = fastest_safe_setting(backbone, device)
+    everywhere = gather(fastest["autocast_dtype"]) if gather else [fastest["autocast_dtype"]]
+    why = fastest["why"]
     if precision != "auto":
         why = f"precision as the recipe says; {why}"
-    elif own["autocast_dtype"] and None in everywhere:
+    elif fastest["autocast_dtype"] and None in everywhere:
         why = f"not every process has bfloat16; {why}"
     fast = "fp32" if None in everywhere else "bf16"
     return {
         "precision": fast if precision == "auto" else precision,
-        "memory_format": own["memory_format"],
+        "memory_format": fastest["memory_format"],
         "why": why,
     }
 

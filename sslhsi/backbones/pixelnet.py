@@ -54,7 +54,7 @@ class PixelNet(Backbone):
 
     This project's own, for labels that sit on single pixels. Averaging over a window blurs what belongs to
     its centre; averaging over the pixels that resemble the centre does not. How much they resemble is read
-    off noise-whitened components (``bands.denoise``), where a distance of one is a distance of one noise
+    off noise-whitened components (``bands.noise_whitening``), where a distance of one is a distance of one noise
     spread. The pooling has no parameters; what is learned is spectral.
 
     Input: (N, K, S, S) components, best noise-whitened; S at least 2 x largest radius + 3. The weights fit
@@ -127,18 +127,18 @@ class PixelNet(Backbone):
         """(N, K, S, S), or what :meth:`precompute` made of it -> (N, num_features)."""
         pooled = self.precompute(x) if x.ndim == 4 else x
         tokens = self.stem(pooled).flatten(1)
-        found = [tokens, self.mix(tokens)]
+        parts = [tokens, self.mix(tokens)]
         if self.random is not None:
-            found.append(self.random(pooled).flatten(1))
-        return torch.cat(found, dim=1)
+            parts.append(self.random(pooled).flatten(1))
+        return torch.cat(parts, dim=1)
 
     def whole_image(self) -> ImageMap:
         """Reading, the 3x3 means and the distances are shared, neighbour by neighbour of the whole image."""
 
         def run(x: Tensor) -> Tensor:
             pooled = self._pooled_everywhere(x)  # (radii, K, H', W')
-            found = self.forward_features(pooled.flatten(2).permute(2, 0, 1))
-            return self.whole_image_head(found.T.unflatten(1, pooled.shape[2:])[None])
+            features = self.forward_features(pooled.flatten(2).permute(2, 0, 1))
+            return self.whole_image_head(features.T.unflatten(1, pooled.shape[2:])[None])
 
         return run
 
@@ -151,7 +151,7 @@ class PixelNet(Backbone):
         reach = [min(radius, room) for radius in self.radii]
         centre = keys[:, middle : middle + height, middle : middle + width]
         total, weights = torch.zeros_like(centre), torch.zeros_like(centre[0])
-        found: dict[int, Tensor] = {}
+        averages: dict[int, Tensor] = {}
         for radius in range(max(reach) + 1):
             steps = range(-radius, radius + 1)
             for dy, dx in ((i, j) for i in steps for j in steps if max(abs(i), abs(j)) == radius):
@@ -162,5 +162,5 @@ class PixelNet(Backbone):
                 total.addcmul_(inner[there], weight[None])
                 weights += weight
             if radius in reach:
-                found[radius] = total / weights
-        return torch.stack([found[radius] for radius in reach])
+                averages[radius] = total / weights
+        return torch.stack([averages[radius] for radius in reach])

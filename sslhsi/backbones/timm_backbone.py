@@ -125,8 +125,8 @@ class TimmBackbone(Backbone):
             else:
                 matrix = torch.from_numpy(mapping).to(weight)
                 state[f"{layer}.weight"] = torch.einsum("ocij,ck->okij", weight, matrix)
-        own = self.net.state_dict()
-        self.net.load_state_dict({key: state.get(key, value) for key, value in own.items()})
+        current = self.net.state_dict()
+        self.net.load_state_dict({key: state.get(key, value) for key, value in current.items()})
 
     def _try(self) -> None:
         """Run one window, so that a size that can't work is known here and not in training."""
@@ -179,8 +179,8 @@ def rgb_matrix(wavelengths: Sequence[float] | np.ndarray | None, in_chans: int, 
             f"rgb must be three wavelengths between {bands.min():g} and {bands.max():g} nm, not {list(rgb)}"
         )
     order = np.argsort(bands)
-    unit = np.eye(in_chans)[order]
-    return np.stack([np.interp(rgb, bands[order], unit[:, k]) for k in range(in_chans)], axis=1)
+    identity = np.eye(in_chans)[order]
+    return np.stack([np.interp(rgb, bands[order], identity[:, k]) for k in range(in_chans)], axis=1)
 
 
 def _create(

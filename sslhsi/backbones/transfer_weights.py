@@ -39,27 +39,27 @@ def load_weights(backbone: nn.Module, state_dict: Mapping[str, Tensor]) -> dict[
     Raises:
         InputError: Nothing fits, so the weights are another network's.
     """
-    own = backbone.state_dict()
-    if all(name.startswith("net.") for name in own):
+    expected = backbone.state_dict()
+    if all(name.startswith("net.") for name in expected):
         state_dict = {f"net.{name.removeprefix('net.')}": value for name, value in state_dict.items()}
     reasons: dict[str, str] = {}
-    for name, value in own.items():
+    for name, value in expected.items():
         if name not in state_dict:
             reasons[name] = "not in the weights"
         elif state_dict[name].shape != value.shape:
             reasons[name] = f"{_shape(state_dict[name])} in the weights, {_shape(value)} here"
     broken = {_layer(name) for name in reasons}
-    for name in own:
+    for name in expected:
         if name not in reasons and _layer(name) in broken:
             reasons[name] = "belongs to a layer that doesn't fit"
-    carried = [name for name in own if name not in reasons]
+    carried = [name for name in expected if name not in reasons]
     if not carried:
         raise InputError(
             "none of the weights fits the network: they were made by another one (first names "
-            f"{', '.join(list(state_dict)[:3]) or 'none'}; expected {', '.join(list(own)[:3])})"
+            f"{', '.join(list(state_dict)[:3]) or 'none'}; expected {', '.join(list(expected)[:3])})"
         )
-    unused = {name: "not in the network" for name in state_dict if name not in own}
-    if not next(iter(own.values())).is_meta:
+    unused = {name: "not in the network" for name in state_dict if name not in expected}
+    if not next(iter(expected.values())).is_meta:
         backbone.load_state_dict({name: state_dict[name] for name in carried}, strict=False)
 
     sizes = {name: value.numel() for name, value in backbone.named_parameters()}

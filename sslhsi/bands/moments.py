@@ -38,7 +38,7 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0
         noise: Also take the noise covariance, over this share of the pairs, the quietest; 0 = don't.
 
     Pixels are centred on the first block's mean before the Gram matrix is formed in float64: nearly equal
-    variances deep in the spectrum of the covariance are told apart only by its last digits.
+    variances deep in the spectrum of the covariance are separated only by its last digits.
     """
     bands = cube.shape[2]
 

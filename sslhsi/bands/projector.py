@@ -58,7 +58,7 @@ class SpectralProjector(Projection):
         basis: (G, K) orthonormal columns; the largest entry of each is positive, as in scikit-learn.
         variances: (K,) variances of the components before whitening (divided by n - 1).
         ratio: (K,) share of the total variance.
-        pixels: Number of pixels that the fit saw.
+        pixels: Number of pixels that it was fitted on.
 
     Examples:
         >>> rng = np.random.default_rng(0)

@@ -19,9 +19,9 @@ STRIPES = 16
 Result = TypeVar("Result")
 
 
-def blocks(cube: np.ndarray, bytes_per_block: int | None = None) -> Iterator[slice]:
-    """Row slices of an (H, W, B) cube whose float32 copies fit the given bytes, ``BLOCK_BYTES`` when None."""
-    rows = max(1, (bytes_per_block or BLOCK_BYTES) // (4 * cube.shape[1] * cube.shape[2]))
+def blocks(cube: np.ndarray) -> Iterator[slice]:
+    """Row slices of an (H, W, B) cube whose float32 copies fit ``BLOCK_BYTES``."""
+    rows = max(1, BLOCK_BYTES // (4 * cube.shape[1] * cube.shape[2]))
     for start in range(0, cube.shape[0], rows):
         yield slice(start, min(start + rows, cube.shape[0]))
 

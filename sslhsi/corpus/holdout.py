@@ -16,8 +16,8 @@ def holdout_map(
     """(H, W) booleans: True where pretraining may not look.
 
     A scene marked ``holdout`` is held out whole. Otherwise one strip across the longer axis, at one of its
-    ends: a compact piece of ground, so that few windows are lost along its edge. Scenes that show the
-    same ground are never cut in two, because their strips would not fall on the same place.
+    ends: one compact area, so that few windows are lost along its edge. Scenes that show the
+    same place are never cut in two, because their strips would not fall on the same place.
     """
     held = np.full(shape, source.holdout)
     if source.holdout or shared_site or share == 0:

@@ -46,7 +46,7 @@ T = TypeVar("T")
 
 
 def corpus_key(recipe: Recipe, hashes: Sequence[str]) -> str:
-    """Hash of all that a prepared corpus depends on; ``hashes`` are the sources' own.
+    """Hash of all that a prepared corpus depends on; ``hashes`` are those of the sources.
 
     The words are those of 0.1, so that its runs are taken up and its results name the same corpus.
     """
@@ -90,14 +90,14 @@ def prepare(
     """
     gather = gather or (lambda value: [value])
     cache = Path(recipe.corpus.cache)
-    own: dict[int, str] = {}
+    shares: dict[int, str] = {}
     with all_ranks(gather):
         with collected_notes() as skipped:
             sources = corpus_sources(recipe.corpus)
         mine = range(rank, len(sources), world)
         with ThreadPoolExecutor(4) as pool:
-            own = dict(zip(mine, pool.map(lambda i: source_hash(sources[i], recipe.seed), mine), strict=True))
-    hashes = _merged(gather(own))
+            shares = dict(zip(mine, pool.map(lambda i: source_hash(sources[i], recipe.seed), mine), strict=True))
+    hashes = _merged(gather(shares))
     key = corpus_key(recipe, hashes)
     final = cache / f"{key}-{FORMAT}"
     if gather((final / "manifest.json").is_file())[0]:
@@ -186,11 +186,11 @@ def _measured(job: _Job, projector: SpectralProjector, number: int, loaded: dict
     shape = (scene.height, scene.width)
     on_shared_site = source.site in shared_sites(job.sources)
     held = holdout_map(source, shape, job.recipe.corpus.patches.holdout, on_shared_site, seed)
-    own = projector.scene_moments(scene.cube, scene.mask)
-    check_bands(scene, own)
+    foreground = projector.scene_moments(scene.cube, scene.mask)
+    check_bands(scene, foreground)
     train = projector.fit_mask(scene, ~held)
-    fit = own if train is scene.mask else moments(scene.cube, train)
-    measured = Measured(scene.name, scene.domain, scene.bands, scene.wavelengths, own, fit)
+    fit = foreground if train is scene.mask else moments(scene.cube, train)
+    measured = Measured(scene.name, scene.domain, scene.bands, scene.wavelengths, foreground, fit)
     save_measured(job.folder, number, measured, scene.foreground, held)
     cubes = [kept.cube for kept in (*loaded.values(), scene)]
     if sum(cube.nbytes for cube in cubes if not isinstance(cube, np.memmap)) <= HOLD_BYTES:
@@ -212,14 +212,16 @@ def _written(
     shape = (scene.height, scene.width, projector.channels)
     components = np.lib.format.open_memmap(job.folder / f"{file}.components.npy", "w+", np.float16, shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        projector.transform(scene.cube, scene.wavelengths, moments=measured.own, out=components, scaled=True)
+        projector.transform(
+            scene.cube, scene.wavelengths, moments=measured.foreground_moments, out=components, scaled=True
+        )
     neutralise(components, mask)
     components.flush()
     if scene.labels is not None:
         np.save(job.folder / f"{file}.labels.npy", scene.labels.astype(np.int32))
         # What probes of raw spectra look at; the cube itself need not be there any more.
         np.save(job.folder / f"{file}.spectra.npy", np.asarray(scene.cube)[tuple(np.argwhere(scene.labels > 0).T)])
-    _, offset = projector.affine(scene.wavelengths, scene.bands, measured.own, scene.name)
+    _, offset = projector.affine(scene.wavelengths, scene.bands, measured.foreground_moments, scene.name)
     record = SceneRecord(
         file=file,
         name=scene.name,
@@ -309,10 +311,13 @@ def _spread(projector: Projection, scenes: Sequence[Measured]) -> list[float]:
         return [1.0] * projector.channels
     count, squares = 0, np.zeros(projector.channels)
     for scene in scenes:
-        matrix, offset = projector.affine(scene.wavelengths, scene.bands, scene.own, scene.name)
-        mean, variance = scene.own.mean @ matrix + offset, ((scene.own.covariance @ matrix) * matrix).sum(axis=0)
-        squares += scene.own.count * (variance + mean**2)
-        count += scene.own.count
+        matrix, offset = projector.affine(scene.wavelengths, scene.bands, scene.foreground_moments, scene.name)
+        mean, variance = (
+            scene.foreground_moments.mean @ matrix + offset,
+            ((scene.foreground_moments.covariance @ matrix) * matrix).sum(axis=0),
+        )
+        squares += scene.foreground_moments.count * (variance + mean**2)
+        count += scene.foreground_moments.count
     return (np.sqrt(squares / count) / projector.scale).tolist()
 
 

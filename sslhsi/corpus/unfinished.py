@@ -27,7 +27,7 @@ class Measured:
 
     Args:
         name, domain, bands, wavelengths: As in :class:`~sslhsi.scenes.scene.Scene`.
-        own: Moments of the scene's foreground, for its own map.
+        foreground_moments: Moments of the scene's foreground, for its own map.
         fit: Moments of the pixels that the common map is fitted on.
     """
 
@@ -35,7 +35,7 @@ class Measured:
     domain: str
     bands: int
     wavelengths: np.ndarray | None
-    own: Moments
+    foreground_moments: Moments
     fit: Moments
 
 
@@ -66,7 +66,7 @@ def save_measured(folder: Path, number: int, measured: Measured, mask: np.ndarra
     np.save(folder / f"{number:04d}.held.npy", held)
     about = {"name": measured.name, "domain": measured.domain, "bands": measured.bands}
     known = {} if measured.wavelengths is None else {"wavelengths": measured.wavelengths}
-    arrays = {**known, **_arrays("own", measured.own), **_arrays("fit", measured.fit)}
+    arrays = {**known, **_arrays("foreground", measured.foreground_moments), **_arrays("fit", measured.fit)}
     with atomic(folder / f"{number:04d}.{MEASURED}", sync=True) as part:
         np.savez(part, allow_pickle=False, about=np.asarray(json.dumps(about)), **arrays)
 
@@ -80,7 +80,7 @@ def load_measured(folder: Path, number: int) -> Measured | None:
         return Measured(
             **about,
             wavelengths=arrays.get("wavelengths"),
-            own=_moments("own", arrays),
+            foreground_moments=_moments("foreground", arrays),
             fit=_moments("fit", arrays),
         )
     except Exception:

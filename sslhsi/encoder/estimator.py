@@ -28,7 +28,7 @@ class SpectralEncoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     Without a backbone, ``fit`` learns the spectral projection of these spectra: resampling to a grid, every band
     brought to mean 0 and variance 1, principal components. With one, whose network looks at single pixels, ``fit``
     learns the statistics that the backbone standardises with, and no more. ``transform`` treats every spectrum by
-    itself, with what ``fit`` saw, so that nothing of test spectra leaks in cross-validation. Labels are not used.
+    itself, with what ``fit`` learned, so that nothing of test spectra leaks in cross-validation. Labels are not used.
 
     For networks that look at windows, take ``encoder.encode_pixels(cube, pixels)`` and give its features to
     scikit-learn.

@@ -82,18 +82,18 @@ def export_onnx(encoder: Encoder, target: str | Path, scene: Scene | None = None
     batch = _batch(encoder, scene)
     with atomic(target) as part:
         program = _program(module, batch, name)
-        facts = {"input": name, "window": window, "name": encoder.config.name}
+        about = {"input": name, "window": window, "name": encoder.config.name}
         if scene is None:
-            facts["scale"] = encoder.projector.scale
+            about["scale"] = encoder.projector.scale
         else:
-            facts |= {"scene": scene.name, "bands": scene.bands}
-        program.model.metadata_props.update({"sslhsi": json.dumps(facts)})
+            about |= {"scene": scene.name, "bands": scene.bands}
+        program.model.metadata_props.update({"sslhsi": json.dumps(about)})
         program.save(part, external_data=False)
         session = onnxruntime.InferenceSession(str(part), providers=["CPUExecutionProvider"])
         with torch.inference_mode():
             wanted = module(batch).numpy()
-        found = session.run(None, {name: batch.numpy()})[0]
-        difference = float(np.abs(found - wanted).max() / max(float(np.abs(wanted).max()), 1e-12))
+        computed = session.run(None, {name: batch.numpy()})[0]
+        difference = float(np.abs(computed - wanted).max() / max(float(np.abs(wanted).max()), 1e-12))
         if not difference <= TOLERANCE:
             raise InputError(f"{target}: onnxruntime differs from PyTorch by {difference:.1e}; nothing was written")
     return {

@@ -36,12 +36,14 @@ def test_one_network_runs_on_every_scene(network):
 
 
 def test_depth_is_32(network):
-    def longest(unit: InceptionUnit) -> int:
-        return 1 + max(0, *(sum(isinstance(m, ConvBN) for m in b.modules()) for b in (unit.branch_b, unit.branch_c)))
+    def longest(inception: InceptionUnit) -> int:
+        return 1 + max(
+            0, *(sum(isinstance(m, ConvBN) for m in b.modules()) for b in (inception.branch_b, inception.branch_c))
+        )
 
     units = [module for module in network.modules() if isinstance(module, InceptionUnit)]
     assert len(units) == 10
-    assert 1 + sum(longest(unit) for unit in units) + 1 == 32
+    assert 1 + sum(longest(inception) for inception in units) + 1 == 32
 
 
 @pytest.mark.parametrize(("inside", "width", "kernel"), [(32, 64, (1, 3, 3)), (32, 32, (3, 1, 1))])
@@ -49,8 +51,8 @@ def test_depth_is_32(network):
 def test_unit_equals_separate_branches(inside, width, kernel, projection):
     projection = projection or inside != width
     torch.manual_seed(1)
-    unit = InceptionUnit(inside, width, kernel, projection).double()
-    for module in unit.modules():
+    inception = InceptionUnit(inside, width, kernel, projection).double()
+    for module in inception.modules():
         if isinstance(module, nn.BatchNorm3d):
             nn.init.uniform_(module.weight, 0.5, 2)
             nn.init.normal_(module.bias)
@@ -65,16 +67,16 @@ def test_unit_equals_separate_branches(inside, width, kernel, projection):
         return block[0].weight[part], block[1].weight[part], block[1].bias[part]
 
     i = width // 8
-    a = F.relu6(conv_bn(x, *taken(unit.entry, slice(0, 2 * i))))
-    b = F.relu6(conv_bn(x, *taken(unit.entry, slice(2 * i, 4 * i))))
-    c = F.relu6(conv_bn(x, *taken(unit.entry, slice(4 * i, 5 * i))))
-    b = F.relu6(conv_bn(b, *taken(unit.branch_b)))
-    c = F.relu6(conv_bn(c, *taken(unit.branch_c[0])))
-    c = F.relu6(conv_bn(c, *taken(unit.branch_c[1])))
+    a = F.relu6(conv_bn(x, *taken(inception.entry, slice(0, 2 * i))))
+    b = F.relu6(conv_bn(x, *taken(inception.entry, slice(2 * i, 4 * i))))
+    c = F.relu6(conv_bn(x, *taken(inception.entry, slice(4 * i, 5 * i))))
+    b = F.relu6(conv_bn(b, *taken(inception.branch_b)))
+    c = F.relu6(conv_bn(c, *taken(inception.branch_c[0])))
+    c = F.relu6(conv_bn(c, *taken(inception.branch_c[1])))
     assert (a.shape[1], b.shape[1], c.shape[1]) == (2 * i, 4 * i, 2 * i)
-    shortcut = conv_bn(x, *taken(unit.shortcut)) if projection else x
+    shortcut = conv_bn(x, *taken(inception.shortcut)) if projection else x
     expected = F.relu6(torch.cat((a, b, c), 1) + shortcut)
-    torch.testing.assert_close(unit(x), expected)
+    torch.testing.assert_close(inception(x), expected)
 
 
 def test_head_equals_the_published_pyramid_and_classifier(network):

@@ -1,4 +1,4 @@
-"""Equal rewrites: the same values and gradients as torch's own layers."""
+"""Equal rewrites: the same values and gradients as torch's mine layers."""
 
 import copy
 
@@ -44,8 +44,8 @@ def test_equal_to_torch(inside, outside, kernel, stride, padding, depth, bias, l
     y.backward(upstream)
     expected.backward(upstream)
     torch.testing.assert_close(a.grad, b.grad)
-    for own, other in zip(ours.parameters(), theirs.parameters(), strict=True):
-        torch.testing.assert_close(own.grad, other.grad)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad)
 
 
 @pytest.mark.parametrize(("name", "bands", "window"), [("ainet", 40, 9), ("ssrn", 30, 7), ("hybridsn", 15, 11)])
@@ -66,5 +66,5 @@ def test_whole_network_equals_torch_layers(name, bands, window, layout):
     torch.testing.assert_close(y, expected)
     y.square().sum().backward()
     expected.square().sum().backward()
-    for (key, own), other in zip(network.named_parameters(), reference.parameters(), strict=True):
-        torch.testing.assert_close(own.grad, other.grad, msg=key)
+    for (key, mine), other in zip(network.named_parameters(), reference.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, msg=key)

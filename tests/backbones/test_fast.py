@@ -35,7 +35,7 @@ def test_one_precision_for_all_processes(asked, here, elsewhere, expected, monke
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     network = create_backbone("pixelnet", 4, 5)
     others = torch.bfloat16 if elsewhere else None
-    setting = fast.training_setting(network, "cpu", asked, lambda own: [own, others])
+    setting = fast.training_setting(network, "cpu", asked, lambda mine: [mine, others])
     assert setting["precision"] == expected
     assert setting["memory_format"] == "channels_last"
     if here == elsewhere:
@@ -59,10 +59,10 @@ def test_memory_format_changes_the_layout_and_nothing_else(name, bands, window):
     network = create_backbone(name, bands, window).eval()
     laid = fast.set_memory_format(copy.deepcopy(network), "channels_last")
     x = torch.randn(2, bands, window, window)
-    for (key, own), other in zip(laid.named_parameters(), network.parameters(), strict=True):
-        assert torch.equal(own, other)
-        if own.ndim in (4, 5):
-            assert own.stride(1) == 1, key  # channels are neighbours, in a one-channel stem too
+    for (key, mine), other in zip(laid.named_parameters(), network.parameters(), strict=True):
+        assert torch.equal(mine, other)
+        if mine.ndim in (4, 5):
+            assert mine.stride(1) == 1, key  # channels are neighbours, in a one-channel stem too
     with torch.no_grad():
         torch.testing.assert_close(laid(x), network(x), rtol=1e-4, atol=1e-5)
     back = fast.set_memory_format(laid, "contiguous")

@@ -14,8 +14,8 @@ from sslhsi.errors import InputError
 def test_pooled_spectra_by_hand():
     network = PixelNet(4, 9, radii=(0, 2), bandwidth=0.7)
     x = torch.randn(3, 4, 9, 9, generator=torch.Generator().manual_seed(0))
-    found = network.precompute(x).numpy()
-    for cube, spectra in zip(x.numpy(), found, strict=True):
+    result = network.precompute(x).numpy()
+    for cube, spectra in zip(x.numpy(), result, strict=True):
         np.testing.assert_allclose(spectra[0], cube[:, 4, 4], rtol=1e-6)
         keys = uniform_filter(cube, size=(0, 3, 3))
         distance = ((keys - keys[:, 4:5, 4:5]) ** 2).mean(axis=0)[2:7, 2:7]

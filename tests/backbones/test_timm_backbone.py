@@ -48,9 +48,9 @@ def pooled(network, x):
 def test_fresh_stem_keeps_everything_else(rgb):
     trained, path = rgb
     network = load(path)
-    own, theirs = network.net.state_dict(), trained.state_dict()
-    assert own["conv1.weight"].shape == (64, BANDS, 7, 7)
-    for key, value in own.items():
+    ours, theirs = network.net.state_dict(), trained.state_dict()
+    assert ours["conv1.weight"].shape == (64, BANDS, 7, 7)
+    for key, value in ours.items():
         if key != "conv1.weight":
             assert torch.equal(value, theirs[key]), key
     assert network.stem_record["weights"] == str(path)
@@ -84,7 +84,7 @@ def test_wavelength_stem_equals_the_rgb_network_on_the_false_colour_image(rgb):
     image = torch.from_numpy(image).float().reshape(2, WINDOW, WINDOW, 3).permute(0, 3, 1, 2)
     torch.testing.assert_close(pooled(network, cube), pooled(trained, image), rtol=1e-4, atol=1e-5)
     bands = network.stem_record["bands"]
-    assert bands[1] == {str(order.index(2)): 1.0}  # 550 nm is a band of its own
+    assert bands[1] == {str(order.index(2)): 1.0}  # 550 nm is a band of its ours
     assert bands[0] == {str(order.index(3)): 0.2, str(order.index(4)): 0.8}
     json.dumps(network.stem_record)
 

@@ -57,9 +57,9 @@ def test_equal_to_window_by_window(name, bands, window, options):
     windows = x[0].unfold(1, window, 1).unfold(2, window, 1).permute(1, 2, 0, 3, 4)
     with torch.inference_mode():
         expected = network(windows.flatten(0, 1)).unflatten(0, (2, 3)).permute(2, 0, 1)[None]
-        found = network.whole_image()(x)
+        result = network.whole_image()(x)
     assert expected.std((2, 3)).max() > 1e-3 * expected.abs().max()
-    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5 * float(expected.abs().max()))
+    torch.testing.assert_close(result, expected, rtol=1e-4, atol=2e-5 * float(expected.abs().max()))
 
 
 def test_the_cases_hold_every_network_that_can():
@@ -87,9 +87,9 @@ def test_large_kernels_equal_convolution_in_double_precision(side, size):
     weight, bias = torch.randn(6, 5, side, side), torch.randn(6)
     x = torch.randn(1, 5, *size)
     expected = F.conv2d(x.double(), weight.double(), bias.double())
-    found = large_kernel(weight, bias)(x)
-    assert found.dtype == torch.float32
-    assert float((found - expected).abs().max()) < 3e-6 * float(expected.abs().max())
+    result = large_kernel(weight, bias)(x)
+    assert result.dtype == torch.float32
+    assert float((result - expected).abs().max()) < 3e-6 * float(expected.abs().max())
 
 
 def test_means_and_windows_by_hand():

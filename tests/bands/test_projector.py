@@ -92,13 +92,13 @@ def test_noise_whitened_scene_by_scene(cameras, power, share):
     for scene in cameras:
         raw = scene.cube.astype(float)
         spread = raw.std(axis=(0, 1))
-        quiet = {axis: (np.diff(raw / spread, axis=axis) ** 2).sum(axis=2) for axis in (0, 1)}
-        loudness = np.concatenate([quiet[0].ravel(), quiet[1][:-1].ravel()])
+        difference = {axis: (np.diff(raw / spread, axis=axis) ** 2).sum(axis=2) for axis in (0, 1)}
+        loudness = np.concatenate([difference[0].ravel(), difference[1][:-1].ravel()])
         limit = np.quantile(loudness, share) if share < 1 else np.inf
         covariances = []
         for projection in (plain, projector):
             x = projection.transform(scene.cube, scene.wavelengths).astype(float)
-            both = np.concatenate([np.diff(x, axis=axis)[quiet[axis] <= limit] for axis in (0, 1)])
+            both = np.concatenate([np.diff(x, axis=axis)[difference[axis] <= limit] for axis in (0, 1)])
             covariances.append(both.T @ both / (2 * len(both)))
         expected = fractional_matrix_power(covariances[0], 1 - power)
         np.testing.assert_allclose(covariances[1], expected * 6 / np.trace(expected), rtol=1e-3, atol=1e-3)
@@ -117,9 +117,9 @@ def test_moments_pool_like_one_pass(cameras):
     whole = moments(cube)
     parts = pool([moments(cube[:7]), moments(cube[7:])])
     flat = cube.reshape(-1, cube.shape[2]).astype(float)
-    for found in (whole, parts):
-        np.testing.assert_allclose(found.mean, flat.mean(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(found.covariance, np.cov(flat.T, bias=True), rtol=1e-7, atol=1e-7)
+    for result in (whole, parts):
+        np.testing.assert_allclose(result.mean, flat.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(result.covariance, np.cov(flat.T, bias=True), rtol=1e-7, atol=1e-7)
 
 
 @pytest.mark.slow

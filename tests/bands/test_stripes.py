@@ -26,15 +26,15 @@ def test_stripes_hold_every_row_once_and_in_order(cube):
 
 
 def test_sums_do_not_depend_on_the_number_of_threads(cube):
-    found = []
+    result = []
     for threads in (1, 2, 5):
         with threadpool_limits(threads, "blas"):
-            found.append(moments(cube, noise=0.7))
-    for other in found[1:]:
+            result.append(moments(cube, noise=0.7))
+    for other in result[1:]:
         for name in ("mean", "covariance", "noise"):
-            np.testing.assert_array_equal(getattr(found[0], name), getattr(other, name))
+            np.testing.assert_array_equal(getattr(result[0], name), getattr(other, name))
     flat = cube.reshape(-1, 12).astype(float)
-    np.testing.assert_allclose(found[0].covariance, np.cov(flat.T, bias=True), rtol=1e-12, atol=1e-6)
+    np.testing.assert_allclose(result[0].covariance, np.cov(flat.T, bias=True), rtol=1e-12, atol=1e-6)
 
 
 def test_half_precision_is_that_of_numpy(cube):

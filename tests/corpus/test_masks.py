@@ -11,7 +11,7 @@ from sslhsi.scenes.scene import Scene
 
 
 def _disc(noise: float = 5.0) -> tuple[Scene, np.ndarray]:
-    """A bright disc on a dark ground, with isolated hot and dead pixels."""
+    """A bright disc on a dark table, with isolated hot and dead pixels."""
     rng = np.random.default_rng(0)
     row, column = np.mgrid[:80, :90]
     disc = (row - 40) ** 2 + (column - 45) ** 2 < 25**2
@@ -28,14 +28,14 @@ def test_otsu_finds_the_bright_thing_without_specks_and_holes() -> None:
 
 def test_every_method_stays_within_the_scenes_own_mask() -> None:
     scene, disc = _disc()
-    own = np.zeros(disc.shape, dtype=bool)
-    own[:40] = True
-    scene = scene.with_(mask=own)
-    assert (background_mask(scene, "none") == own).all()
-    assert (background_mask(scene, "nodata") == own).all()
-    assert (background_mask(scene, "otsu") == (disc & own)).all()
-    assert own[:40].all()  # the scene's own array is untouched
-    assert not own[40:].any()
+    given = np.zeros(disc.shape, dtype=bool)
+    given[:40] = True
+    scene = scene.with_(mask=given)
+    assert (background_mask(scene, "none") == given).all()
+    assert (background_mask(scene, "nodata") == given).all()
+    assert (background_mask(scene, "otsu") == (disc & given)).all()
+    assert given[:40].all()  # the scene's own array is untouched
+    assert not given[40:].any()
 
 
 def test_holes_are_never_filled_with_pixels_that_hold_no_data() -> None:

@@ -109,9 +109,9 @@ def test_training_windows_never_touch_held_out_ground(make):
 def test_patches_equal_windows_of_a_reflected_scene(make, resident, margin):
     corpus = prepare(make())
     windows = np.array([[0, 0, 0], [1, 22, 16], [0, -4, 10], [1, 11, -4], [1, 25, 19]])
-    found = PatchReader(corpus.arrays, 8, margin, resident=resident)(windows)
-    assert found.dtype == torch.float32
-    for patch, (scene, row, column) in zip(found, windows, strict=True):
+    result = PatchReader(corpus.arrays, 8, margin, resident=resident)(windows)
+    assert result.dtype == torch.float32
+    for patch, (scene, row, column) in zip(result, windows, strict=True):
         pad = np.pad(np.asarray(corpus.arrays[scene]), ((20, 20), (20, 20), (0, 0)), mode="reflect")
         r, c = row - margin + 20, column - margin + 20
         expected = pad[r : r + 8 + 2 * margin, c : c + 8 + 2 * margin].transpose(2, 0, 1)
@@ -123,7 +123,7 @@ class Killed(BaseException):
 
 
 class Log(list):
-    """What a preparation tells; raises :class:`Killed` once it has told ``last``."""
+    """What a preparation reports; raises :class:`Killed` once it has reported ``last``."""
 
     def __init__(self, last: str = "") -> None:
         self.last = last

@@ -44,8 +44,8 @@ def test_the_stream_does_not_depend_on_the_number_of_ranks(world):
 
 def test_every_patch_is_seen_within_two_turns():
     sampler = DomainSampler(numbers((96, 64)), 32, seed=0)
-    seen = np.unique(np.concatenate([sampler.batch(step) for step in range(12)]))
-    assert len(seen) == 160
+    drawn = np.unique(np.concatenate([sampler.batch(step) for step in range(12)]))
+    assert len(drawn) == 160
 
 
 def test_seeds_differ():

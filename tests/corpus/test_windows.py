@@ -21,17 +21,17 @@ def test_inside_equals_brute_force(window, stride):
             part = (slice(row, row + window), slice(column, column + window))
             if not barred[part].any() and foreground[part].mean() >= 0.5:
                 expected.append((row, column))
-    found = window_positions(foreground, barred, window=window, stride=stride, min_foreground=0.5)
-    np.testing.assert_array_equal(found, np.array(expected, dtype=np.int32).reshape(-1, 2))
+    result = window_positions(foreground, barred, window=window, stride=stride, min_foreground=0.5)
+    np.testing.assert_array_equal(result, np.array(expected, dtype=np.int32).reshape(-1, 2))
 
 
 def test_reflected_windows_surround_every_free_foreground_pixel():
     rng = np.random.default_rng(0)
     foreground, barred = rng.random((12, 15)) < 0.7, np.zeros((12, 15), dtype=bool)
     barred[:, 11:] = True
-    found = window_positions(foreground, barred, window=5, stride=1, border="reflect")
+    result = window_positions(foreground, barred, window=5, stride=1, border="reflect")
     expected = [(r - 2, c - 2) for r, c in np.argwhere(foreground) if c + 2 < 11]
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(result, expected)
 
 
 @pytest.mark.parametrize("border", ["inside", "reflect"])
@@ -42,12 +42,12 @@ def test_a_strip_as_tall_as_a_window_offers_windows_side_by_side(axis, first, bo
     barred = np.ones((31, 31), dtype=bool)
     strip = slice(0, 9) if first else slice(22, 31)
     barred[(strip, slice(None)) if axis == 0 else (slice(None), strip)] = False
-    found = window_positions(
+    result = window_positions(
         np.ones_like(barred), barred, window=9, stride=9, min_foreground=0.5, border=border, from_first=True
     )
-    assert len(found) >= 3
-    assert sorted(set(np.diff(np.unique(found[:, 1 - axis])))) == [9]
-    for row, column in found:
+    assert len(result) >= 3
+    assert sorted(set(np.diff(np.unique(result[:, 1 - axis])))) == [9]
+    for row, column in result:
         assert not barred[max(0, row) : row + 9, max(0, column) : column + 9].any()
 
 

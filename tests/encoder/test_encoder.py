@@ -45,9 +45,9 @@ def test_strips_pixels_and_strides_agree(cube, monkeypatch, settings):
 
 
 def test_windows_inside_a_cube(cube):
-    found = encoder(cube, border="inside").encode(cube, WAVELENGTHS)
-    np.testing.assert_allclose(found, encoder(cube).encode(cube, WAVELENGTHS)[2:-2, 2:-2], atol=1e-5)
-    assert found.shape[:2] == (13, 9)
+    result = encoder(cube, border="inside").encode(cube, WAVELENGTHS)
+    np.testing.assert_allclose(result, encoder(cube).encode(cube, WAVELENGTHS)[2:-2, 2:-2], atol=1e-5)
+    assert result.shape[:2] == (13, 9)
 
 
 def test_saved_and_loaded_features_are_the_same(cube, tmp_path):
@@ -61,8 +61,8 @@ def test_saved_and_loaded_features_are_the_same(cube, tmp_path):
 def test_one_pixel_that_is_not_finite_spoils_its_neighbourhood_only(cube):
     bad = cube.copy()
     bad[0, 0, 3] = np.nan
-    found = encoder(cube).encode(bad, WAVELENGTHS)
-    assert np.isfinite(found[6:, 6:]).all()
+    result = encoder(cube).encode(bad, WAVELENGTHS)
+    assert np.isfinite(result[6:, 6:]).all()
 
 
 @pytest.mark.parametrize(

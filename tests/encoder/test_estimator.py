@@ -79,13 +79,13 @@ def test_a_backbones_features_are_the_encoders(spectra, folders):
     X, _ = spectra
     encoder = load_backbone(folders / "plain")
     wanted = encoder.encode(X.reshape(10, 12, 70), WAVELENGTHS).reshape(120, -1)
-    found = SpectralEncoder(folders / "plain", wavelengths=WAVELENGTHS).fit(X).transform(X)
+    result = SpectralEncoder(folders / "plain", wavelengths=WAVELENGTHS).fit(X).transform(X)
     # Components are rounded to float16, and rounding may fall either way.
-    np.testing.assert_allclose(found, wanted, atol=1e-3 * wanted.max())
-    seen = []
-    direct = encoder.encode_spectra(X, WAVELENGTHS, batch_size=50, progress=lambda *done: seen.append(done))
+    np.testing.assert_allclose(result, wanted, atol=1e-3 * wanted.max())
+    calls = []
+    direct = encoder.encode_spectra(X, WAVELENGTHS, batch_size=50, progress=lambda *done: calls.append(done))
     np.testing.assert_allclose(direct, wanted, atol=1e-3 * wanted.max())
-    assert seen == [(50, 120), (100, 120), (120, 120)]
+    assert calls == [(50, 120), (100, 120), (120, 120)]
 
 
 def test_test_spectra_do_not_leak_into_the_statistics(spectra, folders):

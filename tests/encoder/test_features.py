@@ -22,6 +22,6 @@ def test_batches_make_no_difference_and_no_windows_give_no_rows():
     means = np.stack([scene[r : r + 5, c : c + 5].astype(np.float32).mean((0, 1)) for _, r, c in windows])
     np.testing.assert_allclose(mean_spectra(reader, windows, batch_size=5), means, rtol=1e-5)
 
-    for found, columns in ((features(network, reader, windows[:0]), 64), (mean_spectra(reader, windows[:0]), 4)):
-        assert found.shape == (0, columns)
-        assert found.dtype == np.float32
+    for result, columns in ((features(network, reader, windows[:0]), 64), (mean_spectra(reader, windows[:0]), 4)):
+        assert result.shape == (0, columns)
+        assert result.dtype == np.float32

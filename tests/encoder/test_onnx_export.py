@@ -44,18 +44,18 @@ def test_bands_of_a_camera_to_features(folder, tmp_path, capsys):
     np.savez(tmp_path / "field.npz", cube=CUBE, wavelengths=WAVELENGTHS)
     words = ["export", str(folder), str(tmp_path / "field.onnx"), "--scene", str(tmp_path / "field.npz"), "--json"]
     assert main(words) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["input"] == {"name": "bands", "shape": ["N", 30, 5, 5]}
-    assert facts["difference"] < 1e-4
+    report = json.loads(capsys.readouterr().out)
+    assert report["input"] == {"name": "bands", "shape": ["N", 30, 5, 5]}
+    assert report["difference"] < 1e-4
     session = onnxruntime.InferenceSession(str(tmp_path / "field.onnx"))
     encoder = load_backbone(folder)
     wanted = encoder.encode(CUBE, WAVELENGTHS)
     pixels = np.argwhere(np.ones((10, 8), bool)) + 2
     windows = np.stack([CUBE[r - 2 : r + 3, c - 2 : c + 3] for r, c in pixels]).transpose(0, 3, 1, 2)
     for count in (1, len(pixels)):
-        (found,) = session.run(None, {"bands": windows[:count].astype(np.float32)})
+        (result,) = session.run(None, {"bands": windows[:count].astype(np.float32)})
         # The encoder rounds components to float16 on the way.
-        np.testing.assert_allclose(found, wanted[tuple(pixels[:count].T)], atol=2e-3 * np.abs(wanted).max())
+        np.testing.assert_allclose(result, wanted[tuple(pixels[:count].T)], atol=2e-3 * np.abs(wanted).max())
     assert json.loads(session.get_modelmeta().custom_metadata_map["sslhsi"])["bands"] == 30
 
 
@@ -64,13 +64,13 @@ def test_components_to_features(folder, tmp_path):
     pytest.importorskip("onnxscript")
     projector = SpectralProjector(grid=60, components=None).fit([Scene("a", CUBE, WAVELENGTHS)])
     encoder = Encoder(create_backbone("cnn1d", 60, 1), projector, {"window": 1})
-    facts = export_onnx(encoder, tmp_path / "new" / "b.onnx")
-    session = onnxruntime.InferenceSession(facts["target"])
+    report = export_onnx(encoder, tmp_path / "new" / "b.onnx")
+    session = onnxruntime.InferenceSession(report["target"])
     batch = torch.randn(7, 60, 1, 1)
     with torch.inference_mode():
         wanted = encoder.backbone(batch).numpy()
-    (found,) = session.run(None, {"components": batch.numpy()})
-    np.testing.assert_allclose(found, wanted, atol=1e-4 * np.abs(wanted).max())
+    (result,) = session.run(None, {"components": batch.numpy()})
+    np.testing.assert_allclose(result, wanted, atol=1e-4 * np.abs(wanted).max())
     assert [p.name for p in (tmp_path / "new").iterdir()] == ["b.onnx"]
 
 

@@ -56,19 +56,19 @@ def test_pixels_close_together_and_far_apart(cube, monkeypatch):
     bounds = {"rtol": 1e-4, "atol": 1e-5 * float(whole.max())}
     for pixels in (np.argwhere(np.ones((23, 19), bool)), np.array([[22, 0], [0, 18], [22, 18], [10, 3]])):
         shuffled = np.random.default_rng(0).permutation(pixels)
-        found = model.encode_pixels(cube, shuffled, WAVELENGTHS)
-        np.testing.assert_allclose(found, whole[tuple(shuffled.T)], **bounds)
+        result = model.encode_pixels(cube, shuffled, WAVELENGTHS)
+        np.testing.assert_allclose(result, whole[tuple(shuffled.T)], **bounds)
 
 
 def test_a_scene_smaller_than_the_window(cube):
     small = cube[:4, :9]
     model = encoder(cube, "hybridsn", 11, {}, "reflect")
-    found = model.encode(small, WAVELENGTHS)
+    result = model.encode(small, WAVELENGTHS)
     pixels = np.argwhere(np.ones((4, 9), bool))
     reader = model.reader(small, WAVELENGTHS)
     with torch.inference_mode():
         expected = model.backbone(reader(model.windows(pixels))).numpy()
-    np.testing.assert_allclose(found.reshape(36, -1), expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
+    np.testing.assert_allclose(result.reshape(36, -1), expected, rtol=1e-4, atol=1e-5 * float(expected.max()))
     model = Encoder(model.backbone, model.projector, model.config.model_copy(update={"border": "inside"}))
     with pytest.raises(InputError, match="4x9, smaller than the backbone's window of 11"):
         model.strips(small, WAVELENGTHS)
@@ -80,20 +80,20 @@ def test_strips_come_in_order_and_tell_how_far_they_are(cube, monkeypatch, gain)
     model = encoder(cube, "hybridsn", 11, {}, "reflect")
     monkeypatch.setattr(type(model.backbone), "whole_image_gain", gain)
     monkeypatch.setattr("sslhsi.encoder.encoder.STRIP_BYTES", 1)
-    told: list[tuple[int, int]] = []
-    rows = [some for some, _ in model.strips(cube, WAVELENGTHS, progress=lambda *x: told.append(x))]
+    calls: list[tuple[int, int]] = []
+    rows = [some for some, _ in model.strips(cube, WAVELENGTHS, progress=lambda *x: calls.append(x))]
     assert [(r.start, r.stop) for r in rows] == [(0, 11), (11, 22), (22, 23)]
-    assert told[-1] == (23 * 19, 23 * 19)
-    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert calls[-1] == (23 * 19, 23 * 19)
+    assert [done for done, _ in calls] == sorted(done for done, _ in calls)
 
 
 def test_another_window_than_the_networks_own_is_not_shared(cube):
     model = encoder(cube, "pixelnet", 7, {"width": 8, "mixed": 6}, "reflect")
     model.window = 9
-    found = model.encode(cube, WAVELENGTHS)
+    result = model.encode(cube, WAVELENGTHS)
     with torch.inference_mode():
         pixel = model.backbone(model.reader(cube, WAVELENGTHS)(model.windows(np.array([[12, 8]])))).numpy()
-    np.testing.assert_allclose(found[12, 8], pixel[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(result[12, 8], pixel[0], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("length", "window"), [(9, 4), (5, 5), (2, 7), (1, 3)])
