@@ -165,7 +165,7 @@ def test_one_sentence_and_nothing_half_written(job, case, capfd, tmp_path):
     change, message = CASES[case]
     assert job(change) == 2
     out, err = capfd.readouterr()
-    said = [line for line in err.splitlines() if not line.startswith(("preparing", "corpus "))]
+    said = [line for line in err.splitlines() if not line.startswith(("preparing", "corpus ", "note: "))]
     assert len(said) == 1
     assert said[0].startswith("error: ")
     assert out == ""

@@ -28,10 +28,11 @@ def doubts_about(flat: np.ndarray, interleave: str) -> list[str]:
         >>> doubts_about(values.reshape(4, 16, 64), "bip")
         []
     """
-    doubt = _doubt_about_numbers(flat)
-    if doubt is not None:
-        return [doubt]
-    return ["lines and samples look exchanged"] if _exchanged(flat, interleave) else []
+    with np.errstate(all="ignore"):
+        doubt = _doubt_about_numbers(flat)
+        if doubt is not None:
+            return [doubt]
+        return ["lines and samples look exchanged"] if _exchanged(flat, interleave) else []
 
 
 def _doubt_about_numbers(flat: np.ndarray) -> str | None:
@@ -54,8 +55,7 @@ def _doubt_about_numbers(flat: np.ndarray) -> str | None:
 def _usual(values: np.ndarray) -> float:
     """Share of the values that are 0, NaN as software writes it, or of a usual magnitude."""
     values = values.astype(values.dtype.newbyteorder("="))
-    with np.errstate(all="ignore"):
-        size = np.abs(values.astype(np.float64))
+    size = np.abs(values.astype(np.float64))
     plain_nan = np.isnan(size) & np.isin(values.view(f"u{values.dtype.itemsize}"), _NANS[values.dtype.itemsize])
     return float(np.mean((size == 0) | ((size > 1e-12) & (size < 1e12)) | plain_nan | np.isinf(size)))
 
