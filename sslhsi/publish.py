@@ -92,7 +92,7 @@ def _write(
         write_rows(folder / "results.csv", rows)
     card = model_card(
         config=config,
-        projector=encoder.projector.state(),
+        projector={"kind": encoder.projector.kind, **encoder.projector.state()},
         explained=float(encoder.projector.ratio.sum()),
         parameters=sum(p.numel() for p in encoder.backbone.parameters()),
         recipe=recipe,

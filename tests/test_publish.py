@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 import sslhsi
 from sslhsi.backbones.registry import create_backbone
+from sslhsi.bands.projection import PROJECTIONS, Projection, register_projection
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.cli import main
 from sslhsi.encoder.load import load_backbone
@@ -325,3 +326,36 @@ def test_a_folder_can_not_make_the_loader_open_other_files(published, tmp_path):
     (tmp_path / "b" / "config.json").write_text(json.dumps(config))
     wanted = load_backbone(published["test_resnet"]).encode(CUBE, WAVELENGTHS, stride=8)
     np.testing.assert_array_equal(load_backbone(tmp_path / "b").encode(CUBE, WAVELENGTHS, stride=8), wanted)
+
+
+def test_a_backbone_behind_another_projection_is_published(tmp_path):
+    @register_projection("means")
+    class Means(Projection):
+        """Averages over sixths of the bands."""
+
+        channels = 6
+
+        def affine(self, wavelengths, bands, moments=None, where="the cube"):
+            return np.kron(np.eye(6), np.full((bands // 6, 1), 6 / bands)), np.zeros(6)
+
+        def state(self):
+            return {}
+
+        def arrays(self):
+            return {"none": np.zeros(1)}
+
+        @classmethod
+        def from_state(cls, state, arrays):
+            return cls()
+
+    try:
+        make_run(tmp_path / "run", "pixelnet")
+        encoder = load_backbone(tmp_path / "run")
+        save_backbone(tmp_path / "run" / "backbone", encoder.backbone, Means(), encoder.config)
+        publish(tmp_path / "run", tmp_path / "out")
+        card = (tmp_path / "out" / "README.md").read_text()
+        assert "6, by a projection of kind `means`" in card
+        loaded = load_backbone(tmp_path / "out")
+        assert loaded.encode(CUBE[:6, :6, :36]).shape == (6, 6, loaded.num_features)
+    finally:
+        del PROJECTIONS["means"]

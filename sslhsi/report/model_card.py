@@ -41,7 +41,7 @@ def model_card(
 
     Args:
         config: config.json of the backbone.
-        projector: ``SpectralProjector.state()``.
+        projector: ``kind`` and ``Projection.state()``.
         explained: Share of the variance that the components hold, 0 to 1.
         parameters: Of the network.
         recipe: The run's recipe.yaml.
@@ -77,7 +77,7 @@ def model_card(
         projector=projector,
         explained=explained,
         parameters=parameters,
-        scope=SCOPES.get(str(projector["scope"]), projector["scope"]),
+        scope=SCOPES.get(str(projector.get("scope")), projector.get("scope", "")),
         recipe=recipe,
         method=recipe["method"]["name"] if "method" in recipe else "simclr",
         recipe_text=OmegaConf.to_yaml(OmegaConf.create(settings)).strip(),
