@@ -1,4 +1,4 @@
-"""What a finished run is worth: its backbone beside the same network with random weights, on its own corpus."""
+"""What a finished run is worth: its backbone beside the same network with random weights, on the run's corpus."""
 
 from __future__ import annotations
 

@@ -21,9 +21,8 @@ from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.spectra import Spectra
 from sslhsi.splits.protocols import SERIES
-from sslhsi.splits.split import Split, split
+from sslhsi.splits.split import Masks, Split, split
 
-Masks = tuple[np.ndarray, np.ndarray | None]
 Drawn = TypeVar("Drawn")
 
 
@@ -190,8 +189,8 @@ def pixel_protocols(
         for scheme in schemes
         for n in per_class
     ]
-    for name, (train, test) in (masks or {}).items():
-        given = functools.partial(draw, "given", train_mask=train, test_mask=test)
+    for name, mask_pair in (masks or {}).items():
+        given = functools.partial(draw, "given", masks=mask_pair)
         protocols += [Protocol("given", n, _seeded(functools.partial(given, per_class=n)), name) for n in per_class]
         protocols.append(Protocol("given", None, _seeded(given), name, chance=False))
     return protocols
@@ -281,7 +280,7 @@ def labelled_crowns(
 
     A crown's features are the mean over its pixels, reflected at the crop's border; without a network that
     is its mean spectrum. No pixel is in two crops, so nothing leaks through windows; but the trees tested
-    are the trees trained on, seen on another flight, and the rows say so.
+    are the trees trained on, on another flight, and the rows say so.
 
     Args:
         crops: Of each tree several, of different years.
@@ -305,8 +304,8 @@ def labelled_crowns(
 def _early_late(crops: Sequence[Crop], scene: Scene, groups: np.ndarray, n: int, window: int, seed: int) -> Split:
     train, test = crown_split(crops, n)
     assert scene.labels is not None
-    masks = [np.isin(groups, np.array(side) + 1) for side in (train, test)]
-    return split(scene.labels, "given", window, train_mask=masks[0], test_mask=masks[1], seed=seed)
+    masks = np.isin(groups, np.array(train) + 1), np.isin(groups, np.array(test) + 1)
+    return split(scene.labels, "given", window, masks=masks, seed=seed)
 
 
 def _seeded(draw: Callable[..., Split]) -> Callable[[int], Split]:

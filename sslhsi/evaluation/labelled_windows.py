@@ -1,4 +1,4 @@
-"""Windows of a prepared corpus that are told apart by domain, or by any class of their scenes."""
+"""Windows of a prepared corpus to classify by domain, or by any class of their scenes."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def labelled_windows(
         networks: What to evaluate.
         per_class: Training windows per class; in the end all of them train, too.
         limit: Most training windows and most test windows, drawn at random.
-        class_of: What is told apart, scene by scene.
+        class_of: The class of a scene's windows.
         tested: Name of the one scene whose held-out windows are tested; all when None.
         about: ``name``, ``task`` and ``split`` of the rows, where they aren't the domains of all scenes.
 
@@ -97,7 +97,9 @@ def labelled_windows(
     both = np.intersect1d(of_scene[train[:, 0]], of_scene[test[:, 0]])
     if len(both) < 2:
         size = patches.window
-        raise InputError(f"fewer than two domains have a {size}x{size} window in held-out and in other ground")
+        raise InputError(
+            f"fewer than two domains have a {size}x{size} window among the held-out and among the other pixels"
+        )
     rng = np.random.default_rng(0)
     train = train[np.sort(rng.permutation(len(train))[:limit])]
     test = test[np.isin(of_scene[test[:, 0]], both)]

@@ -53,7 +53,7 @@ def projection_saw(projector: Projection, fitted: str) -> str:
 
     Returns:
         ``fitted`` itself; ``statistics`` where it was not (or nothing is fitted), but every scene is
-        standardised or noise-whitened by the statistics of its own pixels; ``no`` for resampled bands as they are.
+        standardised or noise-whitened by the statistics of its pixels; ``no`` for resampled bands as they are.
     """
     if not projector.learned:
         return "statistics" if projector.per_scene else "no"

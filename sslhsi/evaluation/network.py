@@ -79,7 +79,7 @@ def beside(
     """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`.
 
     Several pretrainings stand beside as many untrained networks: given in the order of their seeds from 0 on, each
-    meets its own initialisation.
+    stands beside the initialisation it began from.
 
     Raises:
         InputError: The others are another network, or look at other windows.

@@ -154,7 +154,7 @@ def evaluate(
 
 
 def _columns(path: str | Path | None) -> tuple[str, ...]:
-    """Columns of a table to append to: of one that an earlier version began its own, otherwise all."""
+    """Columns of a table to append to: those of one that an earlier version began, otherwise all."""
     if path is None or not Path(path).is_file():
         return COLUMNS
     with Path(path).open(newline="", encoding="utf-8", errors="replace") as stream:

@@ -39,7 +39,7 @@ def knn_predict(
             ``auto``: FAISS when it is installed.
 
     Returns:
-        (m,) labels, of the bank's own values.
+        (m,) labels of the bank.
 
     Raises:
         InputError: Shapes don't fit, a feature is not finite, or the backend is not known or installed.

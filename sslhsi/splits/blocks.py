@@ -1,7 +1,7 @@
 """The search for a spatially disjoint split: blocks of the scene on either side, a buffer between.
 
 A layout gives every pixel to the training side, to the test side or to neither. Many layouts are tried
-(block sizes, offsets, shares of training blocks); each is judged by what it really yields once the
+(block sizes, offsets, shares of training blocks); each is scored by what it really yields once the
 training pixels are drawn and every test pixel nearer than the buffer is gone. Small classes that the
 best layouts miss are then given a piece of each side by hand.
 """
@@ -20,7 +20,7 @@ TRAIN_SHARES = (0.3, 0.5)
 TRIALS = 3  # layouts per block size and share
 MOST_BLOCKS = 1500  # finer grids cost time and, with so many blocks, no class is missed anyway
 REPAIRED = 4  # layouts that are worth mending
-REPAIR_STEPS = 150  # judged options per mended layout
+REPAIR_STEPS = 150  # scored options per mended layout
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,11 @@ class Pixels:
 
     def draw(self, allowed: np.ndarray, want: np.ndarray) -> np.ndarray:
         """Positions in ``flat`` of the first ``want[k]`` pixels of each class k within ``allowed`` (H, W)."""
-        found = np.flatnonzero(allowed.ravel()[self.flat])
-        starts = np.searchsorted(found, self.starts)
-        ends = np.append(starts[1:], found.size)
+        positions = np.flatnonzero(allowed.ravel()[self.flat])
+        starts = np.searchsorted(positions, self.starts)
+        ends = np.append(starts[1:], positions.size)
         ends = np.minimum(starts + want, ends)
-        return np.concatenate([found[a:b] for a, b in zip(starts, ends, strict=True)])
+        return np.concatenate([positions[a:b] for a, b in zip(starts, ends, strict=True)])
 
     def count(self, mask: np.ndarray) -> np.ndarray:
         """(K,) pixels of each class within ``mask`` (H, W)."""
@@ -94,12 +94,12 @@ def near(mask: np.ndarray, gap: int) -> np.ndarray:
     return maximum_filter(mask.astype(np.uint8), size=2 * gap - 1, mode="constant") > 0
 
 
-def judge(
+def score_layout(
     pixels: Pixels, want: np.ndarray, gap: int, train_side: np.ndarray, test_side: np.ndarray, block: int
 ) -> Layout:
     """Draw the training pixels, remove the test pixels too near to them, and score what is left.
 
-    The score puts first the number of classes found on both sides, then how much of the asked training
+    The score puts first the number of classes on both sides, then how much of the asked training
     pixels and of a quarter of each class for testing there is, then the share of pixels tested.
     """
     drawn = pixels.draw(train_side, want)
@@ -184,7 +184,7 @@ def mend(pixels: Pixels, want: np.ndarray, gap: int, start: Layout, rng: np.rand
                 train_side.ravel()[train_piece] = True
                 test_side = layout.test_side | tested
                 test_side.ravel()[train_piece] = False
-                option = judge(pixels, want, gap, train_side, test_side, layout.block)
+                option = score_layout(pixels, want, gap, train_side, test_side, layout.block)
                 best = option if option.score > best.score else best
                 steps += 1
         if best is layout:
@@ -193,15 +193,14 @@ def mend(pixels: Pixels, want: np.ndarray, gap: int, start: Layout, rng: np.rand
     return layout
 
 
-def search(pixels: Pixels, want: np.ndarray, gap: int, rng: np.random.Generator, block: int | None = None) -> Layout:
-    """The best layout found for ``want[k]`` training pixels of each class and a buffer of ``gap``.
+def search(pixels: Pixels, want: np.ndarray, gap: int, rng: np.random.Generator) -> Layout:
+    """The best layout of all that are tried for ``want[k]`` training pixels of each class and a buffer of ``gap``.
 
     Args:
         pixels: The labelled pixels.
         want: (K,) training pixels asked per class; 0 leaves the class out.
         gap: Least Chebyshev distance between a training and a test pixel.
         rng: Source of every random choice.
-        block: Side of the blocks in pixels; None tries several.
 
     Returns:
         The layout; ``covered`` tells which classes are on both sides.
@@ -210,11 +209,11 @@ def search(pixels: Pixels, want: np.ndarray, gap: int, rng: np.random.Generator,
     smallest = max(gap, int(np.sqrt(pixels.shape[0] * pixels.shape[1] / MOST_BLOCKS)), 2)
     sizes = sorted({min(int(smallest * f), max(longest // 2, 1)) for f in BLOCK_SIZES})
     tried: list[Layout] = []
-    for size in [block] * len(BLOCK_SIZES) if block else sizes:
+    for size in sizes:
         for share in TRAIN_SHARES:
             for _ in range(TRIALS):
                 side = grid_side(pixels, size, share, rng)
-                tried.append(judge(pixels, want, gap, side, ~side, size))
+                tried.append(score_layout(pixels, want, gap, side, ~side, size))
     tried.sort(key=lambda layout: layout.score, reverse=True)
     best = tried[0]
     for layout in tried[:REPAIRED]:

@@ -54,7 +54,7 @@ def dase_maps(train_map: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np
         labels: (145, 145) ground truth of Indian Pines, classes 1 to 16.
 
     Returns:
-        Two (145, 145) boolean masks, for ``split(labels, "given", train_mask=..., test_mask=...)``.
+        Two (145, 145) boolean masks, for ``split(labels, "given", masks=...)``.
 
     Raises:
         InputError: The shapes differ or an id is out of range.

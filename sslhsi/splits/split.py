@@ -19,6 +19,7 @@ from sslhsi.errors import InputError
 from sslhsi.splits.blocks import Pixels, near, search
 
 SCHEMES = ("blocks", "random", "given")
+Masks = tuple[np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -67,18 +68,17 @@ def split(
     per_class: int | None = None,
     fraction: float | None = None,
     counts: Mapping[int, int] | Sequence[int] | None = None,
+    masks: Masks | None = None,
     seed: int = 0,
-    train_mask: np.ndarray | None = None,
-    test_mask: np.ndarray | None = None,
-    block: int | None = None,
 ) -> Split:
     """Divide the labelled pixels of a scene into training and test pixels.
 
     ``random`` draws the training pixels of each class at random and tests on all the others.
-    ``blocks`` cuts the scene into square blocks, draws the training pixels in some of them and tests on
-    the pixels of the other blocks that lie far enough from every drawn training pixel: no test window
-    shares a pixel with a training window, nor does it when windows that stick out of the scene are
-    reflected. ``given`` takes the sides from two masks, of which the training side may be subsampled.
+    ``blocks`` cuts the scene into square blocks, of the size that keeps most classes on both sides, draws
+    the training pixels in some of them and tests on the pixels of the other blocks that lie far enough from
+    every drawn training pixel: no test window shares a pixel with a training window, nor does it when
+    windows that stick out of the scene are reflected. ``given`` takes the sides from two masks, of which
+    the training side may be subsampled.
 
     How many training pixels: exactly one of ``per_class``, ``fraction`` and ``counts`` (``given`` may do
     without: all of them). A class never loses its last pixels to training: ``per_class`` takes half of
@@ -86,7 +86,7 @@ def split(
     or ``given`` that holds fewer than asked gives what it has. The report names every class concerned.
 
     Classes that can't be on both sides (a single pixel; under ``blocks`` one no wider than the buffer,
-    or for which no layout was found) are left out of both and reported.
+    or for which no layout is found) are left out of both and reported.
 
     Args:
         labels: (H, W) integers, 0 = unlabelled.
@@ -96,12 +96,10 @@ def split(
         fraction: Share of every class that trains, between 0 and 1.
         counts: Training pixels by label: a mapping, or a sequence whose item i is for label i + 1. A
             label that is not listed, or listed with 0, is left out.
+        masks: For ``given``: (H, W) booleans of the training and of the test pixels; None for the latter
+            takes every labelled pixel outside the training mask.
         seed: Same seed, same split. Under ``random`` the pixels drawn for n per class are among those
             drawn for more per class with the same seed.
-        train_mask: (H, W) booleans, for ``given``.
-        test_mask: (H, W) booleans, for ``given``; None: every labelled pixel outside ``train_mask``.
-        block: Side of the blocks in pixels; None lets the search choose among several by how many
-            classes are on both sides, then by how many pixels are left to train and test on.
 
     Returns:
         The split.
@@ -110,67 +108,44 @@ def split(
         InputError: An argument makes no sense, or nothing is left to test on.
 
     Examples:
-        >>> labels = np.kron([[1, 2], [2, 1]], np.ones((20, 20), int))
-        >>> for scheme in ("random", "blocks"):
-        ...     chosen = split(labels, scheme, window=9, per_class=10, seed=0)
-        ...     print(scheme, len(chosen.train), leak(chosen).pixel > 0)
-        random 20 True
-        blocks 20 False
+        >>> field = np.repeat([1, 2], 18).reshape(6, 6)
+        >>> drawn = split(field, "random", window=3, per_class=4)
+        >>> len(drawn.train), len(drawn.test)
+        (8, 28)
     """
     labels = _checked(labels, window)
+    if scheme not in SCHEMES:
+        raise InputError(f"scheme {scheme!r} is not known: use one of {', '.join(SCHEMES)}")
+    if (masks is None) == (scheme == "given"):
+        raise InputError("masks and scheme 'given' go together: give both or neither")
     rng = np.random.default_rng([seed, window if scheme == "blocks" else 0])
     pixels = Pixels.of(labels, rng)
     report: dict[str, Any] = {"left_out": {}, "one_sided": {}, "short": {}}
-    if scheme == "given":
-        train, test = _given(labels, train_mask, test_mask)
-        asked = _asked(pixels, per_class, fraction, counts, optional=True)
-        if asked is not None:
-            keep = np.zeros(labels.shape, dtype=bool)
-            keep.ravel()[pixels.flat[pixels.draw(train, asked)]] = True
-            train = keep
-        else:
-            asked = pixels.count(train)
-        in_train, in_test = pixels.count(train) > 0, pixels.count(test) > 0
-        for k in np.flatnonzero(in_train != in_test):
-            report["one_sided"][int(pixels.ids[k])] = f"only the {'training' if in_train[k] else 'test'} side"
-    elif scheme in SCHEMES:
-        if train_mask is not None or test_mask is not None:
-            raise InputError(f"scheme {scheme!r} takes no train_mask or test_mask: use scheme='given'")
+    all_of_them = per_class is None and fraction is None and counts is None
+    if masks is not None:
+        asked = None if all_of_them else _asked(pixels, per_class, fraction, counts)
+        train, test, asked = _given(labels, masks, pixels, asked, report)
+    else:
         asked = _asked(pixels, per_class, fraction, counts)
-        assert asked is not None
-        there = pixels.counts
-        want = np.minimum(asked, there // 2 if per_class is not None else there - 1)
-        _leave_out(report, pixels, (asked > 0) & (there < 2), "a single labelled pixel")
+        want = np.minimum(asked, pixels.counts // 2 if per_class is not None else pixels.counts - 1)
+        _leave_out(report, pixels, (asked > 0) & (pixels.counts < 2), "a single labelled pixel")
         _leave_out(report, pixels, asked == 0, "no training pixel asked for")
         if scheme == "random":
-            train = np.zeros(labels.shape, dtype=bool)
-            train.ravel()[pixels.flat[pixels.draw(~train, want)]] = True
+            train = _mask(pixels, pixels.draw(np.ones(labels.shape, dtype=bool), want))
             test = _of_classes(pixels, want > 0) & ~train
         else:
-            train, test, want = _blocks(pixels, want, _gap(window), rng, block, report)
+            train, test, want = _blocks(pixels, want, _gap(window), rng, report)
         asked = np.where(want > 0, asked, 0)
-    else:
-        raise InputError(f"scheme {scheme!r} is not known: use one of {', '.join(SCHEMES)}")
     got = pixels.count(train)
-    for k in np.flatnonzero(got < asked):
-        report["short"][int(pixels.ids[k])] = [int(asked[k]), int(got[k])]
+    report["short"] = {int(pixels.ids[k]): [int(asked[k]), int(got[k])] for k in np.flatnonzero(got < asked)}
     if not train.any() or not test.any():
         side = "test" if train.any() else "training"
         raise InputError(
             f"scheme {scheme!r} with window {window} leaves no {side} pixel on this {labels.shape} map: "
             "take a smaller window or fewer training pixels"
         )
-    rest = (labels > 0) & ~train & ~test
-    return Split(
-        train=np.argwhere(train),
-        test=np.argwhere(test),
-        dropped=np.argwhere(rest),
-        scheme=scheme,
-        window=window,
-        shape=pixels.shape,
-        seed=seed,
-        report=report,
-    )
+    train_at, test_at, rest = (np.argwhere(side) for side in (train, test, (labels > 0) & ~train & ~test))
+    return Split(train_at, test_at, rest, scheme, window, pixels.shape, seed, report)
 
 
 def leak(split: Split, window: int | None = None) -> Leak:
@@ -178,7 +153,7 @@ def leak(split: Split, window: int | None = None) -> Leak:
 
     Args:
         split: Any split.
-        window: Side of the windows in pixels; the split's own when None. A window of even side w at
+        window: Side of the windows in pixels; that of the split when None. A window of even side w at
             row r covers rows r - w/2 to r + w/2 - 1.
 
     Returns:
@@ -190,11 +165,6 @@ def leak(split: Split, window: int | None = None) -> Leak:
     at = tuple(split.test.T)
     held = maximum_filter(train, size=window, mode="constant")[at]
     return Leak(pixel=float(held.mean()), window=float(near(train, window)[at].mean()))
-
-
-def leak_share(split: Split) -> float:
-    """Share of test windows that contain at least one training pixel (``leak(split).pixel``)."""
-    return leak(split).pixel
 
 
 def describe(split: Split, classes: Sequence[str] = ()) -> list[str]:
@@ -244,11 +214,8 @@ def _asked(
     per_class: int | None,
     fraction: float | None,
     counts: Mapping[int, int] | Sequence[int] | None,
-    optional: bool = False,
-) -> np.ndarray | None:
+) -> np.ndarray:
     """(K,) training pixels asked for, before looking at what there is."""
-    if optional and per_class is None and fraction is None and counts is None:
-        return None
     if sum(value is not None for value in (per_class, fraction, counts)) != 1:
         raise InputError("give exactly one of per_class, fraction and counts")
     if per_class is not None:
@@ -269,33 +236,35 @@ def _asked(
 
 
 def _given(
-    labels: np.ndarray, train_mask: np.ndarray | None, test_mask: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """The labelled pixels of both masks."""
-    if train_mask is None:
-        raise InputError("scheme 'given' needs a train_mask")
-    test_mask = ~np.asarray(train_mask, dtype=bool) if test_mask is None else test_mask
-    sides = []
-    for name, mask in (("train_mask", train_mask), ("test_mask", test_mask)):
+    labels: np.ndarray, masks: Masks, pixels: Pixels, asked: np.ndarray | None, report: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training mask, test mask and the training pixels asked for: all of the mask's where nothing is asked."""
+    given = {"training": masks[0], "test": ~np.asarray(masks[0], dtype=bool) if masks[1] is None else masks[1]}
+    for name, mask in given.items():
         mask = np.asarray(mask)
         if mask.shape != labels.shape or mask.dtype != bool:
-            raise InputError(f"{name} must be booleans of {labels.shape}, not {mask.dtype} of {mask.shape}")
-        sides.append(mask & (labels > 0))
-    if both := int((sides[0] & sides[1]).sum()):
-        raise InputError(f"train_mask and test_mask share {both} labelled pixels: they must be disjoint")
-    return sides[0], sides[1]
+            raise InputError(f"the {name} mask must be booleans of {labels.shape}, not {mask.dtype} of {mask.shape}")
+    train, test = (np.asarray(mask) & (labels > 0) for mask in given.values())
+    if both := int((train & test).sum()):
+        raise InputError(f"training and test mask share {both} labelled pixels: they must be disjoint")
+    if asked is None:
+        asked = pixels.count(train)
+    else:
+        train = _mask(pixels, pixels.draw(train, asked))
+    in_train, in_test = pixels.count(train) > 0, pixels.count(test) > 0
+    for k in np.flatnonzero(in_train != in_test):
+        report["one_sided"][int(pixels.ids[k])] = f"only the {'training' if in_train[k] else 'test'} side"
+    return train, test, asked
 
 
 def _blocks(
-    pixels: Pixels, want: np.ndarray, gap: int, rng: np.random.Generator, block: int | None, report: dict
+    pixels: Pixels, want: np.ndarray, gap: int, rng: np.random.Generator, report: dict[str, Any]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Training mask, test mask and the wanted numbers, 0 for the classes that were left out."""
-    if block is not None and block < 1:
-        raise InputError(f"block must be at least 1 pixel, not {block}")
     small = (want > 0) & (pixels.extents() < gap)
     _leave_out(report, pixels, small, f"no two of its pixels are {gap} apart, so its windows all overlap")
     want = np.where(small, 0, want)
-    layout = search(pixels, want, gap, rng, block)
+    layout = search(pixels, want, gap, rng)
     missed = (want > 0) & ~layout.covered
     _leave_out(report, pixels, missed, "no layout was found with it on both sides")
     want = np.where(missed, 0, want)
@@ -308,6 +277,13 @@ def _blocks(
 
 def _leave_out(report: dict, pixels: Pixels, which: np.ndarray, why: str) -> None:
     report["left_out"].update({int(label): why for label in pixels.ids[which]})
+
+
+def _mask(pixels: Pixels, positions: np.ndarray) -> np.ndarray:
+    """(H, W) True on the pixels at some positions of ``flat``."""
+    mask = np.zeros(pixels.shape, dtype=bool)
+    mask.ravel()[pixels.flat[positions]] = True
+    return mask
 
 
 def _of_classes(pixels: Pixels, which: np.ndarray) -> np.ndarray:

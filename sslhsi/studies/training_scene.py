@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -138,8 +137,7 @@ class TrainingScene:
         for mask, side in zip(masks, (drawn.train, drawn.test), strict=True):
             mask[tuple(side.T)] = True
         train, test = masks
-        given: dict[str, Any] = {"train_mask": train, "test_mask": test, "per_class": train_per_class}
-        return split(self.labels, "given", self.window, seed=seed, **given)
+        return split(self.labels, "given", self.window, masks=(train, test), per_class=train_per_class, seed=seed)
 
 
 def check_transferable(scenes: Sequence[TrainingScene]) -> None:

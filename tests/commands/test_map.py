@@ -67,18 +67,18 @@ def labelled(folder) -> list[str]:
 def test_every_format_holds_the_predictions_of_the_pixels(folder, tmp_path, capsys):
     words = [*labelled(folder), "--format", "png,npy,envi,geotiff", "--json"]
     assert run(folder, tmp_path / "a", "field.tif", *words) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f.rpartition("/")[2] for f in facts["files"])
+    summary = json.loads(capsys.readouterr().out)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(f.rpartition("/")[2] for f in summary["files"])
     cube, labels = np.load(folder / "cube.npy"), np.load(folder / "gt.npy")
     encoder = load_backbone(folder / "reflect")
     at = np.argwhere(labels > 0)
     probe = linear_probe(encoder.encode_pixels(cube, at, WAVELENGTHS), labels[tuple(at.T)])
     everywhere = np.argwhere(np.ones(labels.shape, bool))
     expected = probe.predict(encoder.encode_pixels(cube, everywhere, WAVELENGTHS)).reshape(labels.shape)
-    found = np.load(tmp_path / "a_classes.npy")
-    assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, expected)
-    assert (found == np.load(folder / "truth.npy")).mean() > 0.95
+    classes = np.load(tmp_path / "a_classes.npy")
+    assert classes.dtype == np.uint8
+    np.testing.assert_array_equal(classes, expected)
+    assert (classes == np.load(folder / "truth.npy")).mean() > 0.95
 
     with rasterio.open(tmp_path / "a_classes.tif") as file:
         np.testing.assert_array_equal(file.read(1), expected)
@@ -101,8 +101,8 @@ def test_every_format_holds_the_predictions_of_the_pixels(folder, tmp_path, caps
     assert {tuple(c) for c in class_palette(NAMES)[1:]} <= {
         tuple(c) for c in np.round(255 * picture[..., :3]).reshape(-1, 3)
     }
-    assert facts["unclassified"] == 0
-    assert "oa" not in facts
+    assert summary["unclassified"] == 0
+    assert "oa" not in summary
 
 
 def test_an_envi_scene_keeps_its_map_info(folder, tmp_path, capsys):
@@ -156,10 +156,10 @@ def test_pixels_that_trained_nothing_are_scored_and_the_leak_is_told(folder, tmp
     np.testing.assert_array_equal(np.load(tmp_path / "b_classes.npy"), first)
     capsys.readouterr()
     assert run(folder, tmp_path / "c", "field.tif", *words, "--seed", "1", "--json") == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["trained"] == 15
-    assert 0 < facts["leak"] <= 1
-    assert facts["oa"] > 80
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["trained"] == 15
+    assert 0 < summary["leak"] <= 1
+    assert summary["oa"] > 80
 
 
 def test_pixels_without_data_have_no_class(folder, tmp_path, capsys):
@@ -168,10 +168,10 @@ def test_pixels_without_data_have_no_class(folder, tmp_path, capsys):
     np.savez(tmp_path / "holes.npz", cube=cube, labels=np.load(folder / "gt.npy"), wavelengths=WAVELENGTHS)
     backbone, scene = str(folder / "reflect"), str(tmp_path / "holes.npz")
     assert main(["map", backbone, scene, "--out", str(tmp_path / "a"), "--features"]) == 0
-    found = np.load(tmp_path / "a_classes.npy")
-    assert found[4, 5] == 0
-    assert (found[8:] > 0).all()
-    assert f"{(found == 0).sum()} pixels have no class" in capsys.readouterr().out
+    classes = np.load(tmp_path / "a_classes.npy")
+    assert classes[4, 5] == 0
+    assert (classes[8:] > 0).all()
+    assert f"{(classes == 0).sum()} pixels have no class" in capsys.readouterr().out
     assert (tmp_path / "a_features.png").is_file()
     mask = np.ones((17, 13), bool)
     mask[:, 9:] = False
@@ -193,9 +193,9 @@ def test_pixels_without_data_have_no_class(folder, tmp_path, capsys):
 )
 def test_bad_input_is_one_sentence(folder, tmp_path, capsys, words, message):
     assert run(folder, tmp_path / "a", "cube.npy" if "--wavelengths" in words else "field.tif", *words) == 2
-    told = capsys.readouterr().err.strip().splitlines()
-    assert len(told) == 1
-    assert message in told[0]
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert message in lines[0]
     assert not list(tmp_path.iterdir())
 
 

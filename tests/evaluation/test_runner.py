@@ -88,7 +88,7 @@ def test_rows_are_what_scikit_learn_finds(scene, encoder, labelled):
         "raw spectra": scene.cube[tuple(pixels.T)],
         "pretrained": encoder.encode_pixels(scene.cube, pixels),
     }
-    for seed in (0, 1):  # each of the first seeds has random weights of its own
+    for seed in (0, 1):  # each of the first seeds draws other random weights
         features["random weights", seed] = untrained(encoder, seed).encode_pixels(scene.cube, pixels)
     place = {tuple(p): n for n, p in enumerate(pixels.tolist())}
     for row in rows:
@@ -203,7 +203,7 @@ def test_fine_tuning_stands_beside_training_from_scratch(scene, encoder):
 
 def test_pretrainings_of_several_seeds_take_turns_as_untrained_networks_do(scene, encoder):
     trained = [encoder, untrained(encoder, seed=7), untrained(encoder, seed=8)]
-    # A run that held other ground out may have a projection of its own: its start stands behind the same one.
+    # A run that held other pixels out may have another projection: its untrained twin stands behind the same one.
     trained[2].projector = copy.deepcopy(encoder.projector)
     networks = beside(encoder, **KNOWN, others=trained[1:])
     assert networks[1].of(2).encoder.projector is trained[2].projector

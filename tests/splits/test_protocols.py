@@ -61,14 +61,14 @@ def test_dase_has_the_published_numbers_and_is_disjoint(
 
 
 def test_dase_is_disjoint_by_pixel_but_not_by_window(dase: tuple[np.ndarray, np.ndarray], truth: np.ndarray) -> None:
-    drawn = split(truth, "given", window=9, train_mask=dase[0], test_mask=dase[1])
+    drawn = split(truth, "given", window=9, masks=dase)
     assert (len(drawn.train), len(drawn.test), len(drawn.dropped)) == (5528, 4711, 10)
     # Counted once by hand, window by window: 90 test windows of 9 x 9 touch no training window.
     assert round((1 - leak(drawn).window) * 4711) == 90
 
 
 def test_dase_training_side_can_be_subsampled(dase: tuple[np.ndarray, np.ndarray], truth: np.ndarray) -> None:
-    drawn = split(truth, "given", window=9, train_mask=dase[0], test_mask=dase[1], per_class=10, seed=1)
+    drawn = split(truth, "given", window=9, masks=dase, per_class=10, seed=1)
     assert dase[0][tuple(drawn.train.T)].all()
     counts = np.bincount(truth[tuple(drawn.train.T)], minlength=17)[1:]
     available = np.bincount(truth[dase[0]], minlength=17)[1:]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sslhsi.errors import InputError
-from sslhsi.splits.split import Split, describe, leak, leak_share, split
+from sslhsi.splits.split import Split, describe, leak, split
 
 # Pixels and classes as published.
 MAPS = {
@@ -68,10 +68,10 @@ def _shared(drawn: Split) -> int:
 
 def _check(drawn: Split, labels: np.ndarray) -> None:
     """What holds for every split: the parts are disjoint, labelled, and together all there is."""
-    seen = np.zeros(labels.shape, dtype=int)
+    times = np.zeros(labels.shape, dtype=int)
     for part in (drawn.train, drawn.test, drawn.dropped):
-        np.add.at(seen, tuple(part.T), 1)
-    assert (seen == (labels > 0)).all()
+        np.add.at(times, tuple(part.T), 1)
+    assert (times == (labels > 0)).all()
 
 
 def _per_class(pixels: np.ndarray, labels: np.ndarray) -> dict[int, int]:
@@ -174,11 +174,11 @@ def test_given_masks_are_kept_and_one_sided_classes_reported() -> None:
     train = np.zeros(labels.shape, dtype=bool)
     train[:2, :2] = True
     train[2, 3] = True  # unlabelled: not a training pixel
-    drawn = split(labels, "given", train_mask=train)
+    drawn = split(labels, "given", masks=(train, None))
     assert _per_class(drawn.train, labels) == {1: 2, 2: 2}
     assert _per_class(drawn.test, labels) == {1: 2, 2: 2, 3: 2}
     assert drawn.report["one_sided"] == {3: "only the test side"}
-    few = split(labels, "given", train_mask=train, test_mask=~train & (labels != 3), per_class=5)
+    few = split(labels, "given", masks=(train, ~train & (labels != 3)), per_class=5)
     assert few.report["short"] == {1: [5, 2], 2: [5, 2], 3: [5, 0]}
     assert len(few.dropped) == 2
 
@@ -199,7 +199,6 @@ def test_leak_is_what_counting_window_by_window_gives(window: int) -> None:
     pixel = np.mean([any(t in covers[q] for t in train) for q in test])
     overlap = np.mean([any(covers[t] & covers[q] for t in train) for q in test])
     assert leak(drawn) == pytest.approx((pixel, overlap))
-    assert leak_share(drawn) == pytest.approx(pixel)
     assert leak(drawn, 1) == (0.0, 0.0)
 
 
@@ -236,6 +235,9 @@ def test_blocks_never_share_a_pixel_reflected_windows_included(
     assert not pixels[0] & pixels[1]
 
 
+EVERYWHERE = np.ones((8, 8), dtype=bool)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -248,15 +250,11 @@ def test_blocks_never_share_a_pixel_reflected_windows_included(
         ({"per_class": 2, "window": 0}, "window must be at least 1"),
         ({"per_class": 2, "scheme": "chessboard"}, "blocks, random, given"),
         ({"per_class": 2, "window": 99}, "leaves no training pixel"),
-        ({"per_class": 2, "block": 0}, "block must be at least 1"),
-        ({"per_class": 2, "train_mask": np.ones((8, 8), dtype=bool)}, "scheme='given'"),
-        ({"scheme": "given"}, "needs a train_mask"),
-        ({"scheme": "given", "train_mask": np.ones((3, 3), dtype=bool)}, "train_mask must be booleans"),
-        (
-            {"scheme": "given", "train_mask": np.ones((8, 8), dtype=bool), "test_mask": np.ones((8, 8), dtype=bool)},
-            "share 64 labelled pixels",
-        ),
-        ({"scheme": "given", "train_mask": np.ones((8, 8), dtype=bool)}, "leaves no test pixel"),
+        ({"per_class": 2, "masks": (EVERYWHERE, None)}, "masks and scheme 'given' go together"),
+        ({"scheme": "given"}, "masks and scheme 'given' go together"),
+        ({"scheme": "given", "masks": (EVERYWHERE[:3], None)}, "the training mask must be booleans"),
+        ({"scheme": "given", "masks": (EVERYWHERE, EVERYWHERE)}, "share 64 labelled pixels"),
+        ({"scheme": "given", "masks": (EVERYWHERE, None)}, "leaves no test pixel"),
     ],
 )
 def test_bad_arguments_name_the_trouble(arguments: dict, message: str) -> None:
