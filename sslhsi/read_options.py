@@ -87,6 +87,11 @@ class ReadOptions(Section):
             raise ValueError(f'must be "bad" or a list of 0-based bands, not {value!r}')
         return value
 
+    @field_validator("labels", mode="before")
+    @classmethod
+    def _without(cls, value: Any) -> Any:
+        return "none" if value is False else value
+
     @property
     def nodata_value(self) -> float | None:
         """The no-data value as a number: NaN, which no value equals, for none, and None where nothing is said."""
@@ -102,7 +107,7 @@ def checked(options: Mapping[str, Any], where: str) -> tuple[ReadOptions, dict[s
     """Check keywords of ``read_scene``.
 
     Args:
-        options: The keywords; those in ``ARRAYS`` may be arrays, and ``labels=False`` is ``labels="none"``.
+        options: The keywords; those in ``ARRAYS`` may be arrays, and ``labels`` False is "none".
         where: File, for messages.
 
     Returns:
@@ -111,13 +116,12 @@ def checked(options: Mapping[str, Any], where: str) -> tuple[ReadOptions, dict[s
     Raises:
         InputError: An option is unknown (the nearest known one is named), or its value is of the wrong kind.
     """
-    named = {key: "none" if key == "labels" and value is False else value for key, value in options.items()}
     arrays = {
         key: value
         for key in ARRAYS
-        if (value := named.get(key)) is not None and not isinstance(value, str | os.PathLike)
+        if (value := options.get(key)) is not None and value is not False and not isinstance(value, str | os.PathLike)
     }
-    return validated({key: _plain(v) for key, v in named.items() if key not in arrays}, where, ReadOptions), arrays
+    return validated({key: _plain(v) for key, v in options.items() if key not in arrays}, where, ReadOptions), arrays
 
 
 def _plain(value: Any) -> Any:

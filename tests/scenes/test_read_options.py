@@ -56,6 +56,8 @@ def by_recipe(path: Path, options: dict) -> Scene:
 
 
 def written(value) -> str:
+    if value is False:
+        return "none"
     if isinstance(value, list):
         return ",".join(map(str, value)) or "none"
     return str(value)
@@ -164,6 +166,7 @@ WAYS_OUT = {
     "several cubes": (two_cubes, {}, "cube", {"cube": "two"}),
     "several label maps": (two_maps, {}, "labels", {"labels": "gt"}),
     "no label map at all": (two_maps, {}, 'labels="none"', {"labels": "none"}),
+    "no label map, in YAML's words": (two_maps, {}, 'labels="none"', {"labels": False}),
     "several maps in the labels' file": (two_maps_beside, {"labels": "gt.npz"}, "labels_key", {"labels_key": "all"}),
     "a matrix of pixels": (flat, {}, "shape", {"shape": [5, 7]}),
     "a dead band": (dead_band, {}, "drop_bands", {"drop_bands": "bad"}),
