@@ -27,12 +27,9 @@ PRIVATE_WORDS = {
     "Shared", "saw", "denoise",
 }  # fmt: skip
 
-# Temporary, to be empty: what still uses such words, and tests that still reach behind public names.
+# Temporary, to be empty: what still uses such words.
 STILL_PRIVATE_WORDS: set[str] = {
     "splits/blocks.py",
-}  # fmt: skip
-STILL_PRIVATE_PATHS: set[str] = {
-    "test_pretrain.py", "test_pretrain_faults.py",
 }  # fmt: skip
 
 
@@ -161,7 +158,7 @@ def root(node: ast.expr) -> str:
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda p: str(p.relative_to(TESTS)))
 def test_tests_use_public_names(path):
     uses = private_uses(ast.parse(path.read_text()))
-    assert not uses or str(path.relative_to(TESTS)) in STILL_PRIVATE_PATHS
+    assert not uses
 
 
 def test_no_function_is_exempt_from_the_rules():

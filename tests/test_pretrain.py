@@ -28,7 +28,6 @@ from sslhsi.encoder.features import features
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
 from sslhsi.pretrain import main
-from sslhsi.report.run_report import Report
 
 pytestmark = pytest.mark.slow
 
@@ -64,12 +63,6 @@ def folder(tmp_path_factory) -> Iterator[Path]:
     )
     yield folder
     torch.set_num_threads(threads)
-
-
-@pytest.fixture
-def without_report(monkeypatch) -> None:
-    """The page has tests of its own, and takes longer than a small run."""
-    monkeypatch.setattr("sslhsi.pretrain.write_report", lambda run, *_: Report(run / "report.html", []))
 
 
 def corpus_of(folder: Path, run: str, cache: str = "corpora") -> Corpus:
@@ -154,7 +147,6 @@ def recipe_patches():
     return Patches(window=16, stride=4, min_foreground=0.2)
 
 
-@pytest.mark.usefixtures("without_report")
 def test_killed_in_mid_epoch_and_resumed_bit_for_bit(folder):
     process = launch(folder, "killed")
     deadline = time.monotonic() + 120
@@ -172,7 +164,6 @@ def test_killed_in_mid_epoch_and_resumed_bit_for_bit(folder):
         np.testing.assert_array_equal(weights(folder, "killed")[name], value)
 
 
-@pytest.mark.usefixtures("without_report")
 def test_a_damaged_checkpoint_is_passed_over(folder):
     assert run(folder, "damaged", "training.steps=12") == 0
     newest = folder / "damaged" / "step_000012" / "model.safetensors"
@@ -206,7 +197,7 @@ INPUTS = [(15, 9), (15, 27), (None, 9), (None, 27)]
 
 
 @pytest.fixture
-def network(folder, without_report) -> Callable[..., int]:
+def network(folder) -> Callable[..., int]:
     """``network(run, key=value, ...)``: a run on scenes so small that any network is quick."""
     (folder / "networks.yaml").write_text(NETWORKS)
     return lambda name, *more: main([str(folder / "networks.yaml"), *words(folder, name, *more)[1:]])

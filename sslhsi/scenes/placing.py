@@ -102,8 +102,8 @@ def _check_overlap(
     )  # fmt: skip
     if apart:
         raise InputError(
-            f"{where}: lies at {extent(mine, theirs)}, the scene at {extent(bounds, target)}: they don't overlap; give "
-            "the map of this scene"
+            f"{where}: lies at {extent(mine, theirs)}, the scene at {extent(bounds, target)}: they don't overlap; "
+            "give the map of this scene"
         )
 
 
