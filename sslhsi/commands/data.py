@@ -103,7 +103,14 @@ def _described(path: str, keywords: dict[str, Any], pictures: Path | None) -> di
     from sslhsi.scenes.read_spectra import read_spectra
 
     try:
-        scene = read_scene(path, **keywords)
+        try:
+            scene = read_scene(path, **keywords)
+        except InputError as error:
+            if "labels" not in keywords or isinstance(error, TableOfSpectra):
+                raise
+            # Labels of spectra are no map, and what reads maps says so first.
+            read_scene(path, **{key: value for key, value in keywords.items() if key not in ("labels", "labels_key")})
+            raise
     except TableOfSpectra:
         given = {key: keywords[key] for key in ("cube", "labels", "labels_key", "wavelengths") if key in keywords}
         return describe_spectra(read_spectra(path, **given))

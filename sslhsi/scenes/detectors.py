@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.bad_bands import row_blocks
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Raw, check_memory
-from sslhsi.scenes.scaling import Scaling
+from sslhsi.scenes.scaling import NO_SCALING, Scaling
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Detector:
         dtype: Of the array.
         axes: Its axes, a permutation of "hwb".
         wavelengths: (B,) nanometres; 0, NaN or negative where a band is dead.
-        gain, offset: Stored numbers times ``gain`` plus ``offset`` are physical values.
+        gain, offset: Stored numbers times ``gain`` plus ``offset`` are physical values; no gain: nothing is known.
     """
 
     name: str
@@ -34,7 +35,7 @@ class Detector:
     dtype: np.dtype
     axes: str
     wavelengths: np.ndarray
-    gain: float = 1.0
+    gain: float | None = None
     offset: float = 0.0
 
     @property
@@ -44,8 +45,8 @@ class Detector:
         return height, width, bands
 
 
-def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> Raw:
-    """The cubes of several detectors as one, by ascending wavelength.
+def join(detectors: Sequence[Detector], path: Path, *, padding: float | None = None) -> Raw:
+    """The cubes of several detectors as one image, by ascending wavelength.
 
     Dead bands are left out. Where detectors overlap, the first in the list is kept and the others begin or end where
     it ends: two detectors differ by some percent, and their bands in turn would make every spectrum jagged.
@@ -53,10 +54,11 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
     Args:
         detectors: In order of preference.
         path: File, for messages.
-        nodata: Stored number that stands for "no data" where all bands of a pixel hold it.
+        padding: Stored number that all bands hold outside of what was measured; such pixels are masked.
 
     Returns:
-        The stored numbers (H, W, B) with wavelengths in nanometres, their scaling, and a mask of pixels with data.
+        Stored numbers, wavelengths, scaling of each band and mask. Where a detector has no scale, none is used: one
+        scale must hold for one scene.
 
     Raises:
         InputError: The detectors differ in height or width, wavelengths don't fit, or no band is left.
@@ -93,26 +95,40 @@ def join(detectors: Sequence[Detector], path: Path, *, nodata: float | None) -> 
     if not chosen:
         raise InputError(f"{path}: no band has a wavelength")
     chosen.sort()
-    raw = _filled(detectors, chosen, path, nodata)
-    raw.wavelengths = np.array([centre for centre, _, _ in chosen])
+    raw = Raw(_filled(detectors, chosen, path), path, np.array([centre for centre, _, _ in chosen]))
+    raw.scaling = _scaling(detectors, [number for _, number, _ in chosen], path)
+    if padding is not None:
+        _mask_padding(raw, padding)
     return raw
 
 
-def _filled(
-    detectors: Sequence[Detector], chosen: Sequence[tuple[float, int, int]], path: Path, nodata: float | None
-) -> Raw:
-    height, width, _ = detectors[0].size
+def _scaling(detectors: Sequence[Detector], owners: Sequence[int], path: Path) -> Scaling:
+    without = [d.name for d in detectors if d.gain is None]
+    if not without:
+        gains, offsets = ([float(getattr(detectors[n], part)) for n in owners] for part in ("gain", "offset"))
+        return Scaling(f"scale of {' and '.join(d.name for d in detectors)}", gains, offsets)
+    if len(without) < len(detectors):
+        note(path, f"stored numbers kept, the file has no scale for {' and '.join(without)}")
+    return NO_SCALING
+
+
+def _mask_padding(raw: Raw, padding: float) -> None:
+    mask = np.zeros(raw.cube.shape[:2], dtype=bool)
+    for rows in row_blocks(raw.cube):
+        mask[rows] = (raw.cube[rows] != padding).any(axis=2)
+    if not mask.all():
+        note(raw.source, f"{np.sum(~mask)} pixels masked that hold {padding:g} in every band")
+        raw.mask = mask
+
+
+def _filled(detectors: Sequence[Detector], chosen: Sequence[tuple[float, int, int]], path: Path) -> np.ndarray:
     dtype = np.result_type(*(d.dtype for d in detectors))
-    shape = (height, width, len(chosen))
+    shape = (*detectors[0].size[:2], len(chosen))
     check_memory(path, shape, dtype.itemsize)
     cube = np.empty(shape, dtype.newbyteorder("="))
-    empty = np.full((height, width), nodata is not None)
     for number, detector in enumerate(detectors):
         array = np.asarray(detector.load()).transpose([detector.axes.index(axis) for axis in "hwb"])
         for position, (_, owner, band) in enumerate(chosen):
             if owner == number:
                 cube[:, :, position] = array[:, :, band]
-                if nodata is not None:
-                    empty &= array[:, :, band] == nodata
-    gains, offsets = ([getattr(detectors[owner], part) for _, owner, _ in chosen] for part in ("gain", "offset"))
-    return Raw(cube, path, scaling=Scaling("as the product says", gains, offsets), mask=~empty)
+    return cube

@@ -286,7 +286,10 @@ class _Header:
         names = tuple(names) if isinstance(names, list) and len(names) == len(matrix) else ()
         variables = [Variable("spectral library", matrix.shape, matrix.dtype, lambda: matrix, {"names": names})]
         if (written := self.wavelengths()) is not None:
-            values = np.asarray(written.values, dtype=np.float64)
+            try:
+                values = np.asarray(written.values, dtype=np.float64)
+            except ValueError as error:
+                raise InputError(f"{self.path}: wavelength must hold numbers ({error})") from error
             units = {"units": written.unit}
             variables.append(Variable("wavelengths", values.shape, values.dtype, lambda: values, units))
         return variables

@@ -68,7 +68,7 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
     if raw.cube.dtype.kind == "f" or (nodata is not None and not np.isnan(nodata)) or options.drop_bands == "bad":
         keep, valid = _examine(raw, keep, options.drop_bands, nodata)
         mask = _joined(mask, valid)
-    mask = _joined(mask, raw.mask)
+    mask = _joined(mask, raw.mask if options.nodata is None else None)
     if mask is not None and not mask.any():
         raise InputError(f"{raw.source}: no pixel is left: all are non-finite, no-data or masked")
     if not keep.all():

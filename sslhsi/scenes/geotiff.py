@@ -18,6 +18,9 @@ from sslhsi.scenes.scaling import Scaling
 from sslhsi.scenes.sidecar import Sidecar, beside, listed, passed_over
 from sslhsi.scenes.wavelengths import NUMBER_UNIT, joined
 
+# Files with blocks left out are smaller than what they hold, but not without measure.
+_MOST_PER_BYTE = 1000
+
 
 def open_geotiff(path: Path) -> Raw:
     """A TIFF as a cube in the dtype of the file, with no-data, wavelengths and georeference.
@@ -78,6 +81,9 @@ def _image(path: Path, file: rasterio.DatasetReader) -> Raw:
         raise InputError(f"{path}: a cube must hold real numbers, not {dtype}")
     shape = (file.height, file.width, file.count)
     check_memory(path, shape, dtype.itemsize)
+    claimed = file.height * file.width * file.count * dtype.itemsize
+    if file.driver == "GTiff" and file.compression is None and claimed > _MOST_PER_BYTE * path.stat().st_size:
+        raise InputError(f"{path}: claims {shape} {dtype}, far more than the file holds; it is truncated or corrupt")
     cube = np.empty(shape, dtype)
     for rows in row_blocks(cube):
         window = Window(0, rows.start, file.width, rows.stop - rows.start)

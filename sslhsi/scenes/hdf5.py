@@ -16,6 +16,7 @@ from sslhsi.scenes.pace import pace_images
 from sslhsi.scenes.prisma import prisma_images
 from sslhsi.scenes.raw import Variable, check_memory, reading
 
+_HEAPS_WITHIN = 64 * 2**20
 _PRODUCTS = (prisma_images, neon_images, pace_images)
 
 
@@ -34,6 +35,7 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
         InputError: Not an HDF5 file, truncated or corrupt.
     """
     variables: list[Variable] = []
+    _check_heaps(path)
     with reading(path, "an HDF5 file"), h5py.File(path, "r") as file:
 
         def visit(name: str, item: Any) -> None:
@@ -76,6 +78,28 @@ def squeezed(variable: Variable) -> Variable:
     )
 
 
+def _check_heaps(path: Path) -> None:
+    """Refuse files whose global heap (HDF5 File Format Specification, III.E) would keep the library in a loop.
+
+    A heap is a row of objects, each with its size; an object 0, which is free space, of size 0 leads nowhere. Heaps
+    within the first 64 MiB are looked at, where files keep them.
+    """
+    with reading(path, "an HDF5 file"), path.open("rb") as file:
+        content = file.read(_HEAPS_WITHIN)
+    start = content.find(b"GCOL\x01")
+    while start >= 0:
+        end = min(start + int.from_bytes(content[start + 8 : start + 16], "little"), len(content))
+        at = start + 16
+        while at + 16 <= end:
+            number, size = content[at : at + 2], int.from_bytes(content[at + 8 : at + 16], "little")
+            if number == b"\0\0":
+                if size < 16:
+                    raise InputError(f"{path}: can't be read as an HDF5 file, its global heap is corrupt")
+                break
+            at += 16 + (size + 7) // 8 * 8
+        start = content.find(b"GCOL\x01", start + 4)
+
+
 def _dims(dataset: h5py.Dataset) -> tuple[str, ...]:
     """Names of the axes, by their dimension scales or labels; () unless every axis has one."""
     names = []
@@ -96,7 +120,9 @@ def _simple(attributes: h5py.AttributeManager) -> dict[str, Any]:
     known: dict[str, Any] = {}
     for key in attributes:
         try:
-            known[key] = attributes[key]
+            # Lists of references are the file's bookkeeping, and slow or worse where a file is damaged.
+            if key not in ("DIMENSION_LIST", "REFERENCE_LIST") and attributes.get_id(key).dtype.kind in "biufSUO":
+                known[key] = attributes[key]
         except (OSError, TypeError, ValueError):
             continue
     return known

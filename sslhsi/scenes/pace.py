@@ -45,9 +45,8 @@ def pace_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
         def read(chosen: list[str] = chosen) -> Raw:
             detectors = [_detector(detector, *parts[detector]) for detector in chosen]
             fill = parts[chosen[0]][0].attributes.get("_FillValue")
-            nodata = None if fill is None else float(np.asarray(fill).ravel()[0])
-            raw = join(detectors, path, nodata=nodata)
-            raw.nodata = nodata
+            raw = join(detectors, path)
+            raw.nodata = None if fill is None else float(np.asarray(fill).ravel()[0])
             note(path, f"PACE OCI level 1B: {', '.join(chosen)}, read as (bands, scans, pixels)")
             note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
             return raw

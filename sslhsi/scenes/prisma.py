@@ -69,10 +69,7 @@ def _reader(
 ) -> Callable[[], Raw]:
     def read() -> Raw:
         detectors = [_detector(part, attributes, path) for part in parts]
-        without = [d.name for d in detectors if (d.gain, d.offset) == (1.0, 0.0)]
-        if len(without) < len(detectors):  # one scale must hold for one scene
-            detectors = [replace(d, gain=1.0, offset=0.0) if without else d for d in detectors]
-        raw = join(detectors, path, nodata=0)
+        raw = join(detectors, path, padding=0)
         if f"List_Cw_{_word(parts[0])}" not in attributes:
             raw.wavelengths = None
             note(path, "the file lists no band centres (List_Cw_Vnir, List_Cw_Swir): bands in the file's order")
@@ -81,8 +78,6 @@ def _reader(
         note(path, f"PRISMA product: {names} of {swath}, read as (lines, bands, samples)")
         for name in others:
             note(path, f"swath {name} passed over")
-        if without:
-            note(path, f"stored numbers kept, the file has no scale for {' and '.join(without)}")
         raw.georeference = _place(attributes, (raw.cube.shape[0], raw.cube.shape[1]), path)
         if raw.georeference is None:
             note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
@@ -99,7 +94,7 @@ def _detector(part: Variable, attributes: Mapping[str, Any], path: Path) -> Dete
         centres = np.where(flags == 0, 0.0, centres)
     low, high = (_number(attributes, f"L2Scale{word}{end}", path) for end in ("Min", "Max"))
     factor, subtracted = (_number(attributes, f"{key}_{word}", path) for key in ("ScaleFactor", "Offset"))
-    gain, offset = 1.0, 0.0
+    gain, offset = None, 0.0
     if low is not None and high is not None:
         if not high > low:
             raise InputError(f"{path}: L2Scale{word}Max is {high}, L2Scale{word}Min is {low}: no scale")

@@ -57,6 +57,7 @@ class Raw:
     nodata: float | None = None
     scaling: Scaling = NO_SCALING
     mask: np.ndarray | None = None
+
     georeference: dict[str, Any] | None = None
 
 

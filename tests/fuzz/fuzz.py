@@ -28,6 +28,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
+import netCDF4
 import numpy as np
 import rasterio
 import scipy.io
@@ -35,6 +36,7 @@ import scipy.io
 from sslhsi.errors import InputError
 from sslhsi.recipe import load_recipe
 from sslhsi.scenes.read import read_labels, read_scene
+from sslhsi.scenes.read_spectra import read_spectra
 
 ROOT = Path(__file__).parents[2]
 CUBE = np.random.default_rng(0).integers(1, 100, (5, 7, 11)).astype("int16")
@@ -103,8 +105,74 @@ def valid_files(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object
     kinds["csv"] = [folder / "table.csv"], scene(folder / "table.csv")
     (folder / "table.csv.xz").write_bytes(lzma.compress((folder / "table.csv").read_bytes()))
     kinds["xz"] = [folder / "table.csv.xz"], scene(folder / "table.csv.xz")
+    kinds |= products(folder, scene)
     shutil.copy(ROOT / "recipes" / "simclr_multidomain.yaml", folder / "recipe.yaml")
     kinds["recipe"] = [folder / "recipe.yaml"], lambda: load_recipe(folder / "recipe.yaml")
+    return kinds
+
+
+def products(
+    folder: Path, scene: Callable[..., Callable[[], object]]
+) -> dict[str, tuple[list[Path], Callable[[], object]]]:
+    """Products, rasters beyond GeoTIFF, bands in files and tables of spectra, as ``valid_files`` has them."""
+    kinds: dict[str, tuple[list[Path], Callable[[], object]]] = {}
+    with h5py.File(folder / "prisma.he5", "w") as file:
+        for name, array in {"VNIR": CUBE[:, :, :6], "SWIR": CUBE[:, :, 6:]}.items():
+            file[f"HDFEOS/SWATHS/PRS_L2D_HCO/Data Fields/{name}_Cube"] = array.transpose(0, 2, 1).astype("uint16")
+        file.attrs["List_Cw_Vnir"], file.attrs["List_Cw_Swir"] = WAVES[5::-1], WAVES[:5:-1]
+        for word in ("Vnir", "Swir"):
+            file.attrs[f"L2Scale{word}Min"], file.attrs[f"L2Scale{word}Max"] = 0.0, 1.0
+    with h5py.File(folder / "neon.h5", "w") as file:
+        file["HARV/Reflectance/Reflectance_Data"] = CUBE
+        file["HARV/Reflectance/Reflectance_Data"].attrs.update({"Scale_Factor": 1e4, "Data_Ignore_Value": -9999.0})
+        file["HARV/Reflectance/Metadata/Spectral_Data/Wavelength"] = WAVES
+        file["HARV/Reflectance/Metadata/Ancillary_Imagery/Haze_Cloud_Water_Map"] = LABELS
+        file["HARV/Reflectance/Metadata/Coordinate_System/Map_Info"] = "UTM, 1, 1, 5e5, 5e6, 1, 1, 18, North"
+    for name, form in {"nc4": "NETCDF4", "nc3": "NETCDF3_CLASSIC"}.items():
+        with netCDF4.Dataset(folder / f"{name}.nc", "w", format=form) as file:
+            for axis, size in {"wavelength": 11, "y": 5, "x": 7}.items():
+                file.createDimension(axis, size)
+            file.createVariable("radiance", "i2", ("wavelength", "y", "x"))[:] = CUBE.transpose(2, 0, 1)
+            file.createVariable("wavelength", "f4", ("wavelength",))[:] = WAVES
+            file["wavelength"].units = "nm"
+    for name in ("prisma.he5", "neon.h5", "nc4.nc", "nc3.nc"):
+        kinds[name.split(".")[0]] = [folder / name], scene(folder / name)
+    profile = {"height": 5, "width": 7, "count": 11, "dtype": "int16"}
+    enmap = folder / "enmap" / "ENMAP-SPECTRAL_IMAGE.TIF"
+    enmap.parent.mkdir()
+    stack = folder / "stack"
+    stack.mkdir()
+    with warnings.catch_warnings(action="ignore"):
+        for path, driver in {enmap: "GTiff", folder / "erdas.img": "HFA", folder / "esri.bil": "EHdr"}.items():
+            with rasterio.open(path, "w", driver=driver, **profile) as file:
+                file.write(CUBE.transpose(2, 0, 1))
+        for band in range(3):
+            with rasterio.open(stack / f"B{band}.tif", "w", driver="GTiff", **profile | {"count": 1}) as file:
+                file.write(CUBE[:, :, band], 1)
+    entries = "".join(
+        f'<bandID number="{n}"><wavelengthCenterOfBand>{w}</wavelengthCenterOfBand><GainOfBand>0.0001</GainOfBand>'
+        "<OffsetOfBand>0</OffsetOfBand></bandID>"
+        for n, w in enumerate(WAVES, 1)
+    )
+    document = enmap.with_name("ENMAP-METADATA.XML")
+    document.write_text(f"<level_X><bandCharacterisation>{entries}</bandCharacterisation></level_X>")
+    kinds["enmap"] = [document, enmap], scene(enmap.parent)
+    kinds["erdas"] = [folder / "erdas.img"], scene(folder / "erdas.img")
+    kinds["esri"] = [folder / "esri.hdr", folder / "esri.bil"], scene(folder / "esri.hdr")
+    kinds["stack"] = sorted(stack.glob("*.tif")), scene(stack, stack=True)
+    lines = [["name", *WAVES], *([f"leaf {n}", *row] for n, row in enumerate(CUBE[0]))]
+    (folder / "spectra.csv").write_text("\n".join(",".join(map(str, line)) for line in lines) + "\n")
+    kinds["spectra"] = [folder / "spectra.csv"], lambda: read_spectra(folder / "spectra.csv")
+    library = folder / "library.hdr", folder / "library.sli"
+    library[0].write_text(
+        "ENVI\nsamples = 11\nlines = 7\nbands = 1\nheader offset = 0\nfile type = ENVI Spectral Library\n"
+        "data type = 2\ninterleave = bsq\nbyte order = 0\nwavelength = {"
+        + ", ".join(f"{w:.1f}" for w in WAVES)
+        + "}\n"
+        "spectra names = {a, b, c, d, e, f, g}\n"
+    )
+    library[1].write_bytes(CUBE[0].tobytes())
+    kinds["library"] = list(library), lambda: read_spectra(library[0])
     return kinds
 
 

@@ -55,6 +55,8 @@ def test_prisma_by_detector(tmp_path, name):
     np.testing.assert_allclose(scene.cube, cubes["VNIR"][:, [2, 1, 0]].transpose(0, 2, 1) * 0.5 / 65535, rtol=1e-6)
     given = read_scene(tmp_path / "a.he5", cube="VNIR", layout="hbw", labels=False)  # the caller wins
     np.testing.assert_array_equal(given.cube, cubes["VNIR"].transpose(0, 2, 1))
+    stored = read_scene(tmp_path / "a.he5", cube="VNIR", scale="none").cube
+    np.testing.assert_array_equal(stored, cubes["VNIR"][:, [2, 1, 0]].transpose(0, 2, 1))
 
 
 def test_prisma_overlap_is_the_first_detectors(tmp_path, caplog):
@@ -300,6 +302,12 @@ def product(folder, *, desis=False, bands=5, described=None, level1=False):
         f"</backgroundValue><bandCharacterisation>{''.join(entries)}</bandCharacterisation></specific></level_X>"
     )
     return cube, waves, start
+
+
+def test_gains_of_each_band(tmp_path):
+    cube, _, _ = product(tmp_path / "a", level1=True)
+    scene = read_scene(tmp_path / "a")
+    np.testing.assert_allclose(scene.cube[1:], cube[1:] * 0.01 * (1 + np.arange(5)), rtol=1e-5)
 
 
 @pytest.mark.parametrize("desis", [False, True])
