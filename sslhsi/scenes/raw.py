@@ -57,7 +57,6 @@ class Raw:
     nodata: float | None = None
     scaling: Scaling = NO_SCALING
     mask: np.ndarray | None = None
-
     georeference: dict[str, Any] | None = None
 
 
