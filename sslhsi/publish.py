@@ -86,21 +86,18 @@ def _write(
         raise InputError(f"{base}.{tag} is the name of timm's own weights; give another --name")
     save_backbone(folder, encoder.backbone, encoder.projector, encoder.config, tag)
     config = json.loads((folder / "config.json").read_text())
-    architecture = str(config["architecture"])
     rows = collect(read_rows(run / "results.csv"), results, str(provenance["corpus"]["key"]))
     if rows:
         write_rows(folder / "results.csv", rows)
     card = model_card(
         config=config,
-        projector={"kind": encoder.projector.kind, **encoder.projector.state()},
-        explained=float(encoder.projector.ratio.sum()),
+        projection=encoder.projector,
         parameters=sum(p.numel() for p in encoder.backbone.parameters()),
         recipe=recipe,
         provenance=provenance,
         rows=[ResultRow.from_csv(row) for row in rows],
         licence=licence,
         where=where,
-        timm="no" if architecture.startswith("timm/") else "registered" if base in BACKBONES else "own",
     )
     write_atomic(folder / "README.md", card)
     return {

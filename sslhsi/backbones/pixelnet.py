@@ -12,6 +12,9 @@ from sslhsi.backbones.whole_image import ImageMap
 from sslhsi.errors import InputError
 from sslhsi.views import box_mean
 
+# Of the pooling's weights, in units of the mean squared noise.
+BANDWIDTH = 1.0
+
 
 def similarity_pool(values: Tensor, distance: Tensor, radius: int, bandwidth: float) -> Tensor:
     """Average over the central (2 radius + 1)^2 pixels, weighted by exp(-distance / bandwidth).
@@ -71,7 +74,6 @@ class PixelNet(Backbone):
         depth: Layers of the spectral network.
         mixed: Width of the layer that mixes the tokens.
         radii: Of the pooling, in pixels; 0 is the pixel itself. Those that the window can't hold are cut to it.
-        bandwidth: Of the pooling's weights, in units of the mean squared noise.
         random: Width of a second spectral network that is never trained; 0 for none. It keeps what contrast
             teaches the trained one to overlook, such as the large-scale geometry that one label per class needs.
     """
@@ -89,7 +91,6 @@ class PixelNet(Backbone):
         depth: int = 2,
         mixed: int = 256,
         radii: Sequence[int] = (0, 1, 3, 6),
-        bandwidth: float = 1.0,
         random: int = 0,
     ) -> None:
         super().__init__(in_chans, window)
@@ -97,9 +98,7 @@ class PixelNet(Backbone):
             raise InputError(f"pixelnet: radii must be whole numbers from 0 on, not {list(radii)}")
         if random < 0:
             raise InputError(f"pixelnet: random must be a width of 0 or more, not {random}")
-        if not bandwidth > 0:
-            raise InputError(f"pixelnet: bandwidth must be above 0, not {bandwidth}")
-        self.radii, self.bandwidth = tuple(radii), float(bandwidth)
+        self.radii = tuple(radii)
         layers: list[nn.Module] = []
         last = in_chans
         for _ in range(depth):
@@ -120,7 +119,7 @@ class PixelNet(Backbone):
         row, column = inner.shape[2] // 2, inner.shape[3] // 2
         distance = (keys - keys[..., row : row + 1, column : column + 1]).square().mean(1)
         room = min(inner.shape[2], inner.shape[3]) - 1 - max(row, column)
-        pooled = [similarity_pool(inner, distance, min(radius, room), self.bandwidth) for radius in self.radii]
+        pooled = [similarity_pool(inner, distance, min(radius, room), BANDWIDTH) for radius in self.radii]
         return torch.stack(pooled, dim=1)
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -158,7 +157,7 @@ class PixelNet(Backbone):
                 top, left = middle + dy, middle + dx
                 there = (slice(None), slice(top, top + height), slice(left, left + width))
                 # The centre's distance is 0, so that no weight exceeds 1.
-                weight = ((keys[there] - centre).square().mean(0) / -self.bandwidth).exp()
+                weight = ((keys[there] - centre).square().mean(0) / -BANDWIDTH).exp()
                 total.addcmul_(inner[there], weight[None])
                 weights += weight
             if radius in reach:

@@ -16,6 +16,8 @@ from sslhsi.errors import InputError
 
 STEMS = ("fresh", "tiled", "wavelengths")
 SMALL = 64  # windows below this side get a stem that keeps their resolution
+# Wavelengths in nm that stand for red, green and blue where none are given.
+RGB = (640, 550, 460)
 
 
 class TimmBackbone(Backbone):
@@ -50,11 +52,10 @@ class TimmBackbone(Backbone):
         pretrained: Load the RGB weights, through timm and the hub's cache.
         stem: ``"fresh"``, ``"tiled"`` or ``"wavelengths"``.
         wavelengths: (K,) band centres in nm, for ``stem="wavelengths"``.
-        rgb: Wavelengths in nm that stand for red, green and blue.
         small_window: True or False to decide by hand.
-        load: False builds what ``pretrained`` asks for and leaves it at random weights, for a state dict of
-            the whole network that follows.
-        **options: timm's own, such as ``drop_rate``, ``pretrained_cfg_overlay={"file": path}``.
+        **options: timm's, such as ``drop_rate``, ``pretrained_cfg_overlay={"file": path}``, and two more: ``rgb``,
+            wavelengths in nm that stand for red, green and blue; ``load=False`` builds what ``pretrained`` asks
+            for and leaves it at random weights, for a state dict of the whole network that follows.
 
     Raises:
         InputError: Unknown option, weights that can't be had, or a window that the model can't take.
@@ -69,11 +70,10 @@ class TimmBackbone(Backbone):
         pretrained: bool = False,
         stem: str = "fresh",
         wavelengths: Sequence[float] | np.ndarray | None = None,
-        rgb: Sequence[float] = (640, 550, 460),
         small_window: bool | None = None,
-        load: bool = True,
         **options: Any,
     ) -> None:
+        rgb, load = options.pop("rgb", RGB), options.pop("load", True)
         self.name = f"timm/{model}"
         self.any_window = not _is_built_for_a_size(model)
         super().__init__(in_chans, window)

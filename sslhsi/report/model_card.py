@@ -11,6 +11,8 @@ from huggingface_hub import ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from omegaconf import OmegaConf
 
+from sslhsi.backbones.base import BACKBONES
+from sslhsi.bands.projection import Projection
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import Summary
 from sslhsi.report import tables
@@ -25,15 +27,13 @@ SCOPES = {
 
 def model_card(
     config: Mapping[str, Any],
-    projector: Mapping[str, Any],
-    explained: float,
+    projection: Projection,
     parameters: int,
     recipe: Mapping[str, Any],
     provenance: Mapping[str, Any],
     rows: Sequence[ResultRow],
     licence: str,
     where: str,
-    timm: str,
 ) -> str:
     """Markdown with YAML front matter as the Hugging Face Hub reads it.
 
@@ -41,16 +41,15 @@ def model_card(
 
     Args:
         config: config.json of the backbone.
-        projector: ``kind`` and ``Projection.state()``.
-        explained: Share of the variance that the components hold, 0 to 1.
+        projection: What brings a camera's bands to the network's channels.
         parameters: Of the network.
         recipe: The run's recipe.yaml.
         provenance: The run's provenance.json.
         rows: Result rows of the backbone and of its baselines; may be empty.
         licence: Identifier, or ``unknown``.
         where: What a reader gives to ``load_backbone``.
-        timm: ``own`` (timm builds it), ``registered`` (once sslhsi is imported) or ``no``.
     """
+    projector = {"kind": projection.kind, **projection.state()}
     scenes = [_scene(name, entry, recipe["corpus"]) for name, entry in provenance["corpus"]["scenes"].items()]
     settings = {k: v for k, v in recipe.items() if k not in ("corpus", "output", "name")}
     settings["corpus"] = {k: recipe["corpus"][k] for k in ("bands", "patches")}
@@ -59,6 +58,7 @@ def model_card(
     settings["backbone"] = {"name": recipe["backbone"]["name"], "options": config.get("options") or {}}
     table = tables.results_table(rows)
     heads, body = _grid(table)
+    timm = _timm(str(config["architecture"]))
     front = ModelCardData(
         license=licence,
         library_name="timm" if timm == "own" else "sslhsi",
@@ -75,7 +75,7 @@ def model_card(
         key=re.sub(r"\W", "_", str(config["name"])),
         config={"stem": None, **config},
         projector=projector,
-        explained=explained,
+        explained=float(projection.ratio.sum()),
         parameters=parameters,
         scope=SCOPES.get(str(projector.get("scope")), projector.get("scope", "")),
         recipe=recipe,
@@ -96,6 +96,13 @@ def model_card(
         timm=timm,
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip() + "\n"
+
+
+def _timm(architecture: str) -> str:
+    """Whether timm builds the network: ``own`` (by itself), ``registered`` (once sslhsi is imported) or ``no``."""
+    if architecture.startswith("timm/"):
+        return "no"
+    return "registered" if architecture.split(".")[0] in BACKBONES else "own"
 
 
 def cell(value: Any) -> str:

@@ -156,7 +156,6 @@ def test_window_independent_networks_take_other_windows(name):
         (dict(name="ainet", in_chans=30, window=25, shortcut="none"), "identity, projection"),
         (dict(name="cnn1d", in_chans=300, window=25, variant="sa"), "pu, ksc, ip"),
         (dict(name="cnn3d", in_chans=300, window=27, variant="sa"), "pu, ip"),
-        (dict(name="pixelnet", in_chans=3, window=5, bandwidth=0), "bandwidth must be above 0"),
         (dict(name="pixelnet", in_chans=3, window=5, radii=[]), "radii"),
     ],
 )
