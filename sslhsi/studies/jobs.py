@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
 
 from sslhsi.errors import InputError
 from sslhsi.finetune.settings import FineTuning
-from sslhsi.scenes.scene import Scene
-from sslhsi.splits.split import Split
-from sslhsi.studies.rows import data_columns, epoch_entries, macs_of_step, protocol_columns, test_row, training_row
-from sslhsi.studies.self_supervised import opened, self_supervised_columns, self_supervised_rows
+from sslhsi.studies.rows import data_columns, epoch_entries, protocol_columns, test_row
 from sslhsi.studies.table import Table
 from sslhsi.studies.training_scene import TrainingScene
 from sslhsi.training.progress import progress
@@ -99,59 +95,5 @@ def target_job(
         drawn = target.draw(protocol, scheme, seed)
         tuned = target.train(drawn, tuning, seed, weights() if weights else None)
         return test_row(target, drawn, tuned, columns), epoch_entries(tuned, "target")
-
-    return Job(columns, make)
-
-
-def self_supervised_jobs(
-    folder: str, target: TrainingScene, experiment: str, *, protocol: str, scheme: str, seed: int
-) -> list[Job]:
-    """A self-supervised backbone fine-tuned on a target's split, and its network from random weights."""
-    jobs = []
-    for pretrained in (True, False):
-        columns = {
-            "experiment": experiment,
-            **data_columns(target),
-            **self_supervised_columns(folder, target.scene, pretrained=pretrained),
-            **protocol_columns(protocol, scheme),
-            "seed": seed,
-        }
-        columns["settings"] = f"{protocol}; {columns['settings']}"
-        draw = functools.partial(target.draw, protocol, scheme, seed)
-        jobs.append(self_supervised_job(columns, folder, target.scene, draw, pretrained=pretrained))
-    return jobs
-
-
-def self_supervised_job(
-    columns: dict[str, Any],
-    folder: str,
-    scene: Scene,
-    draw: Callable[[], Split],
-    *,
-    pretrained: bool,
-    phase: str = "target",
-    its_window: bool = False,
-) -> Job:
-    """A backbone's fine-tuning as a job.
-
-    Args:
-        columns: All that names it, ``seed`` among them.
-        folder: Of the backbone, or a hub id.
-        scene: A labelled scene.
-        draw: Gives the split.
-        pretrained: False: its network with random weights.
-        phase: As the history calls the training.
-        its_window: The row's leak is that of the windows that this backbone takes in, not that of the split's.
-    """
-
-    def make() -> Made:
-        drawn, encoder = draw(), opened(folder)
-        predicted, tuned = self_supervised_rows(folder, scene, drawn, columns["seed"], pretrained=pretrained)
-        assert scene.labels is not None
-        truth = scene.labels[tuple(drawn.test.T)]
-        macs = macs_of_step(tuned, encoder, len(drawn.train))
-        if its_window:
-            drawn = replace(drawn, window=encoder.window)
-        return training_row(columns, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, phase)
 
     return Job(columns, make)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
 
+from sslhsi.evaluation import summary
 from sslhsi.evaluation.summary import Summary, tabulate
 from sslhsi.files import write_atomic
 from sslhsi.report import tables
@@ -17,6 +18,7 @@ from sslhsi.report.comparison import CAVEATS
 from sslhsi.report.render import render
 from sslhsi.report.scores import KINDS, METRICS
 from sslhsi.report.tables import Row, number
+from sslhsi.studies.grouping import grouped
 from sslhsi.studies.registry import get_study
 from sslhsi.studies.study import Experiment
 
@@ -119,10 +121,9 @@ def cost_table(rows: Sequence[Row]) -> dict[str, Any] | None:
     if not columns:
         return None
     lines = []
-    for method in dict.fromkeys(_line(row)[0] for row in rows):
-        mine = [row for row in rows if _line(row)[0] == method]
-        values = [[v for row in mine if (v := number(row.get(c))) is not None] for c in columns]
-        lines.append([method, *(_short(sum(v) / len(v)) if v else "" for v in values)])
+    for method, mine in summary.grouped(rows, lambda row: _line(row)[0]).items():
+        means = [tables.mean_of(number(row.get(c)) for row in mine) for c in columns]
+        lines.append([method, *("" if mean is None else _short(mean) for mean in means)])
     return {"columns": ["method", *(COSTS[c] for c in columns)], "lines": lines}
 
 
@@ -158,21 +159,13 @@ def _kinds(rows: Iterable[Row]) -> list[str]:
 
 
 def _kind(kind: str, rows: Sequence[Row]) -> dict[str, Any]:
-    places: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        key = tuple(str(row.get(c, "")) for c in ("target", "split"))
-        places.setdefault(key, []).append(row)
     sections = [
         {"title": ", ".join(filter(None, place)), "tables": score_tables(mine), "costs": cost_table(mine),
-         "seeds": len({row.get("seed") for row in mine}), "leak": _leak(mine)}
-        for place, mine in places.items()
+         "seeds": len({row.get("seed") for row in mine}),
+         "leak": tables.percent(tables.mean_of(number(row.get("leak_overlap")) for row in mine))}
+        for place, mine in grouped(rows, ("target", "split")).items()
     ]  # fmt: skip
     return {"title": KINDS.get(kind, kind), "caveat": CAVEATS.get(kind, ""), "sections": sections}
-
-
-def _leak(rows: Sequence[Mapping[str, Any]]) -> str:
-    shares = [value for row in rows if (value := number(row.get("leak_overlap"))) is not None]
-    return tables.percent(sum(shares) / len(shares)) if shares else ""
 
 
 def _short(value: Any) -> str:

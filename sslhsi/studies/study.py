@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from sslhsi.errors import InputError
 from sslhsi.recipe import SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.report.chart import Chart
@@ -54,10 +55,13 @@ class Study:
     key: tuple[str, ...] = KEY
 
 
-def open_scenes(sources: Sequence[SceneSource], seed: int = 0) -> list[Scene]:
-    """The scenes that a recipe names, in its order.
+def open_scenes(sources: Sequence[SceneSource]) -> list[Scene]:
+    """The labelled scenes that a recipe names, in its order.
 
     Raises:
-        InputError: As for :func:`sslhsi.scenes.sources.expand`, or a file can't be read.
+        InputError: As for :func:`sslhsi.scenes.sources.expand`, a file can't be read, or a scene has no labels.
     """
-    return [open_source(source, seed) for source in expand(sources)]
+    scenes = [open_source(source, 0) for source in expand(sources)]
+    if bare := next((scene.name for scene in scenes if scene.labels is None), None):
+        raise InputError(f"{bare}: no labels to train on; give the ground truth as labels")
+    return scenes

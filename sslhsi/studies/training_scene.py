@@ -44,10 +44,6 @@ class TrainingScene:
     bands: Bands
     window: int
 
-    def __post_init__(self) -> None:
-        if self.scene.labels is None:
-            raise InputError(f"{self.scene.name}: no labels to train on; give the ground truth as labels")
-
     @cached_property
     def labelled(self) -> LabelledScene:
         """The scene as evaluations know it: its digest, kind and labelled pixels."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from itertools import product
 from typing import Annotated, Any
@@ -10,9 +11,11 @@ from pydantic import Field
 
 from sslhsi.finetune.settings import FineTuning
 from sslhsi.recipe import Network, Positive, SceneSource
-from sslhsi.studies.jobs import Job, self_supervised_jobs, target_job
+from sslhsi.studies.jobs import Job, target_job
 from sslhsi.studies.pretraining import Pretraining
+from sslhsi.studies.rows import data_columns, protocol_columns
 from sslhsi.studies.sections import Bands, Protocol, Schedule, Schemes, input_text
+from sslhsi.studies.self_supervised import self_supervised_jobs
 from sslhsi.studies.study import Experiment
 from sslhsi.studies.training_scene import TrainingScene
 
@@ -63,7 +66,10 @@ def target_jobs(
         place: dict[str, Any] = {"protocol": protocol, "scheme": scheme, "seed": seed}
         jobs += methods(target, place)
         if settings.self_supervised is not None:
-            jobs += self_supervised_jobs(settings.self_supervised, target, settings.experiment, **place)
+            columns = {"experiment": settings.experiment, **data_columns(target), "seed": seed}
+            columns |= protocol_columns(protocol, scheme)
+            draw = functools.partial(target.draw, protocol, scheme, seed)
+            jobs += self_supervised_jobs(settings.self_supervised, target.scene, columns, draw, words=f"{protocol}; ")
     return jobs
 
 

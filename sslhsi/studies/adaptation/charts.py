@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from statistics import fmean
+from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
 from sslhsi.report.bars import grouped_bars
 from sslhsi.report.chart import Chart, figure_chart
-from sslhsi.report.plots import INK, domain_style, new_figure
+from sslhsi.report.plots import domain_style, legend_below, new_figure
 from sslhsi.report.tables import Row, number
-from sslhsi.studies.grouping import PLACE, grouped, methods, title_of
+from sslhsi.studies.grouping import PLACE, epochs, grouped, means, methods, over_seeds, title_of
 
 # What is drawn together: rows of one target, of one kind, on one kind of split.
 _PLACE = tuple(column for column in PLACE if column != "per_class")
@@ -35,21 +34,16 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
             groups = {
                 f"{size} per class" if size else "training images": {
                     name.rpartition(", ")[0]: values
-                    for name, same in methods([row for row in some if str(row["per_class"]) == size]).items()
-                    if (values := [v for row in same if (v := number(row[score])) is not None])
+                    for name, values in methods([row for row in some if str(row["per_class"]) == size], score).items()
                 }
                 for size in sizes
             }
-            said = "; ".join(
-                f"{group}: " + ", ".join(f"{name} {fmean(values):.1f}" for name, values in some_.items())
-                for group, some_ in groups.items()
-            )
+            said = "; ".join(f"{group}: {means(values).replace('; ', ', ')}" for group, values in groups.items())
             figure = grouped_bars(groups, f"{readout[0].upper()}{readout[1:]}", f"{_SCORES[score]}, not from 0")
             figure.set_figwidth(max(figure.get_figwidth(), _WIDTH))
-            seeds = len({row["seed"] for row in some})
-            spread = "; whiskers: one standard deviation over them" if seeds > 1 else ""
-            caption = f"{title}: {readout}. Means over {seeds} seed{'' if seeds == 1 else 's'}{spread}."
-            pictures.append(figure_chart(figure, f"{_SCORES[score]} by start, {readout}, {title}. {said}", caption))
+            spread = "; whiskers: one standard deviation over them" if len({row["seed"] for row in some}) > 1 else ""
+            alt = f"{_SCORES[score]} by start, {readout}, {title}. {said}"
+            pictures.append(figure_chart(figure, alt, f"{title}: {readout}. {over_seeds(some)}{spread}."))
     return pictures + _losses(history)
 
 
@@ -61,29 +55,27 @@ def _losses(history: Sequence[Row]) -> list[Chart]:
     """NT-Xent over the second round, with and without given weights."""
     pictures = []
     for target in dict.fromkeys(str(row["target"]) for row in history):
-        lines: dict[str, dict[int, list[float]]] = {}
-        for row in history:
-            name = str(row["method"]).rpartition(", ")[0]
-            ours = str(row["target"]) == target and row["phase"] == _ROUND and "contrast" in name
-            if ours and (loss := number(row["loss"])) is not None:
-                lines.setdefault(name, {}).setdefault(int(row["epoch"]), []).append(loss)
-        if max((len(line) for line in lines.values()), default=0) > 1:
-            figure = _curves(lines)
-            said = "; ".join(f"{name}: last {fmean(line[max(line)]):.3f}" for name, line in lines.items())
+        ours = [
+            {**row, "method": str(row["method"]).rpartition(", ")[0]}
+            for row in history
+            if str(row["target"]) == target and row["phase"] == _ROUND and "contrast" in str(row["method"])
+        ]
+        by_name = grouped(ours, ["method"])
+        lines = {name: line for (name,), mine in by_name.items() if (line := epochs(mine, "loss"))}
+        if max(map(len, lines.values()), default=0) > 1:
+            said = "; ".join(f"{name}: last {line[max(line)]:.3f}" for name, line in lines.items())
             caption = f"{target}: the second round by contrast, from given weights and from random ones."
-            pictures.append(figure_chart(figure, f"NT-Xent loss over the second round, {target}. {said}", caption))
+            alt = f"NT-Xent loss over the second round, {target}. {said}"
+            pictures.append(figure_chart(_curves(lines), alt, caption))
     return pictures
 
 
-def _curves(lines: dict[str, dict[int, list[float]]]) -> Figure:
-    figure, axis = new_figure(height=3.3)
+def _curves(lines: Mapping[str, Mapping[int, float]]) -> Figure:
+    figure, axis = new_figure(
+        height=3.3, title="Loss of the second round", x="part of the round (%)", y="NT-Xent (nats)"
+    )
     for place, (name, line) in enumerate(lines.items()):
-        epochs = sorted(line)
-        colour = domain_style(place)[0]
-        done = [100 * epoch / epochs[-1] for epoch in epochs]
-        axis.plot(done, [fmean(line[epoch]) for epoch in epochs], color=colour, linewidth=1.4, label=name)
-    axis.set_title("Loss of the second round")
-    axis.set_xlabel("part of the round (%)")
-    axis.set_ylabel("NT-Xent (nats)")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=9)
+        done = [100 * epoch / max(line) for epoch in line]
+        axis.plot(done, list(line.values()), color=domain_style(place)[0], linewidth=1.4, label=name)
+    legend_below(figure, 2)
     return figure

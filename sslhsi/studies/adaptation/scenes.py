@@ -22,11 +22,9 @@ from sslhsi.corpus.prepare import neutralise
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.encoder import Encoder, untrained
-from sslhsi.encoder.load import load_backbone
-from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene
 from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.evaluation.network import INITIALISATIONS, Network
+from sslhsi.evaluation.network import INITIALISATIONS
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import fine_tune_pixels
 from sslhsi.finetune.samples import Reader, Remembered
@@ -38,6 +36,7 @@ from sslhsi.studies.adaptation.initialisations import PROBE, READOUTS, Initialis
 from sslhsi.studies.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
 from sslhsi.studies.jobs import Job, Made, run_jobs
 from sslhsi.studies.rows import cost_columns, epoch_entries, macs_of_step
+from sslhsi.studies.self_supervised import opened
 from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
 from sslhsi.studies.weights_cache import cache_key, cached
@@ -65,13 +64,9 @@ class SceneBench:
     features: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.scene.labels is None:
-            raise InputError(f"{self.scene.name}: no labels to test on; give the ground truth as labels")
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.encoder = load_backbone(self.target.weights).to(device)
+        self.encoder, self.backbone_digest = opened(self.target.weights)
         self.pretraining, self.pretraining_saw, _ = pretraining_of(self.target.weights, self.scene.source)
         self.labelled = LabelledScene(self.scene, (), self.encoder.window)
-        self.backbone_digest = Network("pretrained", self.encoder).digest
 
     @cached_property
     def reader(self) -> Reader:

@@ -32,15 +32,13 @@ from itertools import combinations_with_replacement
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from sslhsi.encoder.load import load_backbone
-from sslhsi.evaluation.network import Network
 from sslhsi.files import write_rows
 from sslhsi.recipe import Corpus, Count
 from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance
 from sslhsi.studies.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
+from sslhsi.studies.self_supervised import opened
 from sslhsi.studies.study import Experiment
 from sslhsi.studies.table import Table
 from sslhsi.training.progress import progress
@@ -104,13 +102,11 @@ def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
         )
     ]  # fmt: skip
     if settings.backbone is not None:
-        encoder = load_backbone(settings.backbone).to("cuda" if torch.cuda.is_available() else "cpu")
+        encoder, digest = opened(settings.backbone)
         gap = max(settings.gap, encoder.window // 2)
-        name = encoder.name
-        digest = Network("pretrained", encoder).digest
         ways.append(
             View(
-                FEATURES, name,
+                FEATURES, encoder.name,
                 f"{common} {gap} pixels apart; window {encoder.window}; backbone {digest}", gap,
                 lambda domain, drawn: encode(encoder, domain, drawn),
             )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from statistics import fmean
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
 from sslhsi.report.bars import bars
 from sslhsi.report.chart import Chart, figure_chart
-from sslhsi.report.plots import INK, domain_style, new_figure, short
+from sslhsi.report.plots import domain_style, legend_below, new_figure, short
 from sslhsi.report.tables import Row, number
-from sslhsi.studies.grouping import methods, places, title_of
+from sslhsi.studies.grouping import epochs, means, methods, places, title_of
 from sslhsi.studies.table import KEY
 
 # Loss and training accuracy of a policy over the epochs, as the study's figure 3.
@@ -23,7 +22,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
     pictures = []
     for place, mine in places(rows).items():
         title = title_of(place)
-        accuracy = _values(mine, lambda row: number(row["oa"]))
+        accuracy = methods(mine, "oa")
         pictures.append(_bars(accuracy, "Overall accuracy by what trains", "overall accuracy (%)", title))
         trained = {_training(row) for row in mine}
         losses = [row for row in history if row["phase"] == "target" and _training(row) in trained]
@@ -33,25 +32,20 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
                 pictures.append(figure_chart(figure, alt, f"{title}. Means over seeds, while training."))
     for (kind, target, per_class), mine in places(rows, ("kind", "target", "per_class")).items():
         title = title_of((kind, target, "", per_class))
-        share = _values(mine, _share)
+        share = methods(mine, _share)
         pictures.append(_bars(share, "Share of the parameters that trains", "% of all, logarithmic", title, log=True))
         for column, head, label, scale in (
             ("macs", "Multiply-adds of a training step", "10⁹ multiply-adds", 1e-9),
             ("seconds_per_step", "Seconds of a training step", "milliseconds", 1e3),
         ):
-            cost = _values(mine, lambda row, c=column, s=scale: _scaled(row[c], s))  # type: ignore[misc]
+            cost = methods(mine, lambda row, c=column, s=scale: _scaled(row[c], s))  # type: ignore[misc]
             pictures.append(_bars(cost, head, label, title))
     return pictures
 
 
 def _bars(values: dict[str, list[float]], head: str, label: str, title: str, log: bool = False) -> Chart:
-    said = "; ".join(f"{name} {fmean(v):.3g}" for name, v in values.items())
-    return figure_chart(bars(values, head, label, log=log), f"{head}, {title}: {said}", f"{title}.")
-
-
-def _values(rows: Sequence[Row], value: Callable[[Row], float | None]) -> dict[str, list[float]]:
-    by_method = {name: [v for row in mine if (v := value(row)) is not None] for name, mine in methods(rows).items()}
-    return {name: values for name, values in by_method.items() if values}
+    alt = f"{head}, {title}: {means(values, '.3g')}"
+    return figure_chart(bars(values, head, label, log=log), alt, f"{title}.")
 
 
 def _share(row: Row) -> float | None:
@@ -65,26 +59,17 @@ def _scaled(value: object, scale: float) -> float | None:
 
 
 def _curves(history: Sequence[Row], column: str, label: str, order: Sequence[str]) -> Figure | None:
-    figure, axis = new_figure(height=3.1 + 0.19 * -(-len(order) // 2))
-    drawn = False
-    for place, name in enumerate(order):
-        by_epoch: dict[int, list[float]] = {}
-        for row in history:
-            if row["method"] == name and (value := number(row[column])) is not None:
-                by_epoch.setdefault(int(row["epoch"]), []).append(value)
-        if not by_epoch:
-            continue
-        drawn = True
-        epochs = sorted(by_epoch)
-        style = ("-", "--")[place // 7 % 2]
-        means = [fmean(by_epoch[epoch]) for epoch in epochs]
-        axis.plot(epochs, means, style, color=domain_style(place)[0], linewidth=1.3, label=short(name, 30))
-    axis.set_title(label[0].upper() + label[1:].partition(" (")[0])
-    axis.set_xlabel("epoch")
-    axis.set_ylabel(label)
-    if drawn:
-        figure.legend(loc="outside lower center", ncols=2, frameon=False, labelcolor=INK, fontsize=8)
-    return figure if drawn else None
+    lines = {name: epochs([row for row in history if row["method"] == name], column) for name in order}
+    if not any(lines.values()):
+        return None
+    title = label[0].upper() + label[1:].partition(" (")[0]
+    figure, axis = new_figure(height=3.1 + 0.19 * -(-len(order) // 2), title=title, x="epoch", y=label)
+    for place, (name, line) in enumerate(lines.items()):
+        if line:
+            style, colour = ("-", "--")[place // 7 % 2], domain_style(place)[0]
+            axis.plot(list(line), list(line.values()), style, color=colour, linewidth=1.3, label=short(name, 30))
+    legend_below(figure, 2, fontsize=8)
+    return figure
 
 
 def _training(row: Row) -> tuple[str, ...]:

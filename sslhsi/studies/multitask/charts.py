@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from sslhsi.report.bars import grouped_bars
 from sslhsi.report.chart import Chart, figure_chart
-from sslhsi.report.plots import INK, short
+from sslhsi.report.plots import legend_below, short
 from sslhsi.report.scores import KINDS
 from sslhsi.report.tables import Row, number
 from sslhsi.studies.multitask.settings import METHODS
@@ -133,5 +133,5 @@ def _figure(lines: Mapping[str, Points], title: str, label: str, *, zero: bool =
         axis.set_ylim(bottom=0)
     figure.legends[0].remove()
     figure.set_figheight(3.2 + 0.2 * len(lines))
-    figure.legend(loc="outside lower left", ncols=1, frameon=False, labelcolor=INK, fontsize=9)
+    legend_below(figure, 1, loc="outside lower left")
     return figure

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.identity import data_hash, kind_of
+from sslhsi.evaluation.labelled_scene import LabelledScene
 from sslhsi.scenes.sources import expand
 from sslhsi.splits.split import Split, split
 from sslhsi.studies.multitask.bands import (
@@ -70,10 +71,8 @@ class Plan:
         self.settings = settings
         self.scenes = open_scenes(settings.scenes)
         self.names = [scene.name for scene in self.scenes]
-        for scene in self.scenes:
-            if scene.labels is None:
-                raise InputError(f"{scene.name}: no labels to train on; give the ground truth as labels")
-        self.digests = [data_hash(scene.cube, scene.labels) for scene in self.scenes]
+        self.labelled = [LabelledScene(scene, (), 0) for scene in self.scenes]
+        self.digests = [one.digest for one in self.labelled]
         groups = settings.together or [self.names]
         self.groups = [tuple(self._number("together", name) for name in group) for group in groups]
         self.targets = [self._number("targets", name) for name in settings.targets or self.names]
@@ -94,29 +93,22 @@ class Plan:
 
     def trainings(self) -> Iterator[Training]:
         """All of them, seed by seed, so that an interrupted table has every method."""
-        settings = self.settings
-        for seed in range(settings.seeds):
-            for network in settings.networks:
-                for scheme in settings.schemes:
-                    for n in settings.per_class:
-                        yield from (Training(layout, network, scheme, n, seed) for layout in self.layouts)
+        asked = self.settings
+        for seed, *place, layout in product(
+            range(asked.seeds), asked.networks, asked.schemes, asked.per_class, self.layouts
+        ):
+            yield Training(layout, *place, seed)
 
     def draw(self, scene: int, scheme: str, per_class: int, seed: int, window: int) -> Split:
         """The split of a scene, the same for all methods."""
-        return split(self.labels(scene), scheme, window, per_class=per_class, seed=seed)
-
-    def labels(self, scene: int) -> np.ndarray:
-        """(H, W) ground truth of a scene."""
-        labels = self.scenes[scene].labels
-        assert labels is not None
-        return labels
+        return split(self.labelled[scene].label_map, scheme, window, per_class=per_class, seed=seed)
 
     def target_columns(self, target: int, scheme: str, per_class: int, seed: int) -> dict[str, Any]:
         """The columns that name target and split."""
         return {
             "experiment": "multitask",
             "target": self.names[target],
-            "kind": kind_of(self.scenes[target]),
+            "kind": self.labelled[target].kind,
             "data": self.digests[target],
             "split": scheme,
             "per_class": per_class,

@@ -22,12 +22,12 @@ import torch
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.studies.jobs import Job, run_jobs, self_supervised_job
+from sslhsi.studies.jobs import Job, run_jobs
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.plan import Plan, Training
 from sslhsi.studies.multitask.settings import Settings
 from sslhsi.studies.multitask.training import make_task, train_jointly
-from sslhsi.studies.self_supervised import self_supervised_columns
+from sslhsi.studies.self_supervised import self_supervised_jobs
 from sslhsi.studies.table import Table
 from sslhsi.training.progress import Advance, progress
 
@@ -95,7 +95,7 @@ def _rows(
             yield {**plan.columns(training, k), "note": str(error)}, []
         return
     for k in layout.targets:
-        truth = plan.labels(layout.scenes[k])[tuple(drawn[k].test.T)]
+        truth = plan.labelled[layout.scenes[k]].label_map[tuple(drawn[k].test.T)]
         row = {
             **plan.columns(training, k),
             "train": len(drawn[k].train),
@@ -117,13 +117,8 @@ def _self_supervised(plan: Plan, folder: str) -> list[Job]:
     settings = plan.settings
     window = max(WINDOWS[name] for name in settings.networks)
     jobs = []
-    for seed, scheme, n, i, pretrained in product(
-        range(settings.seeds), settings.schemes, settings.per_class, plan.targets, (True, False)
-    ):
-        scene = plan.scenes[i]
+    for seed, scheme, n, i in product(range(settings.seeds), settings.schemes, settings.per_class, plan.targets):
         columns = plan.target_columns(i, scheme, n, seed)
-        columns |= self_supervised_columns(folder, scene, pretrained=pretrained)
         draw = functools.partial(plan.draw, i, scheme, n, seed, window)
-        more: dict[str, Any] = {"phase": "fine-tuning", "its_window": True}
-        jobs.append(self_supervised_job(columns, folder, scene, draw, pretrained=pretrained, **more))
+        jobs += self_supervised_jobs(folder, plan.scenes[i], columns, draw, phase="fine-tuning", its_window=True)
     return jobs
