@@ -54,7 +54,7 @@ def freeze(model: nn.Module, policy: str | Sequence[str] = "none") -> dict[str, 
         InputError: The policy is unknown, belongs to another network, or a pattern fits no layer.
     """
     holds = _predicate(model, policy)
-    classifier = _classifier(model)
+    classifier = model.get_classifier() if model.num_classes else None  # type: ignore[operator]
     if policy == WITH_ADDED_DENSE and model.num_classes:
         model.head = make_head(int(model.num_features), int(model.num_classes), policy)  # type: ignore[arg-type]
         model.head.to(next(model.parameters()).device)
@@ -135,13 +135,4 @@ def known_policy(policy: str | Sequence[str]) -> str | Sequence[str]:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    return (
-        name == pattern
-        or name.startswith(f"{pattern}.")
-        or fnmatchcase(name, pattern)
-        or (fnmatchcase(name, f"{pattern}.*"))
-    )
-
-
-def _classifier(model: nn.Module) -> nn.Module | None:
-    return model.get_classifier() if model.num_classes else None  # type: ignore[operator]
+    return fnmatchcase(name, pattern) or fnmatchcase(name, f"{pattern}.*")

@@ -57,7 +57,8 @@ def run_jobs(title: str, jobs: Sequence[Job], table: Table, show: bool) -> None:
                 row, history = {**job.columns, "note": str(error)}, []
             table.add(row, history)
             done += 1
-            advance(done, ", ".join(str(job.columns[key]) for key in ("target", "split", "method")))
+            named = (str(job.columns.get(key, "")) for key in ("source", "target", "split", "method"))
+            advance(done, ", ".join(filter(None, named)))
 
 
 def target_job(

@@ -85,10 +85,10 @@ class Canvas:
         self.image[mask] = (base * grain[..., None])[mask]
         self.cover[mask] = LABELS.index(what)
 
-    def turned(self, angle: float) -> tuple[np.ndarray, np.ndarray]:
-        """(side, side) coordinates about the image's middle, across and along a direction."""
-        y, x = self.y - 0.5, self.x - 0.5
-        return y * np.cos(angle) + x * np.sin(angle), x * np.cos(angle) - y * np.sin(angle)
+    def turned(self, angle: float, y: float = 0.5, x: float = 0.5) -> tuple[np.ndarray, np.ndarray]:
+        """(side, side) coordinates about a point, the image's middle, across and along a direction."""
+        down, right = self.y - y, self.x - x
+        return down * np.cos(angle) + right * np.sin(angle), right * np.cos(angle) - down * np.sin(angle)
 
     def blob(self, y: float, x: float, radius: float, rough: float = 0.25) -> np.ndarray:
         """An irregular patch around a point; lengths in image sides."""
@@ -100,8 +100,7 @@ class Canvas:
 
     def box(self, y: float, x: float, height: float, width: float, angle: float) -> np.ndarray:
         """A turned rectangle of half sides ``height`` and ``width``."""
-        u = (self.y - y) * np.cos(angle) + (self.x - x) * np.sin(angle)
-        v = (self.x - x) * np.cos(angle) - (self.y - y) * np.sin(angle)
+        u, v = self.turned(angle, y, x)
         return (np.abs(u) < height) & (np.abs(v) < width)
 
     def band(self, width: float, angle: float, offset: float = 0.0, bend: float = 0.0) -> np.ndarray:

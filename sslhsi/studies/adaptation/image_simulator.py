@@ -46,7 +46,7 @@ def _airfield(c: Canvas) -> None:
 def _beach(c: Canvas) -> None:
     _base(c, "water")
     angle, line = c.uniform(0, 2 * np.pi), c.uniform(-0.1, 0.15)
-    u = (c.y - 0.5) * np.cos(angle) + (c.x - 0.5) * np.sin(angle) + 0.03 * c.field(6.0)
+    u = c.turned(angle)[0] + 0.03 * c.field(6.0)
     c.paint(u > line, "sand")
     c.paint(u > line + c.uniform(0.18, 0.3), str(c.rng.choice(["grass", "soil"])))
     _some_trees(c)

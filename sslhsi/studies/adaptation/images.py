@@ -48,7 +48,6 @@ def _jobs(bench: Bench, target: Set) -> list[Job]:
 
 def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, init: Initialisation, readout: str) -> Job:
     settings, study, images = bench.settings, bench.study, target.images
-    draw = seed % settings.draws
     sources = [bench.weights_name] * init.given + [bench.domain.images.name] * (init.by is not None)
     split = "random" if images.given is None else "given"
     if "share" in size:
@@ -70,25 +69,17 @@ def _job(bench: Bench, target: Set, size: dict[str, Any], seed: int, init: Initi
     }
 
     def make() -> Made:
-        drawn = split_images(images, **size, seed=seed)
-        return _measured(bench, target, drawn, seed, draw, init, readout, columns)
+        return _measured(bench, target, split_images(images, **size, seed=seed), init, readout, columns)
 
     # An image that can't be read ends the experiment: every row would say so.
     return Job(columns, make, needed=True)
 
 
 def _measured(
-    bench: Bench,
-    target: Set,
-    drawn: ImageSplit,
-    seed: int,
-    draw: int,
-    init: Initialisation,
-    readout: str,
-    columns: dict[str, Any],
+    bench: Bench, target: Set, drawn: ImageSplit, init: Initialisation, readout: str, columns: dict[str, Any]
 ) -> Made:
-    images = target.images
-    key, weights, known = bench.weights(init, draw, images.digests[drawn.test])
+    images, seed = target.images, columns["seed"]
+    key, weights, known = bench.weights(init, seed % bench.settings.draws, images.digests[drawn.test])
     network = bench.network(seed, weights)
     row = {
         **columns,
@@ -121,14 +112,8 @@ def _measured(
     row["seconds"] = round(time.perf_counter() - began, 3)
     if images.multilabel:
         measured = multilabel_scores(truth, scores)
-        row |= {
-            key: round(value, 3)
-            for key, value in (
-                ("f1_macro", measured["macro_f1"]),
-                ("f1_micro", measured["micro_f1"]),
-                ("map", measured["map"]),
-            )
-        }
+        named = {"f1_macro": "macro_f1", "f1_micro": "micro_f1", "map": "map"}
+        row |= {column: round(measured[key], 3) for column, key in named.items()}
     else:
         row |= score_columns(truth, scores)
     return row, history

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -82,20 +83,11 @@ def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], inputs: 
     for i, j in np.ndindex(n, n):
         pair = both.get((names[i], names[j]))
         if pair is None:
-            axis.text(j, i, "–", ha="center", va="center", fontsize=8, color=plots.INK)
+            _write(axis, i, j, "–", color=plots.INK)
         elif j <= i:
-            axis.text(j, i, f"{pair.distance:.2f}", ha="center", va="center", fontsize=8, color=_ink(pair.distance))
+            _write(axis, i, j, f"{pair.distance:.2f}", color=_ink(pair.distance))
         else:
-            axis.text(
-                j,
-                i,
-                f"± {pair.standard_error:.2f}",
-                ha="center",
-                va="center",
-                fontsize=6.5,
-                color=plots.INK,
-                alpha=0.8,
-            )
+            _write(axis, i, j, f"± {pair.standard_error:.2f}", fontsize=6.5, color=plots.INK, alpha=0.8)
     short = [plots.short(name, 18) for name in names]
     axis.set_xticks(range(n), short, rotation=90)
     axis.set_yticks(range(n), short)
@@ -120,16 +112,12 @@ def nearest_sources(lists: Mapping[str, Sequence[Row]], inputs: str) -> Figure:
     for i, sources in enumerate(lists.values()):
         for j, row in enumerate(sources[:across]):
             values[i, j] = row["distance"]
-            axis.text(
-                j, i, f"{plots.short(str(row['source']), 18)}\n{row['distance']:.2f} ± {row['standard_error']:.2f}",
-                ha="center", va="center", fontsize=7.5, color=_ink(row["distance"]),
-            )  # fmt: skip
+            words = f"{plots.short(str(row['source']), 18)}\n{row['distance']:.2f} ± {row['standard_error']:.2f}"
+            _write(axis, i, j, words, fontsize=7.5, color=_ink(row["distance"]))
     _grid(axis, values, aspect="auto")
     axis.set_xticks(range(across), [f"{rank}." for rank in range(1, across + 1)])
     axis.set_yticks(range(len(lists)), [plots.short(name, 20) for name in lists])
-    axis.set_title(f"Nearest sources, {inputs}")
-    axis.set_xlabel("rank")
-    axis.set_ylabel("target")
+    axis.set(title=f"Nearest sources, {inputs}", xlabel="rank", ylabel="target")
     return figure
 
 
@@ -138,6 +126,10 @@ def _grid(axis: Axes, values: np.ndarray, aspect: str = "equal") -> None:
     axis.imshow(values, cmap=_COLOURS, vmin=0, vmax=2, aspect=aspect)  # type: ignore[arg-type]
     for spine in axis.spines.values():
         spine.set_visible(False)
+
+
+def _write(axis: Axes, row: int, column: int, words: str, **look: Any) -> None:
+    axis.text(column, row, words, **{"ha": "center", "va": "center", "fontsize": 8, **look})
 
 
 def _ink(distance: float) -> str:

@@ -28,7 +28,7 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations_with_replacement
+from itertools import combinations_with_replacement, product
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -38,10 +38,10 @@ from sslhsi.files import write_rows
 from sslhsi.recipe import Corpus, Count
 from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance
 from sslhsi.studies.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
+from sslhsi.studies.jobs import Job, Made, run_jobs
 from sslhsi.studies.self_supervised import opened
 from sslhsi.studies.study import Experiment
 from sslhsi.studies.table import Table
-from sslhsi.training.progress import progress
 
 SPECTRA, FEATURES = "spectra", "features"
 COLUMNS = (
@@ -121,41 +121,38 @@ def run(settings: Settings, table: Table, show: bool) -> None:
     leaves a row whose ``note`` says why.
     """
     domains = open_domains(settings.corpus)
-    ways = views(settings, domains)
-    identities = {domain.name: (domain.kind, domain.digest) for domain in domains}
-    jobs = [
-        (seed, view, axes, pair)
-        for seed in range(settings.seeds)
-        for view in ways
-        for axes in settings.axes
-        for pair in combinations_with_replacement(domains, 2)
-    ]
-    missing = [job for job in jobs if not table.has(_columns(job, identities))]
-    with progress("distance: row", len(jobs), len(jobs) - len(missing), show=show) as advance:
-        done = len(jobs) - len(missing)
-        last: tuple[Any, ...] = ()
-        for job in missing:
-            seed, view, axes, (source, target) = job
-            if last[:2] != (seed, view.method):
-                drawn = {d.name: draw(d, settings.samples, settings.folds, view.gap, seed) for d in domains}
-                samples = {d.name: view.look(d, drawn[d.name]) for d in domains}
-            if last != (seed, view.method, axes):
-                mean, turned = principal_axes(list(samples.values()), axes)
-                x = {name: (values - mean) @ turned for name, values in samples.items()}
-                last = seed, view.method, axes
-            row = _columns(job, identities)
+
+    @functools.lru_cache(maxsize=1)
+    def looked(seed: int, view: View) -> tuple[dict[str, Drawn], dict[str, np.ndarray]]:
+        drawn = {d.name: draw(d, settings.samples, settings.folds, view.gap, seed) for d in domains}
+        return drawn, {d.name: view.look(d, drawn[d.name]) for d in domains}
+
+    @functools.lru_cache(maxsize=1)
+    def turned(seed: int, view: View, axes: int) -> dict[str, np.ndarray]:
+        _, samples = looked(seed, view)
+        mean, leading = principal_axes(list(samples.values()), axes)
+        return {name: (values - mean) @ leading for name, values in samples.items()}
+
+    def job(seed: int, view: View, axes: int, pair: tuple[Domain, Domain]) -> Job:
+        columns = _columns(seed, view, axes, pair)
+
+        def make() -> Made:
+            (drawn, _), x = looked(seed, view), turned(seed, view, axes)
             began = time.perf_counter()
-            both = sides(source, target, drawn, x)
-            ends = zip((source.name, target.name), both, strict=True)
-            if small := [name for name, side in ends if side.fewest < FEWEST]:
+            both = sides(*pair, drawn, x)
+            measured: dict[str, Any]
+            if small := [domain.name for domain, side in zip(pair, both, strict=True) if side.fewest < FEWEST]:
                 where = f"{settings.folds} folds of tiles {view.gap} pixels apart"
-                row["note"] = f"{small[0]}: too few pixels for {where} ({view.method})"
+                measured = {"note": f"{small[0]}: too few pixels for {where} ({view.method})"}
             else:
-                measured = asdict(proxy_a_distance(*both))
-                row |= {key: round(value, 4) for key, value in measured.items()}
-            table.add({**row, "seconds": round(time.perf_counter() - began, 3)})
-            done += 1
-            advance(done, f"{source.name}, {target.name}, {view.method}")
+                measured = {key: round(value, 4) for key, value in asdict(proxy_a_distance(*both)).items()}
+            return {**columns, **measured, "seconds": round(time.perf_counter() - began, 3)}, []
+
+        return Job(columns, make, needed=True)
+
+    pairs = list(combinations_with_replacement(domains, 2))
+    asked = product(range(settings.seeds), views(settings, domains), settings.axes, pairs)
+    run_jobs("distance: row", [job(*one) for one in asked], table, show)
     write_rows(settings.folder / "nearest.csv", nearest(table.rows), NEAREST)
 
 
@@ -213,11 +210,8 @@ def averaged(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Pair]:
     return means
 
 
-def _columns(
-    job: tuple[int, View, int, tuple[Domain, Domain]], identities: Mapping[str, tuple[str, str]]
-) -> dict[str, Any]:
-    seed, view, axes, (source, target) = job
-    kinds, hashes = zip(identities[source.name], identities[target.name], strict=True)
+def _columns(seed: int, view: View, axes: int, pair: tuple[Domain, Domain]) -> dict[str, Any]:
+    source, target = pair
     return {
         "experiment": "distance",
         "method": view.method,
@@ -225,8 +219,8 @@ def _columns(
         "axes": axes or "all",
         "source": source.name,
         "target": target.name,
-        "kind": " and ".join(dict.fromkeys(kinds)),
-        "data": " ".join(dict.fromkeys(hashes)),
+        "kind": " and ".join(dict.fromkeys(domain.kind for domain in pair)),
+        "data": " ".join(dict.fromkeys(domain.digest for domain in pair)),
         "seed": seed,
         "settings": view.settings,
     }

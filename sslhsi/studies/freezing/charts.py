@@ -38,7 +38,7 @@ def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
             ("macs", "Multiply-adds of a training step", "10⁹ multiply-adds", 1e-9),
             ("seconds_per_step", "Seconds of a training step", "milliseconds", 1e3),
         ):
-            cost = methods(mine, lambda row, c=column, s=scale: _scaled(row[c], s))  # type: ignore[misc]
+            cost = {name: [scale * value for value in some] for name, some in methods(mine, column).items()}
             pictures.append(_bars(cost, head, label, title))
     return pictures
 
@@ -51,11 +51,6 @@ def _bars(values: dict[str, list[float]], head: str, label: str, title: str, log
 def _share(row: Row) -> float | None:
     part, whole = number(row["trainable"]), number(row["parameters"])
     return 100 * part / whole if part and whole else None
-
-
-def _scaled(value: object, scale: float) -> float | None:
-    amount = number(value)
-    return None if amount is None else amount * scale
 
 
 def _curves(history: Sequence[Row], column: str, label: str, order: Sequence[str]) -> Figure | None:

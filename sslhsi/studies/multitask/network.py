@@ -89,7 +89,10 @@ class MultitaskNetwork(nn.Module):
         gaussian_(self.heads, STD)
         for name, layer in list(made[0].named_modules()):
             if isinstance(layer, nn.BatchNorm2d):
-                _put(made, name, TaskNorm(layer, len(classes)))
+                norm = TaskNorm(layer, len(classes))
+                parent, _, child = name.rpartition(".")
+                for extractor in made:  # a layer of the shared part, which each holds by a name of its own
+                    setattr(extractor.get_submodule(parent), child, norm)
 
     def entry(self, task: int, x: Tensor) -> Tensor:
         """First convolution of a task on (N, L, H, W), as wide as it likes."""
@@ -114,13 +117,6 @@ class MultitaskNetwork(nn.Module):
             head(self.features(task, x)) if len(x) else x.new_zeros(0, head.out_features)
             for task, (head, x) in enumerate(zip(self.heads, maps, strict=True))
         ]
-
-
-def _put(extractors: Sequence[nn.Module], name: str, layer: nn.Module) -> None:
-    """Set a layer of the shared part, in every extractor that holds it by a name of its own."""
-    parent, _, child = name.rpartition(".")
-    for extractor in extractors:
-        setattr(extractor.get_submodule(parent), child, layer)
 
 
 def joint_loss(logits: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Tensor]:
