@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -108,8 +108,5 @@ _LATER = {"schedule", "slow_epochs", "run_frozen", "drops", "drop"}
 def described(settings: FineTuning) -> str:
     """All settings as one line, ``policy none; head zero; ...``, for the rows of a table."""
     given = settings.model_dump(exclude=_LATER) | settings.model_dump(include=_LATER, exclude_defaults=True)
-    return "; ".join(f"{key} {_text(value)}" for key, value in given.items())
-
-
-def _text(value: Any) -> str:
-    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
+    words = {key: " ".join(map(str, value)) if isinstance(value, list) else value for key, value in given.items()}
+    return "; ".join(f"{key} {value}" for key, value in words.items())

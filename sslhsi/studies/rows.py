@@ -40,15 +40,14 @@ def training_row(
     job: Mapping[str, Any], drawn: Split, truth: np.ndarray, predicted: np.ndarray, tuned: FineTuned, macs: int
 ) -> dict[str, Any]:
     """A row of the table: scores, split and cost beside the columns that name the job."""
-    return {
-        **job,
-        "train": len(drawn.train),
-        "test": len(drawn.test),
-        **score_columns(truth, predicted),
-        **split_columns(drawn),
-        **cost_columns(tuned, macs),
-        "seconds": tuned.record["seconds"],
-    }
+    cost = {**cost_columns(tuned, macs), "seconds": tuned.record["seconds"]}
+    return {**job, **tested_columns(drawn, truth, predicted), **cost}
+
+
+def tested_columns(drawn: Split, truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """``train`` and ``test``, the scores, and what the split is worth."""
+    counts = {"train": len(drawn.train), "test": len(drawn.test)}
+    return counts | score_columns(truth, predicted) | split_columns(drawn)
 
 
 def cost_columns(tuned: FineTuned, macs: int) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -21,10 +21,11 @@ def _known(name: str) -> str:
     return name
 
 
-def check_once(key: str, listed: Sequence[str]) -> None:
+def check_once(**lists: Sequence[Any]) -> None:
     """Raise ``ValueError`` where a key's list holds something twice."""
-    if double := [name for name in listed if listed.count(name) > 1]:
-        raise ValueError(f"{key}: {double[0]!r} is there twice; list it once")
+    for key, listed in lists.items():
+        if double := next((value for value in listed if listed.count(value) > 1), None):
+            raise ValueError(f"{key}: {double!r} is there twice; list it once")
 
 
 Protocol = Annotated[str, AfterValidator(_known)]

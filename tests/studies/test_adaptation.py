@@ -258,7 +258,7 @@ def test_adapting_needs_no_labels_and_moves_only_the_network(cubes, tmp_path):
         ("adaptation_images.yaml", ["images.first=null"], "either weights"),
         ("adaptation_images.yaml", ["images.crop=300"], "crop: 300 pixels can't be cut from 292"),
         ("adaptation_images.yaml", ["images.contrast.views.neighbours.radius=30"], "radius: 30 .* lower it"),
-        ("adaptation_images.yaml", ["images.rounds=[labels, labels]"], "labels is listed twice"),
+        ("adaptation_images.yaml", ["images.rounds=[labels, labels]"], "rounds: 'labels' is there twice"),
         ("adaptation_images.yaml", ["images.rounds=[colour]"], "contrast"),
         ("adaptation_images.yaml", ["tuning.warmup=100"], "warmup: 100 of 100 epochs"),
         ("adaptation_images.yaml", ["tuning.drops=[70, 50]"], "must rise"),

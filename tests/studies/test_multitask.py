@@ -270,8 +270,8 @@ def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
     [
         (["methods=[multi]"], "methods.0: .*'single'"),
         (["methods=[]"], "methods is empty; name some of single, shared"),
-        (["methods=[own,own]"], "methods names own twice"),
-        (["per_class=[5,5]"], "per_class names 5 twice"),
+        (["methods=[own,own]"], "methods: 'own' is there twice"),
+        (["per_class=[5,5]"], "per_class: 5 is there twice"),
         (["together=[[corn]]"], "together: .*is no joint training; name two or more"),
         (["together=[[corn,wheat]]"], "together: no scene is named 'wheat'; the scenes are corn, soil"),
         (["targets=[wheat]"], "targets: no scene is named 'wheat'"),

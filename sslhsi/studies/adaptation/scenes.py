@@ -23,7 +23,6 @@ from sslhsi.corpus.reader import PatchReader
 from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.evaluation.labelled_scene import LabelledScene
-from sslhsi.evaluation.measure import score_columns, split_columns
 from sslhsi.evaluation.network import INITIALISATIONS
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
 from sslhsi.finetune.finetune import fine_tune_pixels
@@ -35,7 +34,7 @@ from sslhsi.studies.adaptation.contrast import contrast
 from sslhsi.studies.adaptation.initialisations import PROBE, READOUTS, Initialisation, initialisations
 from sslhsi.studies.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
 from sslhsi.studies.jobs import Job, Made, run_jobs
-from sslhsi.studies.rows import cost_columns, epoch_entries, macs_of_step
+from sslhsi.studies.rows import cost_columns, epoch_entries, macs_of_step, tested_columns
 from sslhsi.studies.self_supervised import opened
 from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
@@ -191,9 +190,6 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
         began = time.perf_counter()
         row = {
             **columns,
-            "train": len(train),
-            "test": len(test),
-            **split_columns(drawn),
             "pretraining_saw_pixels": "yes" if init.by else bench.pretraining_saw if init.given else "no",
             "round_seconds": known.get("seconds", ""),
             "parameters": sum(p.numel() for p in network.backbone.parameters()),
@@ -208,7 +204,7 @@ def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initia
             predicted, tuned = fine_tune_pixels(network, scene, drawn, tuning, seed=seed, reader=bench.reader)
             row |= cost_columns(tuned, macs_of_step(tuned, encoder, len(train)))
             history += epoch_entries(tuned, "target")
-        row |= {**score_columns(test, predicted), "seconds": round(time.perf_counter() - began, 3)}
+        row |= {**tested_columns(drawn, test, predicted), "seconds": round(time.perf_counter() - began, 3)}
         return row, history
 
     return Job(columns, make)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -22,7 +21,7 @@ from sslhsi.recipe import (
 from sslhsi.recipe_file import Section
 from sslhsi.studies.adaptation.contrast import Round
 from sslhsi.studies.adaptation.image_sets import ImageSet
-from sslhsi.studies.sections import Schemes
+from sslhsi.studies.sections import Schemes, check_once
 from sslhsi.studies.study import Experiment
 
 By = Literal["contrast", "labels"]
@@ -121,9 +120,7 @@ class ImageStudy(Section):
                 f"contrast.views.neighbours.radius: {radius} pixels on either side of the crop ({self.crop}) "
                 f"are more than an image of {self.resize} has; lower it"
             )
-        for key in ("rounds", "per_class", "shares"):
-            if double := [value for value, count in Counter(getattr(self, key)).items() if count > 1]:
-                raise ValueError(f"{key}: {double[0]} is listed twice; list it once")
+        check_once(rounds=self.rounds, per_class=self.per_class, shares=self.shares)
         return self
 
 

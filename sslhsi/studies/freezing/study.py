@@ -54,8 +54,7 @@ class Settings(TransferSettings):
     @model_validator(mode="after")
     def known_policies(self) -> Self:
         names = [policy if isinstance(policy, str) else policy.method for policy in self.policies]
-        for key, listed in (("policies", names), ("protocols", self.protocols), ("schemes", self.schemes)):
-            check_once(key, listed)
+        check_once(policies=names, protocols=self.protocols, schemes=self.schemes)
         for policy in self.policies:
             if not isinstance(policy, str) or policy == SCRATCH:
                 continue

@@ -71,8 +71,7 @@ class Settings(TransferSettings):
 
     @model_validator(mode="after")
     def enough_sources(self) -> Self:
-        for key in ("methods", "protocols", "schemes"):
-            check_once(key, getattr(self, key))
+        check_once(methods=self.methods, protocols=self.protocols, schemes=self.schemes)
         for method in self.methods:
             needed = max((number + 1 for number in CHAINS[method]), default=0)
             if needed > len(self.sources):

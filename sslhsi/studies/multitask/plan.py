@@ -94,10 +94,10 @@ class Plan:
     def trainings(self) -> Iterator[Training]:
         """All of them, seed by seed, so that an interrupted table has every method."""
         asked = self.settings
-        for seed, *place, layout in product(
+        for seed, network, scheme, n, layout in product(
             range(asked.seeds), asked.networks, asked.schemes, asked.per_class, self.layouts
         ):
-            yield Training(layout, *place, seed)
+            yield Training(layout, network, scheme, n, seed)
 
     def draw(self, scene: int, scheme: str, per_class: int, seed: int, window: int) -> Split:
         """The split of a scene, the same for all methods."""

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sslhsi.recipe import Positive, SceneSource
 from sslhsi.studies.multitask.training import Schedule
-from sslhsi.studies.sections import Schemes
+from sslhsi.studies.sections import Schemes, check_once
 from sslhsi.studies.study import Experiment
 
 METHODS = {
@@ -20,6 +20,7 @@ METHODS = {
 }
 # Methods whose bands are those of the published rule, which knows two cameras.
 BY_RULE = ("shared", "own", "inverse")
+_ONCE = ("together", "targets", "networks", "methods", "per_class", "schemes")
 
 
 class Settings(Experiment):
@@ -46,10 +47,7 @@ class Settings(Experiment):
 
     @model_validator(mode="after")
     def consistent(self) -> Self:
-        for key in ("together", "targets", "networks", "methods", "per_class", "schemes"):
-            values = [str(value) for value in getattr(self, key)]
-            if double := [value for value in values if values.count(value) > 1]:
-                raise ValueError(f"{key} names {double[0]} twice; name it once")
+        check_once(**{key: getattr(self, key) for key in _ONCE})
         if not self.methods and self.self_supervised is None:
             raise ValueError(f"methods is empty; name some of {', '.join(METHODS)}")
         if few := [group for group in self.together if len(set(group)) < 2 or len(set(group)) < len(group)]:

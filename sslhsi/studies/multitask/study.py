@@ -21,12 +21,12 @@ from typing import Any
 import torch
 
 from sslhsi.errors import InputError
-from sslhsi.evaluation.measure import score_columns, split_columns
 from sslhsi.studies.jobs import Job, run_jobs
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.plan import Plan, Training
 from sslhsi.studies.multitask.settings import Settings
 from sslhsi.studies.multitask.training import make_task, train_jointly
+from sslhsi.studies.rows import tested_columns
 from sslhsi.studies.self_supervised import self_supervised_jobs
 from sslhsi.studies.table import Table
 from sslhsi.training.progress import Advance, progress
@@ -98,11 +98,8 @@ def _rows(
         truth = plan.labelled[layout.scenes[k]].label_map[tuple(drawn[k].test.T)]
         row = {
             **plan.columns(training, k),
-            "train": len(drawn[k].train),
-            "test": len(drawn[k].test),
+            **tested_columns(drawn[k], truth, joint.predicted[k]),
             "epochs": schedule.total,
-            **score_columns(truth, joint.predicted[k]),
-            **split_columns(drawn[k]),
             "trainable": joint.parameters,
             "parameters": joint.parameters,
             "macs": joint.macs,
