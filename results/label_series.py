@@ -7,6 +7,7 @@ that they are evaluated on.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -116,4 +117,5 @@ def write_label_page(folder: Path, networks: Networks, scene: Callable[[str], Sc
         examples[name] = make_examples(scenes[name], backbones(networks, name), per_class=10)
     title = "Label efficiency: 5 to 30 samples per class"
     write_comparison(folder / "label_efficiency.html", rows, title=title, scenes=scenes, examples=examples)
+    shutil.rmtree(folder / "curves", ignore_errors=True)
     write_curves(rows, folder / "curves")

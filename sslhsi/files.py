@@ -19,7 +19,8 @@ from sslhsi.errors import InputError
 
 ANOTHER_FOLDER = "choose another folder"
 # Stands in whatever this program makes and may therefore make anew.
-MARK = b"sslhsi"
+MARK = "sslhsi"
+MADE_BY = f"written by {MARK}"
 
 
 def cannot_write(path: str | os.PathLike[str], error: BaseException, way_out: str = ANOTHER_FOLDER) -> InputError:
@@ -173,8 +174,8 @@ def write_atomic(
 def check_replaceable(path: str | os.PathLike[str], way_out: str = "choose another --out") -> None:
     """Refuse to write over a file that this program did not make.
 
-    What it makes says so: the word ``sslhsi`` stands in the metadata of pictures, rasters, headers and pages. Raw
-    data beside an ENVI header is known by its header.
+    What it makes says so: the word ``sslhsi`` stands in the metadata of pictures, rasters, headers, pages, networks.
+    Raw data beside an ENVI header is known by its header; a ``.npy`` has no place for such a word.
 
     Args:
         path: What is about to be written.
@@ -186,6 +187,8 @@ def check_replaceable(path: str | os.PathLike[str], way_out: str = "choose anoth
     path = Path(path)
     if not path.exists():
         return
+    if path.suffix == ".npy":
+        raise InputError(f"{path}: is there already, and a .npy can't say who made it; move it away or {way_out}")
     header = path.with_suffix(".hdr")
     marked = header if path.suffix == ".img" and header.is_file() else path
     if not _bears_mark(marked):
@@ -197,7 +200,7 @@ def _bears_mark(path: Path, reach: int = 1 << 16) -> bool:
         with path.open("rb") as file:
             start = file.read(reach)
             file.seek(max(0, path.stat().st_size - reach))
-            return MARK in start or MARK in file.read()
+            return MARK.encode() in start + file.read()
     except OSError:
         return False
 

@@ -94,11 +94,11 @@ def pretrain(recipe: Recipe) -> Path:
         mark = fingerprint(recipe, corpus.key, data.steps, networks.record, world)
         checkpoint = resume_from(recipe, mark, corpus, data.steps, say, gather)
         if rank == 0:
-            write_atomic(recipe.run_dir / "recipe.yaml", recipe.dump())
             origin = provenance(
                 corpus, processes=world, steps=data.steps, backbone=str(recipe.backbone.name), **networks.record
             )
             write_atomic(recipe.run_dir / "provenance.json", json.dumps(origin, indent=1) + "\n")
+            write_atomic(recipe.run_dir / "recipe.yaml", recipe.dump())
         loop = Loop(recipe, accelerator, data, networks.backbone, mark, checkpoint)
         loop.run()
         # The others need not wait, and run out of patience, while one process evaluates.

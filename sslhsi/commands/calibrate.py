@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sslhsi.errors import InputError
+from sslhsi.files import check_replaceable
 
 if TYPE_CHECKING:
     from sslhsi.scenes.calibrate import Exposure
@@ -108,6 +109,7 @@ def _calibrate_one(capture: Path, options: argparse.Namespace) -> dict[str, Any]
     counts = Counts()
     target = Path(options.out).expanduser() / f"{capture.stem}.{'img' if options.format == 'envi' else 'tif'}"
     scene = raw.scene
+    check_replaceable(_record_path(target))
     with progress(f"{capture.name}: line", scene.height) as advance:
         strips = calibrated_rows(
             scene, plan, counts, fill_dead=options.dead == "fill", progress=lambda done, total: advance(done)
@@ -137,7 +139,11 @@ def _write_record(target: Path, record: dict[str, Any]) -> None:
 
     hashes = {key: sha256(Path(record[key])) for key in ("raw", "white", "dark") if record[key]}
     text = json.dumps({"sslhsi": __version__, **record, "sha256": hashes}, indent=1) + "\n"
-    write_atomic(target.with_name(f"{target.stem}.calibration.json"), text)
+    write_atomic(_record_path(target), text)
+
+
+def _record_path(target: Path) -> Path:
+    return target.with_name(f"{target.stem}.calibration.json")
 
 
 def _exposure(path: Path, time: float | None) -> Exposure:

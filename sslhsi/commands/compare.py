@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
+from sslhsi.files import check_replaceable
 
 if TYPE_CHECKING:
     from sslhsi.evaluation.rows import ResultRow
@@ -47,6 +48,9 @@ def compare(options: argparse.Namespace) -> int:
     """Gather the rows, draw the scene if one is given, write the page."""
     if not options.scene and (read_options(options) or options.backbone):
         raise InputError("--backbone, --labels and how to read a scene belong to a scene: name it with --scene")
+    if Path(options.out).suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out {options.out}: the page is HTML; end the name in .html")
+    check_replaceable(options.out)
     rows = gather([Path(source) for source in options.sources])
     from sslhsi.report.comparison import write_comparison
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sslhsi.commands.calibrate import add_action as add_calibrate
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
-from sslhsi.files import check_replaceable, write_atomic
+from sslhsi.files import MADE_BY, atomic, check_replaceable
 
 # Imports of torch and readers are inside the commands, so that --help answers at once.
 
@@ -72,8 +74,8 @@ def inspect_data(options: argparse.Namespace) -> int:
     """Print what is known about each scene and draw it."""
     keywords = read_options(options)
     descriptions: list[dict[str, Any]] = []
-    failed = 0
-    for path in options.paths:
+    scenes, failed = _listed(options.paths, keywords)
+    for path, keywords in scenes:
         try:
             description = _described(path, keywords, None if options.no_png else Path(options.out))
         except InputError as error:
@@ -92,6 +94,37 @@ def inspect_data(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(descriptions, indent=1, default=str))
     return failed
+
+
+def _listed(paths: Sequence[str], keywords: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+    """Each scene that paths, folders and patterns name, with how to read it, and the exit code so far."""
+    from sslhsi.recipe import SceneSource
+    from sslhsi.recipe_file import validated
+    from sslhsi.scenes.folders import scene_names
+    from sslhsi.scenes.notes import printed_notes
+    from sslhsi.scenes.sources import expand, one_for_many
+
+    scenes: list[tuple[str, dict[str, Any]]] = []
+    failed = 0
+    with printed_notes():
+        for path in paths:
+            try:
+                sources = expand([validated({"path": path, **keywords}, "", SceneSource)])
+            except InputError as error:
+                failed = 2
+                print(f"error: {error}", file=sys.stderr)
+                continue
+            scenes += [
+                (str(source.path), {k: v for k, v in source.given().items() if k != "name"}) for source in sources
+            ]
+    files = [Path(path) for path, _ in scenes]
+    one_for_many(keywords, files, " ".join(paths))
+    names = scene_names(files)
+    # A name longer than the file's tells files of one name apart, and their pictures.
+    return [
+        (path, given if name in Path(path).name else given | {"name": name})
+        for (path, given), name in zip(scenes, names, strict=True)
+    ], failed
 
 
 def _described(path: str, keywords: dict[str, Any], pictures: Path | None) -> dict[str, Any]:
@@ -173,10 +206,14 @@ def simulate_data(options: argparse.Namespace) -> int:
     if not target.name.startswith("stand-in"):
         # Whatever reads the file names the scene after it; a stand-in must not pass for the real one.
         target = target.with_name(f"stand-in-{target.name}")
+    check_replaceable(target)
     name = Path(options.labels).stem
     labels = read_labels(options.labels, **read_options(options))
     scene = stand_in(labels, name=name, bands=options.bands, seed=options.seed, difficulty=options.difficulty)
     known = {} if scene.wavelengths is None else {"wavelengths": scene.wavelengths}
-    write_atomic(target, lambda part: np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known))
+    with atomic(target) as part:
+        np.savez(part, allow_pickle=False, cube=scene.cube, labels=labels, **known)
+        with zipfile.ZipFile(part, "a") as archive:
+            archive.comment = MADE_BY.encode()
     print(f"{target}: {scene.name}, {scene.height}x{scene.width}x{scene.bands}, simulated on a real label map")
     return 0

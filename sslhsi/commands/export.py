@@ -7,6 +7,7 @@ import json
 
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
+from sslhsi.files import check_replaceable
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -35,6 +36,7 @@ def export_backbone(options: argparse.Namespace) -> int:
     from sslhsi.encoder.onnx_export import export_onnx
     from sslhsi.scenes.read import read_scene
 
+    check_replaceable(options.target, "choose another name")
     encoder = load_backbone(options.backbone)
     keywords = read_options(options)
     if keywords and not options.scene:

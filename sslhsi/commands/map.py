@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
-from sslhsi.files import writing
+from sslhsi.files import check_replaceable, writing
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +68,8 @@ def map_scene(options: argparse.Namespace) -> int:
         raise InputError("--per-class needs labels to draw from; give --labels FILE")
     encoder = _encoder(options.backbone, scene)
     prefix = _prefix(options.out, scene.name)
+    kinds = {"features": options.features or classifier == "none", "classes": classifier != "none"}
+    _check_targets(prefix, [kind for kind, written in kinds.items() if written], formats)
     summary: dict[str, Any] = {
         "scene": scene.name,
         "shape": list(scene.cube.shape[:2]),
@@ -162,6 +164,13 @@ def _prefix(out: str | None, name: str) -> Path:
         with tempfile.TemporaryFile(dir=prefix.parent):
             pass
     return prefix
+
+
+def _check_targets(prefix: Path, kinds: list[str], formats: list[str]) -> None:
+    """Before anything long starts: none of the files is somebody else's."""
+    for suffix in [*(FORMATS[word] for word in formats), *([".hdr"] if "envi" in formats else [])]:
+        for kind in kinds:
+            check_replaceable(prefix.with_name(f"{prefix.name}_{kind}{suffix}"))
 
 
 def _write_features(

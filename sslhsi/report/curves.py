@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import grouped, tabulate
+from sslhsi.files import check_replaceable
 from sslhsi.report.plots import legend_below, method_style, new_figure, save_png, short
 from sslhsi.report.scores import Score, methods_of, read_scores, sizes_of
 from sslhsi.report.tables import probe_order, probe_title
@@ -56,6 +57,9 @@ def write_curves(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
 
     Returns:
         The files, each a row of panels, one per probe.
+
+    Raises:
+        InputError: A picture of that name was not made by sslhsi.
     """
     scores, _ = read_scores(rows)
     styles = method_styles(scores)
@@ -73,6 +77,7 @@ def write_curves(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
             axis.grid(alpha=0.2)
         figure.suptitle(", ".join(part for part in place if part))
         path = folder / (re.sub(r"[^A-Za-z0-9]+", "-", "-".join(place)).strip("-").lower() + ".png")
+        check_replaceable(path)
         save_png(figure, path)
         files.append(path)
     return files

@@ -93,9 +93,10 @@ def label_colours(labels: np.ndarray, classes: Sequence[str] = ()) -> np.ndarray
 
 
 def png(image: np.ndarray) -> bytes:
-    """(H, W, 3) in 0..1 -> PNG."""
+    """(H, W, 3) in 0..1 -> PNG that says who made it."""
     stream = io.BytesIO()
-    imsave(stream, np.ascontiguousarray(np.clip(image, 0, 1)[..., :3]), format="png")
+    metadata = {"Software": "sslhsi"}
+    imsave(stream, np.ascontiguousarray(np.clip(image, 0, 1)[..., :3]), format="png", metadata=metadata)
     return stream.getvalue()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,7 @@ from rasterio.windows import Window
 from spectral.io import envi
 
 from sslhsi.errors import InputError
-from sslhsi.files import atomic
+from sslhsi.files import MADE_BY, atomic
 from sslhsi.report.pictures import class_colours
 
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".img": "ENVI", ".npy": "NumPy"}
@@ -68,11 +69,14 @@ def write_raster(
             more = {"compress": "deflate", "predictor": predictor, "interleave": "band", "bigtiff": "if_safer"}
         place = _place(georeference, first, stride)
         with rasterio.open(part, "w", **_profile(driver, shape, dtype), **more, **place) as file:
+            _sign(file)
             for number, name in enumerate(names, start=1):
                 file.set_band_description(number, name)
             for rows, values in strips:
                 window = Window(0, rows.start, shape[1], rows.stop - rows.start)
                 file.write(np.moveaxis(values, 2, 0).astype(dtype, copy=False), window=window)
+        if driver == "ENVI":
+            _sign_header(part.with_suffix(".hdr"))
     return files
 
 
@@ -150,6 +154,7 @@ def _write_geotiff(path: Path, values: np.ndarray, names: Sequence[str], georefe
     profile = _profile("GTiff", (*values.shape, 1), values.dtype.name)
     with rasterio.open(path, "w", **profile, nodata=0, compress="deflate", **(georeference or {})) as file:
         file.write(values, 1)
+        _sign(file)
         file.set_band_description(1, "class")
         file.write_colormap(1, {label: tuple(colour) for label, colour in enumerate(class_palette(names).tolist())})
         file.update_tags(1, **{f"class_{label}": name for label, name in enumerate(names, start=1)})
@@ -163,10 +168,23 @@ def _write_envi(path: Path, values: np.ndarray, names: Sequence[str], georeferen
         values,
         force=True,
         ext=path.suffix,
-        metadata=_map_fields(georeference),
+        metadata={"description": MADE_BY, **_map_fields(georeference)},
         class_names=["Unclassified", *plain],
         class_colors=class_palette(names).tolist(),
     )
+
+
+def _sign(file: rasterio.io.DatasetWriter) -> None:
+    """Say who made a GeoTIFF."""
+    if file.driver == "GTiff":
+        file.update_tags(TIFFTAG_SOFTWARE=MADE_BY)
+
+
+def _sign_header(header: Path) -> None:
+    """Say who made an ENVI raster, where GDAL writes the file's name of the moment."""
+    text = header.read_text(encoding="utf-8")
+    description = "description = {" + MADE_BY + "}"
+    header.write_text(re.sub(r"description = \{.*?\}", description, text, count=1, flags=re.DOTALL), encoding="utf-8")
 
 
 def _map_fields(georeference: Georeference) -> dict[str, str]:

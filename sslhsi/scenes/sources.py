@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,13 +88,7 @@ def _of_files(source: SceneSource) -> list[SceneSource]:
     files, skipped = _stack(source.path) if source.stack else scene_files(source.path)
     for path, reason in skipped:
         note(path, f"skipped ({reason})")
-    for key in ("labels", "abundances"):
-        given = getattr(source, key)
-        if len(files) > 1 and given and "{stem}" not in given and Path(given).is_file():
-            raise InputError(
-                f"{key}: {given} is one file for the {len(files)} scenes of {source.path}; write "
-                f'{key}: "{_as_pattern(Path(given), files)}", where {{stem}} is each scene\'s, or list them'
-            )
+    one_for_many(source.given(), files, source.path)
     names = [source.name] if source.name and len(files) == 1 else scene_names(files)
     if source.stack and not source.name:
         names = [stack_name(files[0])]
@@ -114,6 +108,26 @@ def _of_files(source: SceneSource) -> list[SceneSource]:
     if missing := [key for key, there in present.items() if not there]:
         raise InputError(f"{missing[0]}: {beside[missing[0]]!r} names no file for any scene of {source.path}")
     return expanded
+
+
+def one_for_many(options: Mapping[str, Any], files: Sequence[Path], where: str) -> None:
+    """Refuse one file of labels or abundances for several scenes.
+
+    Args:
+        options: How the scenes are read.
+        files: Theirs.
+        where: What named them, for the message.
+
+    Raises:
+        InputError: It says how to pair each scene with a file of its own.
+    """
+    for key in ("labels", "abundances"):
+        given = options.get(key)
+        if len(files) > 1 and given and "{stem}" not in given and Path(given).is_file():
+            raise InputError(
+                f"{key}: {given} is one file for the {len(files)} scenes of {where}; write "
+                f'{key}: "{_as_pattern(Path(given), files)}", where {{stem}} is each scene\'s, or list them'
+            )
 
 
 def _stack(pattern: str) -> SceneFiles:

@@ -13,9 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 from spectral.io import envi
 
-from sslhsi.files import atomic, check_replaceable
-
-MARK = "written by sslhsi"
+from sslhsi.files import MADE_BY, atomic, check_replaceable
 
 
 def write_cube(
@@ -60,7 +58,7 @@ def _write_envi(
     georeference: dict[str, Any],
 ) -> None:
     fields: dict[str, Any] = {
-        "description": MARK, "samples": shape[1], "lines": shape[0], "bands": shape[2], "header offset": 0,
+        "description": MADE_BY, "samples": shape[1], "lines": shape[0], "bands": shape[2], "header offset": 0,
         "file type": "ENVI Standard", "data type": 4, "interleave": "bil", "byte order": 0,
         "data ignore value": "nan",
     }  # fmt: skip
@@ -95,7 +93,7 @@ def _write_geotiff(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with rasterio.open(part, "w", **profile, **place) as file:
-            file.update_tags(TIFFTAG_SOFTWARE=MARK)
+            file.update_tags(TIFFTAG_SOFTWARE=MADE_BY)
             for number, value in enumerate(() if wavelengths is None else wavelengths, start=1):
                 file.set_band_description(number, f"{value:.4f} nm")
             for rows, values in strips:

@@ -14,12 +14,21 @@ from sslhsi.training.row_file import RowFile
 AGAIN = "check the folder, then start again: the run goes on from its last checkpoint"
 
 
+# Files of a run that is under way; its provenance is written before them.
+_WRITTEN = ("recipe.yaml", "metrics.csv", "results.csv", "report.html", "backbone")
+
+
 def claim(folder: Path) -> IO[str]:
     """Make a run directory and lock it until the returned file is closed.
 
     Raises:
-        InputError: It can't be written, or another run is at work in it.
+        InputError: It can't be written, another run is at work in it, or it holds files of those names that no run
+            wrote.
     """
+    if not (folder / "provenance.json").is_file() and (other := [n for n in _WRITTEN if (folder / n).exists()]):
+        raise InputError(
+            f"{folder / other[0]}: is there already, in no run's folder; move it away or give another output="
+        )
     try:
         return exclusive(folder)
     except BlockingIOError:

@@ -105,6 +105,26 @@ def test_every_format_holds_the_predictions_of_the_pixels(folder, tmp_path, caps
     assert "oa" not in summary
 
 
+def test_no_file_of_others_is_overwritten(folder, tmp_path, capsys):
+    labels = ["--labels", str(folder / "gt.npy")]
+    for word, suffix in {"png": ".png", "envi": ".hdr", "geotiff": ".tif"}.items():
+        more = [*labels, "--format", word]
+        assert run(folder, tmp_path / word, "field.tif", *more, "--features") == 0
+        assert run(folder, tmp_path / word, "field.tif", *more, "--features") == 0  # ours may be made anew
+        for kind in ("classes", "features"):
+            name = f"{word}_{kind}{suffix}"
+            ours = (tmp_path / name).read_bytes()
+            (tmp_path / name).write_bytes(b"somebody else's")
+            assert run(folder, tmp_path / word, "field.tif", *more, "--features") == 2
+            assert f"{word}_{kind}" in (error := capsys.readouterr().err)
+            assert "was not made by sslhsi; move it away or choose another --out" in error
+            assert (tmp_path / name).read_bytes() == b"somebody else's"
+            (tmp_path / name).write_bytes(ours)
+    assert run(folder, tmp_path / "a", "field.tif", *labels, "--format", "npy") == 0
+    assert run(folder, tmp_path / "a", "field.tif", *labels, "--format", "npy") == 2
+    assert "a .npy can't say who made it" in capsys.readouterr().err
+
+
 def test_an_envi_scene_keeps_its_map_info(folder, tmp_path, capsys):
     words = [*labelled(folder), "--format", "envi,geotiff", "--classifier", "knn", "--features"]
     assert run(folder, f"{tmp_path}/", "plane.img", *words) == 0

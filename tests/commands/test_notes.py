@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,63 @@ def test_commands_that_open_a_scene(folder, capsys, words):
     assert main([*line, "--labels", str(folder / "leaf_gt.npy")]) == 0
     out = capsys.readouterr()
     assert (out.err + out.out).count("2 classes, pixels by label 1: 160, 2: 160") == 1
+
+
+def test_a_folder_is_inspected_scene_by_scene(folder, capsys):
+    for path in (folder, f"{folder}/*.hdr"):
+        assert main(["data", "inspect", str(path), "--no-png", "--json", "--labels", "{stem}_gt.npy"]) == 0
+        out = capsys.readouterr()
+        (scene,) = json.loads(out.out)
+        assert (scene["name"], scene["labelled"]) == ("leaf", 320)
+        assert "WHITEREF_leaf.hdr: skipped (a white reference)" in out.err
+    both = [str(folder / "leaf.hdr"), str(folder / "WHITEREF_leaf.hdr")]
+    assert main(["data", "inspect", *both, "--no-png", "--labels", str(folder / "leaf_gt.npy")]) == 2
+    assert 'write labels: "{stem}_gt.npy"' in capsys.readouterr().err
+
+
+def test_captures_of_one_name_have_pictures_of_their_own(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for day in ("monday", "tuesday"):
+        shutil.copytree(folder, tmp_path / day)
+    assert main(["data", "inspect", "monday/leaf.hdr", "tuesday/leaf.hdr"]) == 0
+    assert {p.name for p in (tmp_path / "looks").iterdir()} == {"monday-leaf.png", "tuesday-leaf.png"}
+
+
+@pytest.mark.parametrize("written", ["false", "none", "null"])
+def test_recipes_read_without_labels(folder, tmp_path, written):
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(RECIPE.format(home=tmp_path, folder=folder).replace('"{stem}_gt.npy"', written))
+    assert main(["prepare", str(recipe)]) == 0
+
+
+def test_a_run_leaves_the_files_of_its_folder_alone(folder, tmp_path, capsys):
+    recipe = tmp_path / "runs" / "tiny" / "recipe.yaml"
+    recipe.parent.mkdir(parents=True)
+    recipe.write_text(RECIPE.format(home=tmp_path, folder=folder) + "# mine\n")
+    assert main(["pretrain", str(recipe)]) == 2
+    assert "recipe.yaml: is there already, in no run's folder" in capsys.readouterr().err
+    assert recipe.read_text().endswith("# mine\n")
+
+
+def test_pages_networks_and_stand_ins_replace_none_of_others(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    scene = ["none", str(folder / "leaf.hdr"), "--labels", str(folder / "leaf_gt.npy")]
+    assert main(["eval", "linear", *scene, "--per-class", "3", "--seeds", "1", "--out", "rows.csv"]) == 0
+    lines = {
+        "page.html": ["compare", "rows.csv", "--out", "page.html"],
+        "stand-in.npz": ["data", "simulate", str(folder / "leaf_gt.npy"), "--bands", "4", "--out", "stand-in.npz"],
+    }
+    for name, line in lines.items():
+        assert main(line) == main(line) == 0  # one's own may be made anew
+        Path(name).write_bytes(b"somebody else's")
+        capsys.readouterr()
+        assert main(line) == 2
+        assert f"{name}: is there already and was not made by sslhsi" in capsys.readouterr().err
+        assert Path(name).read_bytes() == b"somebody else's"
+    assert main(["compare", "rows.csv", "--out", "rows.csv"]) == 2
+    Path("net.onnx").write_bytes(b"somebody else's")
+    assert main(["export", "no-backbone", "net.onnx"]) == 2
+    assert "net.onnx: is there already and was not made by sslhsi" in capsys.readouterr().err
 
 
 def test_the_cameras_own_picture_is_not_overwritten(folder, tmp_path, monkeypatch, capsys):

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 from made_rows import result_rows
 
+from sslhsi.errors import InputError
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.report.curves import write_curves
 from sslhsi.report.scores import read_scores, split_name
@@ -72,3 +73,11 @@ def test_curves_are_drawn_where_there_are_sizes(tmp_path, series_rows):
         "stand-in-field-stand-in-blocks.png",
     }  # fmt: skip
     assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+
+
+def test_curves_replace_no_picture_of_others(tmp_path, series_rows):
+    files = write_curves(series_rows, tmp_path)
+    assert write_curves(series_rows, tmp_path) == files
+    files[0].write_bytes(b"somebody else's")
+    with pytest.raises(InputError, match="was not made by sslhsi"):
+        write_curves(series_rows, tmp_path)
