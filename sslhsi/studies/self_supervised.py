@@ -63,14 +63,14 @@ def self_supervised_jobs(
     encoder, digest = opened(folder)
 
     def job(method: str, pretrained: bool) -> Job:
-        source, saw, _ = pretraining_of(folder, scene.source) if pretrained else ("", "no", "no")
+        source, pretraining_saw, _ = pretraining_of(folder, scene.source) if pretrained else ("", "no", "no")
         named = {
             **columns,
             "method": method,
             "network": encoder.name,
             "source": source,
             "settings": f"{words}window {encoder.window}; {described(DEFAULT)}; backbone {digest}; "
-            f"pretraining saw the target's pixels: {saw}",
+            f"pretraining saw the target's pixels: {pretraining_saw}",
         }
 
         def make() -> Made:

@@ -115,10 +115,10 @@ def _seconds(network: str, names: tuple[str, ...], rows: Sequence[Row]) -> list[
     return [figure_chart(figure, f"{title}. {_words(drawn, ' s')}", caption)]
 
 
-def _words(lines: Mapping[str, Points], unit: str = "") -> str:
+def _words(lines: Mapping[str, Points], suffix: str = "") -> str:
     """Means of every line, ``shared: 81.0 at 5, 90.2 at 10``."""
     return "; ".join(
-        f"{name}: " + ", ".join(f"{fmean(values):.1f}{unit} at {n}" for n, values in sorted(points.items()))
+        f"{name}: " + ", ".join(f"{fmean(values):.1f}{suffix} at {n}" for n, values in sorted(points.items()))
         for name, points in lines.items()
     )
 
