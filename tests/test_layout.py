@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
+from functools import cache
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -41,6 +42,11 @@ def room(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def imports(tree: ast.AST) -> set[str]:
     """Dotted names of the modules that a file imports, anywhere in it."""
     names: set[str] = set()
@@ -54,7 +60,7 @@ def imports(tree: ast.AST) -> set[str]:
 
 
 def rooms_used(path: Path) -> set[str]:
-    return {name.split(".")[1] for name in imports(ast.parse(path.read_text())) if name.startswith("sslhsi.")}
+    return {name.split(".")[1] for name in imports(tree_of(path)) if name.startswith("sslhsi.")}
 
 
 def test_no_module_hides_a_package():
@@ -79,7 +85,7 @@ def test_studies_are_a_wing_of_their_own():
 
 @pytest.mark.parametrize("path", [p for p in FILES if room(p) in ALONE], ids=name_of)
 def test_probes_and_splits_stand_alone(path):
-    used = imports(ast.parse(path.read_text()))
+    used = imports(tree_of(path))
     assert not {name for name in used if name.split(".")[0] in ("torch", "timm", "accelerate", "lightly")}
     assert rooms_used(path) <= {"errors", room(path)}
 
@@ -107,7 +113,7 @@ def is_private_word(name: str) -> bool:
 
 def private_words(path: Path) -> set[str]:
     """Those of a file and of its name; where files are read, ``unit`` is that of their wavelengths."""
-    words = {name for name in {*identifiers(ast.parse(path.read_text())), path.stem} if is_private_word(name)}
+    words = {name for name in {*identifiers(tree_of(path)), path.stem} if is_private_word(name)}
     return words - {"unit"} if room(path) in ("scenes", "read_options") else words
 
 
@@ -157,7 +163,7 @@ def root(node: ast.expr) -> str:
 
 @pytest.mark.parametrize("path", sorted(TESTS.rglob("*.py")), ids=lambda p: str(p.relative_to(TESTS)))
 def test_tests_use_public_names(path):
-    uses = private_uses(ast.parse(path.read_text()))
+    uses = private_uses(tree_of(path))
     assert not uses
 
 

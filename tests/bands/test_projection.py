@@ -62,6 +62,7 @@ def draws() -> Iterator[Draws]:
     del PROJECTIONS["draws"]
 
 
+@pytest.mark.slow
 def test_a_second_kind_needs_nothing_but_its_class(draws, tmp_path):
     torch.manual_seed(0)
     network = create_backbone("pixelnet", 4, 5, width=6, mixed=4, radii=[0, 1])

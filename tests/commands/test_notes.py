@@ -44,6 +44,7 @@ def folder(tmp_path) -> Path:
     return home
 
 
+@pytest.mark.slow
 def test_prepare_and_pretrain(folder, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     recipe = tmp_path / "tiny.yaml"

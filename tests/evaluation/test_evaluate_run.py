@@ -67,6 +67,7 @@ def network(seed: int) -> torch.nn.Module:
     return create_backbone("pixelnet", 4, 3, **OPTIONS).eval()
 
 
+@pytest.mark.slow
 def test_a_prepared_corpus_gives_the_figures_of_its_raw_scenes(recipe, corpus, tmp_path):
     backbones = {"pretrained": network(1), "random weights": network(2)}
     source = Path(str(recipe.corpus.scenes[0].path))

@@ -85,6 +85,7 @@ def step_of(method: Method, model: nn.Module, solver: torch.optim.Optimizer, bat
     return loss.detach()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", BACKBONES)
 @pytest.mark.parametrize("name", METHODS)
 def test_trains(name, network):

@@ -64,6 +64,7 @@ def test_split_of_a_row(columns, name):
     assert split_name(ResultRow(**columns)) == name
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_where_there_are_sizes(tmp_path, series_rows):
     once = result_rows(LINEAR, scene="moor", sizes=(5,))
     some = [row for row in series_rows if row.probe == "linear"]

@@ -139,6 +139,7 @@ def test_disjoint_map_agrees_with_the_ground_truth_on_the_documented_pixels():
     assert np.count_nonzero((truth == train) & (truth > 0)) == 5528
 
 
+@pytest.mark.slow
 def test_known_ranges_and_gaps():
     salinas = describe(read_scene(FOLDER / "salinas-a/SalinasA_corrected.mat"))
     assert (salinas["values"], salinas["dtype"]) == ((-9.0, 8373.0), "int16")
