@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslhsi.commands.output import add_json, each, show
 from sslhsi.errors import InputError
 from sslhsi.files import check_replaceable
 
@@ -29,7 +30,6 @@ def add_action(actions: argparse._SubParsersAction) -> None:
         "calibrate",
         help="raw counts to reflectance, from white and dark references",
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("raw", nargs="+", metavar="RAW", help="raw captures, or folders with their references")
     parser.add_argument("--white", help="white reference, any number of lines (default: the one beside the capture)")
@@ -47,7 +47,7 @@ def add_action(actions: argparse._SubParsersAction) -> None:
         "--dead", choices=("mask", "fill"), default="mask",
         help="dead detector elements: NaN, or interpolated between neighbouring bands (default: mask)",
     )  # fmt: skip
-    parser.add_argument("--json", action="store_true", help="print the records as JSON")
+    add_json(parser)
     parser.set_defaults(run=calibrate)
 
 
@@ -55,18 +55,12 @@ def calibrate(options: argparse.Namespace) -> int:
     """Calibrate captures one after the other; a bad one among many does not keep the others from being done."""
     if len(options.time) not in (0, 2, 3):
         raise InputError("--time: give two or three numbers, for image, white and dark reference")
-    records, failed = [], 0
     captures = [capture for path in options.raw for capture in _captures(Path(path).expanduser())]
     if len({capture.stem for capture in captures}) < len(captures):
         raise InputError("two captures bear one name; give each folder a call and another --out")
-    for capture in captures:
-        try:
-            records.append(_calibrate_one(capture, options))
-        except InputError as error:
-            failed = 2
-            print(f"error: {error}", file=sys.stderr)
+    records, failed = each(captures, lambda capture: _calibrate_one(capture, options))
     if options.json:
-        print(json.dumps(records, indent=1))
+        show(options, records, ())
     return failed
 
 

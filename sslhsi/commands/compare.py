@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sslhsi.commands.evaluate import networks
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import check_replaceable
@@ -29,7 +30,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  sslhsi compare runs/a runs/b --out comparison.html\n"
         "  sslhsi compare series.csv --out comparison.html --scene field=field.mat --labels field_gt.mat "
         "--backbone runs/mine",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
         "sources", nargs="+", metavar="RUN_OR_CSV", help="a run's directory, or a table of result rows"
@@ -108,7 +108,7 @@ def _pictures(
     options: argparse.Namespace, rows: list[ResultRow]
 ) -> tuple[dict[str, Scene], dict[str, list[Example]]]:
     """The scene and its example splits, under the name that the rows have for it."""
-    from sslhsi.evaluation.network import Network
+    from sslhsi.encoder.load import load_backbone
     from sslhsi.report.examples import make_examples
     from sslhsi.scenes.read import read_scene
 
@@ -124,14 +124,7 @@ def _pictures(
         )
     if scene.labels is None:
         raise InputError(f"--scene {options.scene}: no ground truth; give it with --labels")
-    networks: list[Network] = []
-    if options.backbone:
-        from sslhsi.encoder.load import load_backbone
-        from sslhsi.evaluation.network import beside
-        from sslhsi.evaluation.pretraining_scenes import pretraining_of
-
-        pretraining = pretraining_of(options.backbone, scene.source)
-        networks = beside(load_backbone(options.backbone), **pretraining._asdict())
+    compared = networks([options.backbone], [load_backbone(options.backbone)], scene) if options.backbone else []
     sizes = sorted({n for row in rows if row.scene == scene.name and isinstance(n := row.per_class, int)})
     amount = sizes[len(sizes) // 2] if sizes else 15
-    return {scene.name: scene}, {scene.name: make_examples(scene, networks, per_class=amount)}
+    return {scene.name: scene}, {scene.name: make_examples(scene, compared, per_class=amount)}

@@ -17,7 +17,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  source <(sslhsi completion bash)                                   # this session\n"
         "  sslhsi completion bash > ~/.local/share/bash-completion/completions/sslhsi\n"
         "  sslhsi completion zsh > ~/.zfunc/_sslhsi                           # a folder of $fpath",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("shell", choices=SHELLS)
     parser.set_defaults(run=print_completion)

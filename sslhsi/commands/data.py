@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from sslhsi.commands.calibrate import add_action as add_calibrate
+from sslhsi.commands.output import add_json, each, show
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import MADE_BY, atomic, check_replaceable
@@ -35,7 +34,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     inspect.add_argument("paths", nargs="+", metavar="PATH", help="a cube in any supported format")
     inspect.add_argument("--out", default="looks", help="folder for the quick-look PNGs (default: looks)")
     inspect.add_argument("--no-png", action="store_true", help="print only")
-    inspect.add_argument("--json", action="store_true", help="print JSON")
+    add_json(inspect)
     add_read_options(inspect)
     inspect.set_defaults(run=inspect_data)
 
@@ -44,7 +43,7 @@ def add(commands: argparse._SubParsersAction) -> None:
         help="public scenes that can be downloaded, and simulated domains",
         epilog="example: sslhsi data list --json",
     )
-    listing.add_argument("--json", action="store_true", help="print JSON")
+    add_json(listing)
     listing.set_defaults(run=list_data)
 
     get = actions.add_parser(
@@ -72,28 +71,22 @@ def add(commands: argparse._SubParsersAction) -> None:
 
 def inspect_data(options: argparse.Namespace) -> int:
     """Print what is known about each scene and draw it."""
-    keywords = read_options(options)
-    descriptions: list[dict[str, Any]] = []
-    scenes, failed = _listed(options.paths, keywords)
-    for path, keywords in scenes:
-        try:
-            description = _described(path, keywords, None if options.no_png else Path(options.out))
-        except InputError as error:
-            # One bad file among many must not hide what the others hold.
-            failed = 2
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        descriptions.append(description)
+
+    def inspect(scene: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+        path, keywords = scene
+        description = _described(path, keywords, None if options.no_png else Path(options.out))
         if not options.json:
             print(path)
-            for key, value in description.items():
-                if key != "notes":
-                    print(f"  {key:<16} {_plain(value)}")
-            for line in description["notes"]:
-                print(f"  note             {line}")
+            known = [(key, _plain(value)) for key, value in description.items() if key != "notes"]
+            for key, text in [*known, *(("note", line) for line in description["notes"])]:
+                print(f"  {key:<16} {text}")
+        return description
+
+    scenes, unlisted = _listed(options.paths, read_options(options))
+    descriptions, failed = each(scenes, inspect)
     if options.json:
-        print(json.dumps(descriptions, indent=1, default=str))
-    return failed
+        show(options, descriptions, ())
+    return max(failed, unlisted)
 
 
 def _listed(paths: Sequence[str], keywords: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
@@ -104,19 +97,13 @@ def _listed(paths: Sequence[str], keywords: dict[str, Any]) -> tuple[list[tuple[
     from sslhsi.scenes.notes import printed_notes
     from sslhsi.scenes.sources import expand, one_for_many
 
-    scenes: list[tuple[str, dict[str, Any]]] = []
-    failed = 0
     with printed_notes():
-        for path in paths:
-            try:
-                sources = expand([validated({"path": path, **keywords}, "", SceneSource)])
-            except InputError as error:
-                failed = 2
-                print(f"error: {error}", file=sys.stderr)
-                continue
-            scenes += [
-                (str(source.path), {k: v for k, v in source.given().items() if k != "name"}) for source in sources
-            ]
+        named, failed = each(paths, lambda path: expand([validated({"path": path, **keywords}, "", SceneSource)]))
+    scenes = [
+        (str(source.path), {k: v for k, v in source.given().items() if k != "name"})
+        for sources in named
+        for source in sources
+    ]
     files = [Path(path) for path, _ in scenes]
     one_for_many(keywords, files, " ".join(paths))
     names = scene_names(files)
@@ -174,14 +161,11 @@ def list_data(options: argparse.Namespace) -> int:
     from sslhsi.scenes.simulated.scenes import DOMAINS
 
     entries = list_catalog()
-    if options.json:
-        print(json.dumps([vars(e) for e in entries], indent=1, default=str))
-        return 0
-    for entry in entries:
-        size = f"{entry.height}x{entry.width}x{entry.bands}"
-        print(f"{entry.name:<18} {entry.sensor:<9} {size:<14} {len(entry.classes):>2} classes  {entry.title}")
-    print(f"simulated, no download: {', '.join(DOMAINS)}")
-    return 0
+    lines = [
+        f"{e.name:<18} {e.sensor:<9} {f'{e.height}x{e.width}x{e.bands}':<14} {len(e.classes):>2} classes  {e.title}"
+        for e in entries
+    ]
+    return show(options, [vars(e) for e in entries], [*lines, f"simulated, no download: {', '.join(DOMAINS)}"])
 
 
 def get_data(options: argparse.Namespace) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslhsi.commands.output import add_json, show
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 
@@ -70,7 +70,6 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
         help=about["help"],
         description=f"{about['help'][0].upper()}{about['help'][1:]}.",
         epilog=f"example: {about['example']}\n{COLUMNS_TEXT}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     series = name == "label-efficiency"
     tunes = "fine-tune" in about["probes"]
@@ -107,7 +106,7 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
         parser.add_argument("--out", required=True, metavar="CSV", help="rows; the curves are drawn beside it")
     else:
         parser.add_argument("--out", metavar="CSV", help="append the rows to a table, and skip what it holds")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    add_json(parser)
     add_read_options(parser, per_scene=("labels",))
     parser.set_defaults(run=evaluate, probe_names=about["probes"], series=series)
 
@@ -118,6 +117,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from sslhsi.evaluation.runner import evaluate as measure
     from sslhsi.finetune.settings import FineTuning
     from sslhsi.recipe_file import settings_of
+    from sslhsi.report.tables import score_lines
 
     for key in ("seeds", "tune_seeds", "k", "window"):
         if (value := getattr(options, key, None)) is not None and value < 1:
@@ -134,12 +134,7 @@ def evaluate(options: argparse.Namespace) -> int:
         print(f"note: {note}", file=sys.stderr)
     if all(row.oa is None for row in rows):
         raise InputError("nothing could be measured; the notes say why")
-    if options.json:
-        print(json.dumps([row.to_csv() for row in rows], indent=1))
-    else:
-        from sslhsi.report.tables import score_lines
-
-        print("\n".join(score_lines(rows)))
+    show(options, [row.to_csv() for row in rows], score_lines(rows))
     if options.series:
         from sslhsi.report.curves import write_curves
 
@@ -150,11 +145,15 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     from sslhsi.evaluation.labelled_scene import labelled_pixels
+    from sslhsi.scenes.read import read_scene
 
     labels = options.labels or [None]
     if len(labels) not in (1, len(options.scenes)):
         raise InputError(f"--labels names {len(labels)} files for {len(options.scenes)} scenes: give one per scene")
-    scenes = [_scene(options, path, labels[n if len(labels) > 1 else 0]) for n, path in enumerate(options.scenes)]
+    scenes = [
+        read_scene(path, **read_options(options, labels=labels[n if len(labels) > 1 else 0]))
+        for n, path in enumerate(options.scenes)
+    ]
     if double := [s.name for n, s in enumerate(scenes) if s.name in [other.name for other in scenes[:n]]]:
         raise InputError(f"two scenes are named {double[0]!r}: rename a file")
     backbones, encoders = [options.backbone, *options.also], []
@@ -168,7 +167,7 @@ def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     return [
         labelled_pixels(
             scene,
-            _networks(backbones, encoders, scene) if encoders else (),
+            networks(backbones, encoders, scene) if encoders else (),
             schemes=schemes,
             per_class=sizes,
             window=options.window,
@@ -177,7 +176,7 @@ def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     ]
 
 
-def _networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Network]:
+def networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Network]:
     """The backbones, which must be of one pretraining, beside their untrained twins."""
     from sslhsi.evaluation.network import beside
     from sslhsi.evaluation.pretraining_scenes import pretraining_of
@@ -191,9 +190,3 @@ def _networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> li
                 f"{scene.name}, whether its projection did)"
             )
     return beside(encoders[0], **first._asdict(), others=encoders[1:])
-
-
-def _scene(options: argparse.Namespace, path: str, labels: str | None) -> Scene:
-    from sslhsi.scenes.read import read_scene
-
-    return read_scene(path, **read_options(options, labels=labels))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 
+from sslhsi.commands.output import add_json, add_recipe, show
 from sslhsi.studies.registry import STUDIES
 
 
@@ -19,11 +19,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  sslhsi experiment recipes/multitask_indian_pines.yaml seeds=1 output=runs/mine\n"
         "Interrupted? The same line goes on after the last row. rows.csv, history.csv and report.html are\n"
         "in the recipe's output folder.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("recipe", help="YAML file")
-    parser.add_argument("overrides", nargs="*", metavar="key=value", help="of the recipe, with dotted keys")
-    parser.add_argument("--json", action="store_true", help="print the rows as JSON")
+    add_recipe(parser)
+    add_json(parser)
     parser.set_defaults(run=run_experiment)
 
 
@@ -36,7 +34,6 @@ def run_experiment(options: argparse.Namespace) -> int:
     rows, history = run_experiment(settings)
     page = write_experiment_page(settings, rows, history)
     if options.json:
-        print(json.dumps({"folder": str(settings.folder), "page": str(page), "rows": rows}, indent=1))
-    else:
-        print(page, file=sys.stderr)
+        return show(options, {"folder": str(settings.folder), "page": str(page), "rows": rows}, ())
+    print(page, file=sys.stderr)
     return 0

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
 
+from sslhsi.commands.output import add_json, show
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import check_replaceable
@@ -20,12 +20,11 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="examples:\n"
         "  sslhsi export published/mine mine.onnx\n"
         "  sslhsi export published/mine mine-field.onnx --scene field.hdr      # the projection folded in",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("backbone", metavar="BACKBONE", help="a backbone's folder, a run, or a hub id")
     parser.add_argument("target", metavar="OUT.onnx")
     parser.add_argument("--scene", metavar="CUBE", help="fold in the projection of this cube's camera")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     add_read_options(parser)
     parser.set_defaults(run=export_backbone)
 
@@ -43,11 +42,8 @@ def export_backbone(options: argparse.Namespace) -> int:
         raise InputError("how to read a scene belongs to a scene: name it with --scene")
     scene = read_scene(options.scene, **keywords) if options.scene else None
     written = export_onnx(encoder, options.target, scene)
-    if options.json:
-        print(json.dumps(written, indent=1))
-        return 0
     sides = [
         f"{written[side]['name']} ({', '.join(map(str, written[side]['shape']))})" for side in ("input", "output")
     ]
-    print(f"{written['target']}: {' -> '.join(sides)}, {written['difference']:.1e} off PyTorch")
-    return 0
+    line = f"{written['target']}: {' -> '.join(sides)}, {written['difference']:.1e} off PyTorch"
+    return show(options, written, [line])

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import json
 import sys
+
+from sslhsi.commands.output import add_json, add_recipe, show
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -15,11 +16,9 @@ def add(commands: argparse._SubParsersAction) -> None:
         epilog="examples:\n"
         "  sslhsi prepare mine.yaml\n"
         "  sslhsi prepare mine.yaml corpus.bands.components=15 corpus.patches.window=16",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    prepare.add_argument("recipe", help="YAML file")
-    prepare.add_argument("overrides", nargs="*", metavar="key=value", help="of the recipe, with dotted keys")
-    prepare.add_argument("--json", action="store_true", help="print JSON")
+    add_recipe(prepare)
+    add_json(prepare)
     prepare.set_defaults(run=prepare_corpus)
 
     train = commands.add_parser(
@@ -29,10 +28,8 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  sslhsi pretrain mine.yaml\n"
         "  sslhsi pretrain recipes/simclr_multidomain.yaml training.steps=1000\n"
         "Interrupted? The same line goes on from the last checkpoint.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    train.add_argument("recipe", help="YAML file")
-    train.add_argument("overrides", nargs="*", metavar="key=value", help="of the recipe, with dotted keys")
+    add_recipe(train)
     train.set_defaults(run=run_pretrain)
 
 
@@ -46,20 +43,16 @@ def prepare_corpus(options: argparse.Namespace) -> int:
     for line in corpus.notes:
         print(f"note: {line}", file=sys.stderr)
     windows = corpus.windows(recipe.corpus.patches)
-    if options.json:
-        summary = {
-            "folder": str(corpus.folder),
-            "key": corpus.key,
-            "scenes": [scene.name for scene in corpus.scenes],
-            "domains": list(corpus.domains),
-            "patches": len(windows),
-            "channels": corpus.channels,
-            "notes": corpus.notes,
-        }
-        print(json.dumps(summary, indent=1))
-    else:
-        print(corpus.folder)
-    return 0
+    summary = {
+        "folder": str(corpus.folder),
+        "key": corpus.key,
+        "scenes": [scene.name for scene in corpus.scenes],
+        "domains": list(corpus.domains),
+        "patches": len(windows),
+        "channels": corpus.channels,
+        "notes": corpus.notes,
+    }
+    return show(options, summary, [str(corpus.folder)])
 
 
 def run_pretrain(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sslhsi.commands.output import add_json, show
 from sslhsi.commands.read_arguments import add_read_options, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import check_replaceable, writing
@@ -41,7 +41,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  sslhsi map runs/mine field.tif --labels gt.tif --per-class 20 --format png,geotiff\n"
         "  sslhsi map published/mine field.hdr --format png,envi              # no labels: features\n"
         "writes PREFIX_classes.* and PREFIX_features.*; ENVI and GeoTIFF keep the scene's georeference.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("backbone", metavar="BACKBONE", help="a backbone's folder, a run, or a hub id")
     parser.add_argument("scene", metavar="SCENE", help="in any supported format")
@@ -52,7 +51,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--features", action="store_true", help="write the features beside the classes")
     parser.add_argument("--foreground", action="store_true", help="leave pixels without data unclassified")
     parser.add_argument("--seed", type=int, default=0, help="of the training pixels (default: 0)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     add_read_options(parser)
     parser.set_defaults(run=map_scene)
 
@@ -87,8 +86,7 @@ def map_scene(options: argparse.Namespace) -> int:
         files = _write_classes(prefix, formats, classes, scene, summary) + files
     summary["georeference"] = _coordinates(scene)
     summary["files"] = [str(file) for file in files]
-    print(json.dumps(summary, indent=1) if options.json else "\n".join(_lines(summary)))
-    return 0
+    return show(options, summary, _lines(summary))
 
 
 def _encoder(backbone: str, scene: Scene) -> Encoder:
@@ -144,13 +142,10 @@ def _classify(
 
 
 def _formats(text: str) -> list[str]:
-    asked = [word.strip() for word in text.split(",") if word.strip()]
-    for word in asked:
-        if word not in FORMATS:
-            raise InputError(f"--format {word}: use {', '.join(FORMATS)}, with commas between")
-    if not asked:
-        raise InputError(f"--format is empty: use {', '.join(FORMATS)}, with commas between")
-    return list(dict.fromkeys(asked))
+    asked = dict.fromkeys(word.strip() for word in text.split(",") if word.strip())
+    if wrong := [word for word in asked or [text] if word not in FORMATS]:
+        raise InputError(f"--format {wrong[0]}: use {', '.join(FORMATS)}, with commas between")
+    return list(asked)
 
 
 def _prefix(out: str | None, name: str) -> Path:
@@ -199,19 +194,13 @@ def _write_features(
             elif word == "npy":
                 files += written
             else:
-                again = ((slice(i, i + 64), features[i : i + 64]) for i in range(0, shape[0], 64))
-                files += write_raster(
-                    target, _within(again, shape[0]), shape, georeference=scene.georeference, names=names
-                )
+                parts = (slice(i, min(i + 64, shape[0])) for i in range(0, shape[0], 64))
+                again = ((rows, features[rows]) for rows in parts)
+                files += write_raster(target, again, shape, georeference=scene.georeference, names=names)
         return files
     finally:
         if not kept:
             stage.unlink(missing_ok=True)
-
-
-def _within(strips: Iterator[tuple[slice, np.ndarray]], height: int) -> Iterator[tuple[slice, np.ndarray]]:
-    for rows, values in strips:
-        yield slice(rows.start, min(rows.stop, height)), values
 
 
 def _write_classes(
@@ -253,14 +242,10 @@ def _accuracy(drawn: Split, scene: Scene, classes: np.ndarray, classifier: str) 
 
 def _work(encoder: Encoder, began: float) -> dict[str, Any]:
     """How long the map took, and what its windows shared."""
-    return {"seconds": round(time.perf_counter() - began, 2), "sharing": _sharing(encoder)}
-
-
-def _sharing(encoder: Encoder) -> str:
+    sharing = f"window by window: {encoder.name} pads, and so sees the edges of its window"
     if getattr(encoder.backbone, "whole_image_gain", 0.0):
-        return "shared between neighbouring windows"
-    name = encoder.name
-    return f"window by window: {name} pads, and so sees the edges of its window"
+        sharing = "shared between neighbouring windows"
+    return {"seconds": round(time.perf_counter() - began, 2), "sharing": sharing}
 
 
 def _coordinates(scene: Scene) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import json
+
+from sslhsi.commands.output import add_json, show
 
 
 def add(commands: argparse._SubParsersAction) -> None:
@@ -17,7 +18,6 @@ def add(commands: argparse._SubParsersAction) -> None:
         "  sslhsi publish runs/mine published/mine --licence cc-by-4.0\n"
         "  sslhsi publish runs/mine hf:me/resnet10t.fields --name fields      # after: hf auth login\n"
         "  sslhsi publish runs/mine published/mine --results results/small_scenes.csv",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("folder", metavar="RUN", help="directory of a finished run")
     parser.add_argument("target", metavar="TARGET", help="a new folder, or hf:user/name")
@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction) -> None:
     parser.add_argument("--licence", default="unknown", help="of the weights, such as cc-by-4.0 (default: unknown)")
     parser.add_argument("--results", action="append", default=[], metavar="CSV", help="more results for the card")
     parser.add_argument("--private", action="store_true", help="make the repository on the hub a private one")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_json(parser)
     parser.set_defaults(run=publish_run)
 
 
@@ -36,12 +36,7 @@ def publish_run(options: argparse.Namespace) -> int:
     published = publish(
         options.folder, options.target, options.name, options.licence, options.results, private=options.private
     )
-    if options.json:
-        print(json.dumps(published, indent=1))
-        return 0
-    print(f"{published['name']}: {published['target']}")
-    for name in published["files"]:
-        print(f"  {name}")
+    lines = [f"{published['name']}: {published['target']}", *(f"  {name}" for name in published["files"])]
     if not published["results"]:
-        print("  no results on the card: the run measured none; add some with --results")
-    return 0
+        lines.append("  no results on the card: the run measured none; add some with --results")
+    return show(options, published, lines)

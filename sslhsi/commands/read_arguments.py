@@ -100,20 +100,8 @@ def _centres(text: str) -> str | list[float]:
     return text if "," not in text or os.path.exists(text) else [float(word) for word in text.split(",")]
 
 
-def _pair(text: str) -> list[int]:
-    return [int(word) for word in re.split("[x, ]+", text.strip())]
-
-
 def _number(text: str) -> str | float:
     return text if text == "none" else float(text)
-
-
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",")]
-
-
-def _values(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
 
 
 def _yes(text: str) -> bool:
@@ -123,12 +111,12 @@ def _yes(text: str) -> bool:
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {
-    "ignore": _values,
+    "ignore": lambda text: [int(word) for word in text.split(",")],
     "zero_is_class": _yes,
     "drop_bands": _bands,
     "wavelengths": _centres,
-    "shape": _pair,
-    "classes": _words,
+    "shape": lambda text: [int(word) for word in re.split("[x, ]+", text.strip())],
+    "classes": lambda text: [word.strip() for word in text.split(",")],
     "nodata": _number,
     "scale": _number,
     "purity": float,
