@@ -50,27 +50,12 @@ def read_settings(
             (its new name is given), a value has the wrong type or range, or an environment variable that the
             recipe uses is not set.
     """
-    path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a UTF-8 text"
         raise InputError(f"{path}: can't read the recipe ({reason}); give the path of a YAML file") from None
-    try:
-        config = OmegaConf.create(text)
-        if not OmegaConf.is_dict(config):
-            raise InputError(f"{path}: a recipe is a YAML mapping of keys to values")
-        _override(config, overrides)
-        data: Any = OmegaConf.to_container(config, resolve=True)
-        return validated(translate(data) if translate else data, str(path), model)
-    except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, IndexError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = " ".join(str(error).split()) or "nested too deeply"
-        if "Environment variable" in reason:
-            variable = reason.split("'")[1]
-            reason = f"it uses the environment variable {variable}, which is not set; export {variable}=FOLDER"
-        raise InputError(f"{path}: {reason}") from None
+    return _settings(text, str(path), model, overrides, translate)
 
 
 def settings_of(model: type[Settings], overrides: Sequence[str], where: str) -> Settings:
@@ -90,14 +75,31 @@ def settings_of(model: type[Settings], overrides: Sequence[str], where: str) -> 
         >>> settings_of(Loss, ["temperature=5e-1"], "--set")
         Loss(temperature=0.5)
     """
-    config = OmegaConf.create({})
+    return _settings("{}", where, model, overrides)
+
+
+def _settings(
+    text: str,
+    where: str,
+    model: type[Settings],
+    overrides: Sequence[str],
+    translate: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+) -> Settings:
     try:
+        config = OmegaConf.create(text)
+        if not OmegaConf.is_dict(config):
+            raise InputError(f"{where}: a recipe is a YAML mapping of keys to values")
         _override(config, overrides)
-        return validated(OmegaConf.to_container(config, resolve=True), where, model)
-    except (OmegaConfBaseException, YAMLError, ValueError, TypeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{where}: {' '.join(str(error).split())}") from None
+        data: Any = OmegaConf.to_container(config, resolve=True)
+        return validated(translate(data) if translate else data, where, model)
+    except InputError:
+        raise
+    except (OmegaConfBaseException, YAMLError, ValueError, TypeError, RecursionError, IndexError) as error:
+        reason = " ".join(str(error).split()) or "nested too deeply"
+        if "Environment variable" in reason:
+            variable = reason.split("'")[1]
+            reason = f"it uses the environment variable {variable}, which is not set; export {variable}=FOLDER"
+        raise InputError(f"{where}: {reason}") from None
 
 
 def _override(config: Any, overrides: Sequence[str]) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import errno
+import io
 import json
-import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -57,15 +56,11 @@ def save_checkpoint(
         InputError: The disk is full or the folder can't be written; older checkpoints are untouched.
     """
     final = run / f"step_{step:06d}"
-    with atomic_folder(final, AGAIN, (RuntimeError, SafetensorError), sync=True) as part:
-        try:
-            save_file({k: v.contiguous().cpu() for k, v in model.items()}, part / "model.safetensors")
-            torch.save(optimiser, part / "optimiser.pt")
-        except (RuntimeError, SafetensorError) as error:
-            # PyTorch's writer does not say why it failed.
-            if _free(run) < sum(t.nbytes for t in _tensors([model, optimiser])):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise
+    with atomic_folder(final, AGAIN, (SafetensorError,), sync=True) as part:
+        save_file({k: v.contiguous().cpu() for k, v in model.items()}, part / "model.safetensors")
+        # By way of memory: PyTorch's writer of files does not say why it failed.
+        torch.save(optimiser, buffer := io.BytesIO())
+        (part / "optimiser.pt").write_bytes(buffer.getbuffer())
         hashes = {p.name: sha256(p) for p in sorted(part.iterdir())}
         (part / "checkpoint.json").write_text(json.dumps({"step": step, "sha256": hashes, **fingerprint}, indent=1))
     # A later one is damaged, or the run would have gone on from it; it must not crowd out those that are whole.
@@ -106,19 +101,3 @@ def checkpoints(run: Path) -> list[Path]:
     if not run.is_dir():
         return []
     return sorted((p for p in run.iterdir() if STEP.fullmatch(p.name)), key=lambda p: int(p.name[5:]))
-
-
-def _free(folder: Path) -> float:
-    """Bytes that can still be written."""
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return float("inf")
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (dict, list, tuple)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from _tensors(part)

@@ -44,7 +44,8 @@ def diverged(
         step: The step, counted from 0.
         write: Write the table; one process does.
     """
-    finite = torch.cat([torch.isfinite(reader.without_margin(part)).flatten(1).all(1) for part in _parts(batch)])
+    parts = np.split(batch, range(256, len(batch), 256))
+    finite = torch.cat([torch.isfinite(reader.without_margin(part)).flatten(1).all(1) for part in parts])
     rows = [
         {"scene": corpus.scenes[scene].name, "row": row, "column": column, "finite": "yes" if good else "no"}
         for (scene, row, column), good in zip(batch.tolist(), finite.tolist(), strict=True)
@@ -53,19 +54,13 @@ def diverged(
     if write:
         write_rows(table, rows)
     wild = [row for row in rows if row["finite"] == "no"]
-    shown = [f"{row['scene']} at row {row['row']}, column {row['column']}" for row in (wild or rows)[:3]]
-    more = f" and {len(wild or rows) - 3} more" if len(wild or rows) > 3 else ""
+    cause, way_out = "all values of its batch are finite", "lower training.lr or raise training.warmup"
     if wild:
-        cause = f"of its batch these windows hold values that are not finite: {'; '.join(shown)}{more}"
+        cause = "of its batch these windows hold values that are not finite"
         way_out = "mask those pixels or leave the scene out, and start with another output="
-    else:
-        cause = f"all values of its batch are finite: {'; '.join(shown)}{more}"
-        way_out = "lower training.lr or raise training.warmup"
+    shown = "; ".join(f"{row['scene']} at row {row['row']}, column {row['column']}" for row in (wild or rows)[:3])
+    more = f" and {len(wild or rows) - 3} more" if len(wild or rows) > 3 else ""
     return InputError(
-        f"{run}: the loss is not finite from step {step + 1} on; {cause} (all in {table.name}); {way_out}; "
-        "the last checkpoint is kept"
+        f"{run}: the loss is not finite from step {step + 1} on; {cause}: {shown}{more} (all in {table.name}); "
+        f"{way_out}; the last checkpoint is kept"
     )
-
-
-def _parts(batch: np.ndarray, size: int = 256) -> list[np.ndarray]:
-    return [batch[start : start + size] for start in range(0, len(batch), size)]

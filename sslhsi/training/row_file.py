@@ -6,7 +6,7 @@ import csv
 import errno
 import io
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -56,7 +56,7 @@ class RowFile:
         # Line breaks within a value would make "ends with a line break" mean less than "is whole".
         kept = {column: " ".join(str(row.get(column, "")).splitlines()) for column in self.columns}
         if self.path is not None:
-            self._append(",".join(map(_quoted, kept.values())))
+            self._append(kept.values())
         self.rows.append(kept)
 
     def close(self) -> None:
@@ -90,7 +90,7 @@ class RowFile:
             os.ftruncate(self._file, whole)
             data = data[:whole]
         if not data:
-            self._append(",".join(map(_quoted, self.columns)))
+            self._append(self.columns)
             return
         try:
             lines = list(csv.reader(io.StringIO(data.decode("utf-8"), newline=""), strict=True))
@@ -106,9 +106,10 @@ class RowFile:
             )
         self.rows = [dict(zip(self.columns, line, strict=True)) for line in lines[1:]]
 
-    def _append(self, line: str) -> None:
+    def _append(self, values: Iterable[str]) -> None:
         assert self.path is not None
-        data = (line + "\r\n").encode()
+        csv.writer(text := io.StringIO(newline="")).writerow(values)
+        data = text.getvalue().encode()
         before = os.fstat(self._file).st_size
         try:
             if os.write(self._file, data) < len(data):
@@ -116,8 +117,3 @@ class RowFile:
         except OSError as error:
             os.ftruncate(self._file, before)
             raise cannot_write(self.path, error, "check the folder, then run this again") from None
-
-
-def _quoted(value: str) -> str:
-    """A value as a CSV holds it."""
-    return '"' + value.replace('"', '""') + '"' if any(mark in value for mark in ',"') else value
