@@ -74,7 +74,8 @@ def pretrain(recipe: Recipe) -> Path:
     gather, say = gather_for(world), print_on(accelerator)
     with claim_on_main(recipe.run_dir, accelerator):
         with all_ranks(gather):
-            weights = starting_weights(recipe)
+            source = recipe.backbone.weights
+            weights = None if source is None else Weights(source, read_weights(source, "backbone.weights"))
             check_networks(recipe, weights)
         began = time.perf_counter()
         corpus = prepare(recipe, rank=rank, world=world, gather=gather, progress=None if rank else say_step)
@@ -89,8 +90,7 @@ def pretrain(recipe: Recipe) -> Path:
         )
         set_seed(recipe.seed)
         networks = initialise(recipe, weights, accelerator.device, gather)
-        for line in networks.lines:
-            say(line)
+        say("\n".join(networks.lines))
         mark = fingerprint(recipe, corpus.key, data.steps, networks.record, world)
         checkpoint = resume_from(recipe, mark, corpus, data.steps, say, gather)
         if rank == 0:
@@ -159,7 +159,9 @@ class Loop:
                 # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
                 torch.manual_seed(seed := hash_seed(self.recipe.seed, step, self.rank))
                 batch = self.batches(step)
-                rate = self.set_rate(step)
+                rate = training.lr * warmup_cosine(step, steps, training.warmup)
+                for group in self.optimiser.param_groups:
+                    group["lr"] = rate
                 self.optimiser.zero_grad()
                 loss, further = self.backward(batch, seed)
                 self.watch.note(loss, step)
@@ -176,19 +178,13 @@ class Loop:
                     values = self.mean_over_ranks({"loss": loss, **further}, step)
                 if logs:
                     log.add(done, {**values, "lr": rate, "grad_norm": float(norm)}, self.batches.reader)
-                if saves:
-                    self.save(done)
+                if saves and self.rank == 0:
+                    weights, state = self.method.state_dict(), self.optimiser.state_dict()
+                    save_checkpoint(self.recipe.run_dir, done, weights, state, self.mark, training.keep_checkpoints)
                 if signal:
                     # A scheduler may end all at the first exit; the checkpoint must be whole by then.
                     self.accelerator.wait_for_everyone()
                     raise Stopped(signal)
-
-    def set_rate(self, step: int) -> float:
-        """Give the optimiser the learning rate of a step."""
-        rate = self.training.lr * warmup_cosine(step, self.data.steps, self.training.warmup)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        return rate
 
     def backward(self, batch: Batch, seed: int) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The loss of this process and the method's further columns, detached; gradients are averaged over all."""
@@ -214,12 +210,6 @@ class Loop:
             raise diverged(run, corpus, reader, windows, first, write=self.rank == 0)
         return means
 
-    def save(self, done: int) -> None:
-        """Write a checkpoint, on the main process."""
-        if self.rank == 0:
-            weights, state = self.method.state_dict(), self.optimiser.state_dict()
-            save_checkpoint(self.recipe.run_dir, done, weights, state, self.mark, self.training.keep_checkpoints)
-
 
 class Log(ExitStack):
     """metrics.csv, TensorBoard's log and the progress of a run; on all processes but the main one it does nothing."""
@@ -238,11 +228,14 @@ class Log(ExitStack):
         """Log a step, and tell the domains of held-out windows apart where that is due."""
         if not self.show:
             return
-        checked = self.monitor_is_due(done) and not math.isnan(knn := self.monitor(reader))
-        if checked:
-            self.knn = knn
+        recipe, knn = self.recipe, math.nan
+        if self.monitor_is_due(done):
+            network, corpus = self.method.exported(), self.data.corpus
+            knn = monitor_accuracy(network, corpus, reader, recipe.corpus.patches, recipe.evaluation.k)
+        checked = not math.isnan(knn)
+        self.knn = knn if checked else self.knn
         per_epoch, now = self.data.sampler.steps_per_epoch, time.perf_counter()
-        patches = (done - self.done) * self.recipe.training.batch_size
+        patches = (done - self.done) * recipe.training.batch_size
         row = {
             "step": done,
             "epoch": round(done / per_epoch, 3),
@@ -261,13 +254,6 @@ class Log(ExitStack):
         every = training.monitor_every * self.data.sampler.steps_per_epoch
         return bool(every) and (done == self.data.steps or done // every != (done - training.log_every) // every)
 
-    def monitor(self, reader: PatchReader) -> float:
-        """Percent of held-out windows whose domain their neighbours in feature space tell."""
-        recipe = self.recipe
-        return monitor_accuracy(
-            self.method.exported(), self.data.corpus, reader, recipe.corpus.patches, recipe.evaluation.k
-        )
-
 
 def finish(
     recipe: Recipe, corpus: Corpus, backbone: nn.Module, untrained: nn.Module, say: Callable[[str], None]
@@ -279,21 +265,8 @@ def finish(
     rows = evaluate_run({"pretrained": backbone, "random weights": untrained.eval()}, corpus, recipe)
     write_rows(recipe.run_dir / "results.csv", [row.to_csv() for row in rows])
     report = write_report(recipe.run_dir, recipe, corpus, backbone, rows)
-    for line in report.summary:
+    for line in (*report.summary, f"report: {report.path}"):
         say(line)
-    say(f"report: {report.path}")
-
-
-def starting_weights(recipe: Recipe) -> Weights | None:
-    """Read what ``backbone.weights`` names; None where the run starts from random weights.
-
-    Raises:
-        InputError: There is no such file, folder or repository, or it holds no weights.
-    """
-    source = recipe.backbone.weights
-    if source is None:
-        return None
-    return Weights(source, read_weights(source, "backbone.weights"))
 
 
 def say_step(what: str, done: int, total: int) -> None:

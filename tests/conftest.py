@@ -67,6 +67,15 @@ def cameras() -> list[Scene]:
     return scenes
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """For sums that must agree bit for bit: the number of threads decides their order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Folder of the real scenes; tests that ask for it are marked ``data``."""

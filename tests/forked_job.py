@@ -10,10 +10,28 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from safetensors.numpy import load_file
 
 from sslhsi.pretrain import main
+
+
+def words(folder: Path, run: str, *more: str) -> list[str]:
+    """Arguments of a job: the recipe of a folder, a run of its own there, and one cache for all runs."""
+    return [str(folder / "recipe.yaml"), f"output={folder / run}", f"corpus.cache={folder / 'corpora'}", *more]
+
+
+def weights(folder: Path, run: str) -> dict[str, np.ndarray]:
+    """What a run trained."""
+    return load_file(folder / run / "backbone" / "model.safetensors")
+
+
+def assert_same_weights(folder: Path, run: str, other: str = "whole") -> None:
+    """Two runs trained the same, bit for bit."""
+    for key, value in weights(folder, other).items():
+        np.testing.assert_array_equal(weights(folder, run)[key], value)
 
 
 def free_port() -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
@@ -11,14 +10,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.numpy import load_file
+from forked_job import assert_same_weights, weights, words
 
 from sslhsi.backbones.fast import fastest_safe_setting
 from sslhsi.backbones.registry import create_backbone, list_backbones
@@ -27,7 +26,9 @@ from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.features import features
 from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
+from sslhsi.files import read_rows
 from sslhsi.pretrain import main
+from sslhsi.recipe import Patches
 
 pytestmark = pytest.mark.slow
 
@@ -50,29 +51,19 @@ evaluation: {tasks: []}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Iterator[Path]:
+def folder(tmp_path_factory, one_thread) -> Path:
     """A recipe, its prepared corpus, and a run that nothing disturbed."""
-    # The number of threads decides the order of sums; launched processes get one, too.
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("job")
     (folder / "recipe.yaml").write_text(RECIPE)
-    assert (
-        run(folder, "whole", "evaluation.tasks=[domain,pixels]", "evaluation.per_class=[2]", "evaluation.seeds=2")
-        == 0
-    )
-    yield folder
-    torch.set_num_threads(threads)
+    evaluated = ["evaluation.tasks=[domain,pixels]", "evaluation.per_class=[2]", "evaluation.seeds=2"]
+    assert run(folder, "whole", *evaluated) == 0
+    return folder
 
 
 def corpus_of(folder: Path, run: str, cache: str = "corpora") -> Corpus:
     key = json.loads((folder / run / "provenance.json").read_text())["corpus"]["key"]
     (prepared,) = (folder / cache).glob(f"{key}*")
     return Corpus(prepared)
-
-
-def words(folder: Path, name: str, *more: str) -> list[str]:
-    return [str(folder / "recipe.yaml"), f"output={folder / name}", f"corpus.cache={folder / 'corpora'}", *more]
 
 
 def run(folder: Path, name: str, *more: str) -> int:
@@ -94,33 +85,19 @@ def launch(folder: Path, name: str, *more: str) -> subprocess.Popen:
     )
 
 
-def weights(folder: Path, name: str) -> dict[str, np.ndarray]:
-    return load_file(folder / name / "backbone" / "model.safetensors")
-
-
 def metrics(folder: Path, name: str) -> list[dict[str, str]]:
-    with (folder / name / "metrics.csv").open(newline="") as stream:
-        return list(csv.DictReader(stream))
+    return read_rows(folder / name / "metrics.csv")
 
 
 def test_the_run_directory(folder):
     written = {p.name for p in (folder / "whole").iterdir()}
-    wanted = {
-        "recipe.yaml",
-        "provenance.json",
-        "metrics.csv",
-        "results.csv",
-        "tensorboard",
-        "backbone",
-        "report.html",
-    }
-    assert wanted | {"step_000008", "step_000012"} <= written
+    wanted = {"recipe.yaml", "provenance.json", "metrics.csv", "results.csv", "tensorboard", "backbone"}
+    assert wanted | {"report.html", "step_000008", "step_000012"} <= written
     assert "step_000004" not in written
     record = json.loads((folder / "whole" / "provenance.json").read_text())
     assert record["corpus"]["scenes"].keys() == {"paper-0", "paper-1", "grapes-0", "grapes-1"}
     assert [int(row["step"]) for row in metrics(folder, "whole")] == list(range(1, 13))
-    with (folder / "whole" / "results.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(folder / "whole" / "results.csv")
     assert {row["method"] for row in rows} >= {"pretrained", "random weights"}
     assert {row["task"] for row in rows} == {"domain", "pixels"}
     assert all(0 <= float(row["oa"]) <= 100 for row in rows if row["oa"])
@@ -132,19 +109,13 @@ def test_the_backbone_encodes_as_the_corpus_was_seen(folder):
 
     encoder = load_backbone(folder / "whole" / "backbone")
     corpus = corpus_of(folder, "whole")
-    windows = corpus.windows(recipe_patches())
+    windows = corpus.windows(Patches(window=16, stride=4, min_foreground=0.2))
     windows = windows[windows[:, 0] == 0][::7]
     expected = features(encoder.backbone, PatchReader(corpus.arrays, 16), windows)
     scene = simulate_domain("paper", index=0, seed=0, size=(72, 72))
     encoded = encoder.encode(scene.cube, scene.wavelengths)
     assert encoded.shape == (57, 57, encoder.num_features)
     np.testing.assert_allclose(encoded[windows[:, 1], windows[:, 2]], expected, rtol=1e-3, atol=1e-4)
-
-
-def recipe_patches():
-    from sslhsi.recipe import Patches
-
-    return Patches(window=16, stride=4, min_foreground=0.2)
 
 
 def test_killed_in_mid_epoch_and_resumed_bit_for_bit(folder):
@@ -160,8 +131,7 @@ def test_killed_in_mid_epoch_and_resumed_bit_for_bit(folder):
     assert not (folder / "killed" / "step_000012").exists()
     assert run(folder, "killed") == 0
     assert [row["loss"] for row in metrics(folder, "killed")] == [row["loss"] for row in metrics(folder, "whole")]
-    for name, value in weights(folder, "whole").items():
-        np.testing.assert_array_equal(weights(folder, "killed")[name], value)
+    assert_same_weights(folder, "killed")
 
 
 def test_a_damaged_checkpoint_is_passed_over(folder):
@@ -173,8 +143,7 @@ def test_a_damaged_checkpoint_is_passed_over(folder):
     (folder / "damaged" / "backbone" / "model.safetensors").unlink()
     assert run(folder, "damaged") == 0
     assert [int(row["step"]) for row in metrics(folder, "damaged")] == list(range(1, 13))
-    for name, value in weights(folder, "whole").items():
-        np.testing.assert_array_equal(weights(folder, "damaged")[name], value)
+    assert_same_weights(folder, "damaged")
 
 
 NETWORKS = """
@@ -221,8 +190,7 @@ def test_every_network_trains_a_step_and_is_judged(folder, network, name, capsys
     more += [f"corpus.bands.components={bands}", f"corpus.patches.window={window}"]
     assert network(name, *more, "evaluation.tasks=[domain]") == 0
     assert math.isfinite(float(metrics(folder, name)[0]["loss"]))
-    with (run / "results.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(run / "results.csv")
     assert {row["method"] for row in rows if row["oa"]} >= {"pretrained", "random weights"}
 
     trained = load_backbone(run / "backbone").backbone
@@ -273,8 +241,7 @@ def test_a_network_in_another_layout_resumes_bit_for_bit(folder, network):
     shutil.rmtree(folder / "broken" / "step_000002")
     (folder / "broken" / "backbone" / "model.safetensors").unlink()
     assert network("broken", *steps) == 0
-    for name, value in weights(folder, "unbroken").items():
-        np.testing.assert_array_equal(weights(folder, "broken")[name], value)
+    assert_same_weights(folder, "broken", "unbroken")
 
 
 def test_from_window_32_to_25_with_what_fits(folder, network, capsys):

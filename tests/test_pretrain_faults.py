@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from forked_job import exit_codes, fork_ranks, free_port, wait_for_rows
-from safetensors.numpy import load_file
-from torch.nn.modules.module import register_module_forward_hook
+from forked_job import assert_same_weights, exit_codes, fork_ranks, free_port, wait_for_rows, weights, words
 
+from sslhsi.files import read_rows
 from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.pretrain import main
 from sslhsi.training.checkpoint import checkpoints
@@ -42,10 +38,8 @@ evaluation: {tasks: []}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Iterator[Path]:
-    """A recipe and a run that nothing disturbed"""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def folder(tmp_path_factory, one_thread) -> Path:
+    """A recipe and a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("faults")
     for n, name in enumerate("ab"):
         rng = np.random.default_rng(n)
@@ -54,31 +48,16 @@ def folder(tmp_path_factory) -> Iterator[Path]:
     (folder / "recipe.yaml").write_text(RECIPE.replace("path: ", f"path: {folder}/"))
     assert main(words(folder, "whole")) == 0
     assert main(words(folder, "short", "training.steps=5")) == 0
-    yield folder
-    torch.set_num_threads(threads)
-
-
-def words(folder: Path, name: str, *more: str) -> list[str]:
-    return [str(folder / "recipe.yaml"), f"output={folder / name}", f"corpus.cache={folder / 'corpora'}", *more]
+    return folder
 
 
 def losses(run: Path) -> list[float]:
-    with (run / "metrics.csv").open(newline="") as stream:
-        return [float(row["loss"]) for row in csv.DictReader(stream)]
-
-
-def weights(run: Path) -> dict[str, np.ndarray]:
-    return load_file(run / "backbone" / "model.safetensors")
+    return [float(row["loss"]) for row in read_rows(run / "metrics.csv")]
 
 
 def assert_same_run(folder: Path, name: str) -> None:
     assert losses(folder / name) == losses(folder / "whole")
     assert_same_weights(folder, name)
-
-
-def assert_same_weights(folder: Path, name: str) -> None:
-    for key, value in weights(folder / "whole").items():
-        np.testing.assert_array_equal(weights(folder / name)[key], value)
 
 
 @pytest.mark.parametrize(("world", "micro_batch"), [(1, 3), (2, 3), (4, 0), (8, 0)])
@@ -89,8 +68,8 @@ def test_any_number_of_processes_trains_as_one(folder, world, micro_batch):
     assert exit_codes(fork_ranks(words(folder, name, *more), world, folder / "log" / name), 100) == [0] * world
     assert json.loads((folder / name / "provenance.json").read_text())["processes"] == world
     np.testing.assert_allclose(losses(folder / name), losses(folder / "short"), rtol=1e-5)
-    for key, value in weights(folder / "short").items():
-        np.testing.assert_allclose(weights(folder / name)[key], value, rtol=1e-4, atol=1e-5)
+    for key, value in weights(folder, "short").items():
+        np.testing.assert_allclose(weights(folder, name)[key], value, rtol=1e-4, atol=1e-5)
     # Each process streamed and wrote its own scenes; the corpus is the one that a single process makes.
     (ours,), (whole,) = (list((folder / cache / "corpora").iterdir()) for cache in (name, "."))
     assert ours.name == whole.name
@@ -157,8 +136,7 @@ def test_a_loss_that_is_not_finite_names_its_batch(folder, capsys):
     said = capsys.readouterr().err.splitlines()[-1]
     assert "the loss is not finite from step 7 on; all values of its batch are finite: " in said
     assert checkpoints(folder / "poisoned")[-1].name == "step_000004"
-    with (folder / "poisoned" / "not_finite_step_000007.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(folder / "poisoned" / "not_finite_step_000007.csv")
     assert len(rows) == 8
     assert f"{rows[0]['scene']} at row {rows[0]['row']}, column {rows[0]['column']}" in said
     assert main(words(folder, "poisoned", "training.log_every=5")) == 0

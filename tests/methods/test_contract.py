@@ -6,7 +6,6 @@ import copy
 import csv
 import math
 import shutil
-from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -106,18 +105,15 @@ def test_trains(name, network):
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Iterator[Path]:
-    """A recipe on two scenes; one thread, since their number decides the order of sums."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def folder(tmp_path_factory, one_thread) -> Path:
+    """A recipe on two scenes."""
     folder = tmp_path_factory.mktemp("methods")
     for n, name in enumerate("ab"):
         rng = np.random.default_rng(n)
         cube = rng.random((6, 6, 16)).repeat(4, 0).repeat(4, 1) + 0.1 * rng.random((24, 24, 16))
         np.save(folder / f"{name}.npy", cube.astype(np.float32))
     (folder / "recipe.yaml").write_text(RECIPE.replace("FOLDER", str(folder)))
-    yield folder
-    torch.set_num_threads(threads)
+    return folder
 
 
 def pretrain(folder: Path, run: str, name: str, *more: str) -> int:
