@@ -45,23 +45,21 @@ def cached_backward(
         The loss of this process, without gradient.
     """
     parts = torch.cat(tuple(views)).split(micro_batch)
-    kept = []
+
+    def encode(number: int) -> Tensor:
+        torch.manual_seed(seed + number)
+        with mixed():
+            return method.backbone(parts[number])
+
     with torch.no_grad():
-        for number, part in enumerate(parts):
-            torch.manual_seed(seed + number)
-            with mixed():
-                kept.append(method.backbone(part))
-    features = torch.cat(kept).requires_grad_()
+        features = torch.cat([encode(number) for number in range(len(parts))]).requires_grad_()
     with mixed():
         embeddings = method.head(features)
     loss = method.loss(embeddings, len(views))
     loss.backward()
     assert features.grad is not None
-    for number, (part, grad) in enumerate(zip(parts, features.grad.split(micro_batch), strict=True)):
-        torch.manual_seed(seed + number)
-        with mixed():
-            again = method.backbone(part)
-        again.backward(grad)
+    for number, grad in enumerate(features.grad.split(micro_batch)):
+        encode(number).backward(grad)
     average_gradients(method)
     return loss.detach()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,17 +59,15 @@ class Metrics:
         columns = (*self.COLUMNS, *columns)
         write_rows(table, [row for row in read_rows(table) if int(row["step"]) <= step], columns)
         self.board_folder = folder / "tensorboard"
-        self.table = RowFile(table, columns)
-        # TensorBoard writes in a thread, which hands what stops it to the next call; it need not print it, too.
         self.hook = threading.excepthook
-        threading.excepthook = self._quietly
-        try:
+        with ExitStack() as stack:
+            self.table = stack.enter_context(RowFile(table, columns))
+            # TensorBoard writes in a thread, which hands what stops it to the next call; it need not print it, too.
+            stack.callback(setattr, threading, "excepthook", self.hook)
+            threading.excepthook = self._quietly
             with writing(self.board_folder, AGAIN):
                 self.board = SummaryWriter(str(self.board_folder), purge_step=step + 1 if step else None)
-        except InputError:
-            threading.excepthook = self.hook
-            self.table.close()
-            raise
+            self.closing = stack.pop_all()
 
     def add(self, row: Mapping[str, Any]) -> None:
         self.table.add(row)
@@ -78,12 +77,8 @@ class Metrics:
                     self.board.add_scalar(key, number, row["step"])
 
     def close(self) -> None:
-        self.table.close()
-        try:
-            with writing(self.board_folder, AGAIN):
-                self.board.close()
-        finally:
-            threading.excepthook = self.hook
+        with self.closing, writing(self.board_folder, AGAIN):
+            self.board.close()
 
     def _quietly(self, problem: threading.ExceptHookArgs) -> None:
         if not (isinstance(problem.exc_value, OSError) and type(problem.thread).__module__.startswith("tensorboard")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import csv
 import math
 import shutil
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 import sslhsi
 from sslhsi.errors import InputError
+from sslhsi.files import read_rows
 from sslhsi.methods.base import Batch, JointEmbedding, Method
 from sslhsi.methods.registry import create_method, method_class
 from sslhsi.pretrain import main
@@ -137,10 +137,9 @@ def test_a_run_that_was_killed_ends_bit_for_bit_like_one_that_was_not(folder, na
         assert ours.keys() == wanted.keys()
         for key, value in wanted.items():
             np.testing.assert_array_equal(ours[key], value, err_msg=key)
-    tables = []
-    for run in (whole, killed):
-        with (run / "metrics.csv").open(newline="") as stream:
-            tables.append([{**row, "patches_per_second": ""} for row in csv.DictReader(stream)])
+    tables = [
+        [{**row, "patches_per_second": ""} for row in read_rows(run / "metrics.csv")] for run in (whole, killed)
+    ]
     assert tables[0] == tables[1]
     assert set(method_class(name).columns) < tables[0][0].keys()
 
