@@ -76,6 +76,18 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="module")
+def without_pictures() -> Iterator[None]:
+    """Pages leave out what can't be drawn: their pictures take longer than a small run."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("no pictures here")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("matplotlib.figure.Figure.savefig", refuse)
+        yield
+
+
 @pytest.fixture(scope="session")
 def data() -> Path:
     """Folder of the real scenes; tests that ask for it are marked ``data``."""

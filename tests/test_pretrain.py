@@ -118,6 +118,7 @@ def test_the_backbone_encodes_as_the_corpus_was_seen(folder):
     np.testing.assert_allclose(encoded[windows[:, 1], windows[:, 2]], expected, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_killed_in_mid_epoch_and_resumed_bit_for_bit(folder):
     process = launch(folder, "killed")
     deadline = time.monotonic() + 120
@@ -134,6 +135,7 @@ def test_killed_in_mid_epoch_and_resumed_bit_for_bit(folder):
     assert_same_weights(folder, "killed")
 
 
+@pytest.mark.usefixtures("without_pictures")
 def test_a_damaged_checkpoint_is_passed_over(folder):
     assert run(folder, "damaged", "training.steps=12") == 0
     newest = folder / "damaged" / "step_000012" / "model.safetensors"
@@ -166,7 +168,7 @@ INPUTS = [(15, 9), (15, 27), (None, 9), (None, 27)]
 
 
 @pytest.fixture
-def network(folder) -> Callable[..., int]:
+def network(folder, without_pictures) -> Callable[..., int]:
     """``network(run, key=value, ...)``: a run on scenes so small that any network is quick."""
     (folder / "networks.yaml").write_text(NETWORKS)
     return lambda name, *more: main([str(folder / "networks.yaml"), *words(folder, name, *more)[1:]])

@@ -38,7 +38,7 @@ evaluation: {tasks: []}
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, one_thread) -> Path:
+def folder(tmp_path_factory, one_thread, without_pictures) -> Path:
     """A recipe and a run that nothing disturbed."""
     folder = tmp_path_factory.mktemp("faults")
     for n, name in enumerate("ab"):
