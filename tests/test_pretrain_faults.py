@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from forked_job import assert_same_weights, exit_codes, fork_ranks, free_port, wait_for_rows, weights, words
+from torch.nn.modules.module import register_module_forward_hook
 
 from sslhsi.files import read_rows
 from sslhsi.methods.ntxent import NTXentLoss
