@@ -167,7 +167,7 @@ class Training(TrainingSettings):
     warmup: Share = Field(default=0.1, description="share of all steps")
     clip: Strength = Field(default=1.0, description="gradient norm; 0 = no clipping")
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        default="auto", description="auto: bf16 where the hardware multiplies it, fp32 elsewhere"
+        default="auto", description="auto: bf16 on GPUs that multiply it, fp32 elsewhere"
     )
     sync_batchnorm: bool = True
     micro_batch: Count = Field(

@@ -11,12 +11,12 @@ from sslhsi.backbones.registry import create_backbone
 
 @pytest.mark.parametrize("bf16", [True, False])
 @pytest.mark.parametrize(("name", "bands", "window"), [("hybridsn", 13, 9), ("pixelnet", 4, 5), ("cnn1d", 55, 1)])
-def test_bfloat16_only_where_the_cpu_multiplies_it(name, bands, window, bf16, monkeypatch):
+def test_a_cpu_stays_in_float32_even_where_it_multiplies_bfloat16(name, bands, window, bf16, monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     setting = fast.fastest_safe_setting(create_backbone(name, bands, window), "cpu")
     flat = name == "cnn1d"
-    assert setting["autocast_dtype"] is (torch.bfloat16 if bf16 and not flat else None)
+    assert setting["autocast_dtype"] is None
     assert setting["memory_format"] == ("contiguous" if flat else "channels_last")
 
 
@@ -30,16 +30,16 @@ def test_bfloat16_only_where_the_cpu_multiplies_it(name, bands, window, bf16, mo
         ("fp32", True, True, "fp32"),
     ],
 )
-def test_one_precision_for_all_processes(asked, here, elsewhere, expected, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: here)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+def test_one_precision_for_all_processes(asked, here, elsewhere, expected):
     network = create_backbone("pixelnet", 4, 5)
-    others = torch.bfloat16 if elsewhere else None
-    setting = fast.training_setting(network, "cpu", asked, lambda mine: [mine, others])
+
+    def gathered(mine):
+        assert mine is None  # a CPU
+        return [torch.bfloat16 if side else None for side in (here, elsewhere)]
+
+    setting = fast.training_setting(network, "cpu", asked, gathered)
     assert setting["precision"] == expected
     assert setting["memory_format"] == "channels_last"
-    if here == elsewhere:
-        assert fast.training_setting(network, "cpu", asked) == setting
 
 
 def test_3d_cnn_keeps_the_plain_layout():
