@@ -28,11 +28,6 @@ PRIVATE_WORDS = {
     "Shared", "saw", "denoise",
 }  # fmt: skip
 
-# Temporary, to be empty: what still uses such words.
-STILL_PRIVATE_WORDS: set[str] = {
-    "splits/blocks.py",
-}  # fmt: skip
-
 
 def name_of(path: Path) -> str:
     return str(path.relative_to(PACKAGE))
@@ -119,8 +114,7 @@ def private_words(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("path", FILES, ids=name_of)
 def test_names_are_those_of_the_field(path):
-    words = private_words(path)
-    assert not words or name_of(path) in STILL_PRIVATE_WORDS
+    assert not private_words(path)
 
 
 def private_uses(tree: ast.AST) -> list[str]:
