@@ -30,6 +30,9 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
         backbones: Method -> network, ``pretrained`` and ``random weights``.
         corpus: The run's.
         recipe: The run's.
+
+    Raises:
+        InputError: A network's features are not finite, as where training diverged.
     """
     patches, wanted = recipe.corpus.patches, recipe.evaluation
     config = {"window": patches.window}
@@ -53,6 +56,9 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
             labelled.append(LabelledScene(scene, protocols, patches.window, networks))
     probes = dict.fromkeys(("k-NN", "linear"), wanted.seeds)
     rows += evaluate(labelled, probes=probes, settings=ProbeSettings(k=wanted.k), show=False)
+    # A split that can't be drawn is the scene's doing; features that no probe can be fitted on are the network's.
+    if failed := next((row for row in rows if row.oa is None and row.train is not None), None):
+        raise InputError(f"{failed.scene}, {failed.setting}, {failed.method}: {failed.note}")
     scope = recipe.corpus.bands.scope
     return [replace(row, corpus=corpus.key, projection_scope=scope, recipe=recipe.name) for row in rows]
 

@@ -15,6 +15,7 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.prepare import prepare
 from sslhsi.encoder.encoder import Encoder
+from sslhsi.errors import InputError
 from sslhsi.evaluation.evaluate_run import evaluate_run
 from sslhsi.evaluation.labelled_scene import labelled_pixels
 from sslhsi.evaluation.labelled_windows import labelled_windows
@@ -121,3 +122,11 @@ def test_a_corpus_of_one_domain_says_that_there_is_nothing_to_tell_apart(recipe,
     (row,) = evaluate_run({"pretrained": network(1)}, corpus, alone)
     assert row.oa is None
     assert "fewer than two domains have a 25x25 window" in row.note
+
+
+def test_features_that_are_not_finite_are_an_error_and_no_note(recipe, corpus):
+    broken = network(1)
+    with torch.no_grad():
+        next(broken.parameters()).fill_(float("nan"))
+    with pytest.raises(InputError, match="pretrained: .*finite"):
+        evaluate_run({"pretrained": broken, "random weights": network(2)}, corpus, recipe)
