@@ -128,5 +128,5 @@ def test_features_that_are_not_finite_are_an_error_and_no_note(recipe, corpus):
     broken = network(1)
     with torch.no_grad():
         next(broken.parameters()).fill_(float("nan"))
-    with pytest.raises(InputError, match="pretrained: .*finite"):
+    with pytest.raises(InputError, match=r"pretrained: .*finite"):
         evaluate_run({"pretrained": broken, "random weights": network(2)}, corpus, recipe)
