@@ -28,7 +28,7 @@ def cannot_write(path: str | os.PathLike[str], error: BaseException, way_out: st
 
     Args:
         path: What was to be written.
-        error: What stopped it; a full disk is told apart, also in the words of a library.
+        error: What stopped it; a full disk is named as such, also where a library says it.
         way_out: What the user can do, as the end of the sentence.
 
     Examples:

@@ -58,7 +58,7 @@ def features_of(backbone: nn.Module, samples: Samples) -> Tensor:
 
 @torch.no_grad()
 def calibrate(backbone: nn.Module, samples: Samples, frozen: list[str]) -> None:
-    """Give batch norms that have never seen data the statistics of the training windows.
+    """Give batch norms without any statistics those of the training windows.
 
     Without them a fresh network's features in evaluation mode have nothing to do with those in training.
     """

@@ -106,7 +106,7 @@ def fine_tune(
     """Train a copy of a backbone, with a classifier, on labelled windows.
 
     Training from scratch is the same with a network fresh from
-    :func:`sslhsi.backbones.registry.create_backbone`. Batch norms that have never seen data take their first
+    :func:`sslhsi.backbones.registry.create_backbone`. Batch norms without any statistics take their first
     statistics from the training windows.
 
     Args:

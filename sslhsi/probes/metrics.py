@@ -133,7 +133,7 @@ def bootstrap_interval(
     """Percentile bootstrap interval of a mean (Efron, Ann. Statist. 7, 1979).
 
     Over test samples (1 where right, 0 where wrong) it is the interval of the overall accuracy of one
-    split; neighbouring pixels are alike, so it is too narrow for a scene: prefer the one over seeds.
+    split; neighbouring pixels resemble each other, so it is too narrow for a scene: prefer the one over seeds.
 
     Args:
         values: (m,) one number per sample, pair or seed.

@@ -92,7 +92,7 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
 
 
 def _note_classes(source: Path, labels: np.ndarray, names: Sequence[str]) -> None:
-    """Tell how many pixels bear each label: what is no class, or a class too many, is seen at a glance."""
+    """Tell how many pixels bear each label: what is no class, or a class too many, shows at a glance."""
     ids, counts = np.unique(labels[labels > 0], return_counts=True)
     shown = [
         f"{label} {names[label - 1]} {count}" if label <= len(names) else f"{label}: {count}"

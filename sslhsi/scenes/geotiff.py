@@ -43,7 +43,7 @@ def open_raster(path: Path, driver: str | None = None) -> Raw:
 
     Args:
         path: The file.
-        driver: GDAL's name of the format; found by GDAL when None.
+        driver: GDAL's name of the format; GDAL decides when None.
 
     Raises:
         InputError: GDAL can't read it, it holds several images, or complex numbers.

@@ -1,4 +1,4 @@
-"""What readers assumed, converted, masked or left out: told in the log and kept with the scene."""
+"""What readers assumed, converted, masked or left out: written to the log and kept with the scene."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def laid_onto(
         (H, W) or (H, W, C); the array itself where both are on one grid or one is silent.
 
     Raises:
-        InputError: They don't overlap; both extents are told.
+        InputError: They don't overlap; the message gives both extents.
     """
     if place is None or scene is None:
         if (place is None) != (scene is None):
@@ -93,7 +93,7 @@ def _check_overlap(
         try:
             mine_there = transform_bounds(theirs, target, *mine)
         except RasterioError as error:
-            raise InputError(f"{where}: its place can't be told in the scene's coordinate system ({error})") from None
+            raise InputError(f"{where}: its place is none in the scene's coordinate system ({error})") from None
     else:
         mine_there = mine
     apart = (

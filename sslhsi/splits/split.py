@@ -86,7 +86,7 @@ def split(
     or ``given`` that holds fewer than asked gives what it has. The report names every class concerned.
 
     Classes that can't be on both sides (a single pixel; under ``blocks`` one no wider than the buffer,
-    or for which no layout is found) are left out of both and reported.
+    or for which there is no layout) are left out of both and reported.
 
     Args:
         labels: (H, W) integers, 0 = unlabelled.
@@ -266,7 +266,7 @@ def _blocks(
     want = np.where(small, 0, want)
     layout = search(pixels, want, gap, rng)
     missed = (want > 0) & ~layout.covered
-    _leave_out(report, pixels, missed, "no layout was found with it on both sides")
+    _leave_out(report, pixels, missed, "no layout has it on both sides")
     want = np.where(missed, 0, want)
     report["block"] = layout.block
     kept = _of_classes(pixels, want > 0)

@@ -1,4 +1,4 @@
-"""Folds of whole tiles: held-out ground that doesn't touch the ground that is trained on."""
+"""Folds of whole tiles: held-out pixels that don't touch those that are trained on."""
 
 from __future__ import annotations
 
