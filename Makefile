@@ -32,7 +32,7 @@ help:
 	@echo "make bench      speed and memory, as ratios against a peer"
 	@echo "make docs       build the site into site/"
 	@echo "make wheel-check   build the wheel and use it in an empty environment (RUN=..., SSLHSI_DATA)"
-	@echo "make fuzz       14,000 malformed files and recipes: only clean errors may come of them"
+	@echo "make fuzz       30,000 malformed or contradictory files: only clean errors may come of them"
 	@echo "make slurm-test the job scripts on a real Slurm of two nodes here (root, slurm-wlm, munge)"
 	@echo "make clean      remove the virtual environment, corpora and runs"
 

@@ -19,6 +19,8 @@ from sslhsi.scenes.wavelengths import to_nanometres
 
 # Classes whose pixels are counted in a note one by one.
 MOST_LISTED = 40
+# What software writes where there are no data.
+SENTINELS = (-9999.0, -999.0, -32768.0, -99.0, -1e34)
 DropBands = Literal["bad"] | list[int] | None
 
 
@@ -69,6 +71,8 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
         keep, valid = _examine(raw, keep, options.drop_bands, nodata)
         mask = _joined(mask, valid)
     mask = _joined(mask, raw.mask if options.nodata is None else None)
+    if nodata is None:
+        _note_sentinels(raw)
     if mask is not None and not mask.any():
         raise InputError(f"{raw.source}: no pixel is left: all are non-finite, no-data or masked")
     if not keep.all():
@@ -89,6 +93,21 @@ def finish(raw: Raw, options: ReadOptions, mask: np.ndarray | None) -> Scene:
         georeference=raw.georeference,
         source=raw.source,
     )
+
+
+def _note_sentinels(raw: Raw) -> None:
+    """Tell where pixels of a file without a no-data value hold one all the same; a grid of pixels is looked at."""
+    rows, columns = (np.unique(np.linspace(0, side - 1, 64).astype(int)) for side in raw.cube.shape[:2])
+    pixels = np.asarray(raw.cube[rows[:, None], columns[None]])
+    first = pixels[..., :1]
+    same = first[(pixels == first).all(axis=2)].astype(np.float64) if pixels.shape[2] > 1 else np.empty(0)
+    for value in SENTINELS:
+        if count := int((same == value).sum()):
+            note(
+                raw.source,
+                f"{value:g} stands in every band of pixels ({count} of {rows.size * columns.size} looked at), which "
+                f"looks like no data; if so, pass nodata={value:g}",
+            )
 
 
 def _note_classes(source: Path, labels: np.ndarray, names: Sequence[str]) -> None:

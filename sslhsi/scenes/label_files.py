@@ -64,17 +64,16 @@ def open_labels(path: Path, key: str | None, open_file: OpenFile, *, truth: bool
         return LabelFile(path, draw=read_regions(path))
     opened = open_file(path)
     if isinstance(opened, Raw):
-        return _of_raster(path, opened)
+        return _of_raster(path, opened, void=-1 if truth else 0)
     return LabelFile(path, _of_variables(path, key, opened, truth))
 
 
-def _of_raster(path: Path, raw: Raw) -> LabelFile:
+def _of_raster(path: Path, raw: Raw, void: int) -> LabelFile:
     cube = np.asarray(raw.cube)
     bands = cube.shape[2]
     if bands == 1:
         array = cube[:, :, 0]
-        if raw.nodata is not None:
-            array = np.where(array == raw.nodata, 0, array)
+        array = _without_nodata(path, array, raw.nodata, void)
         classes, zero = class_names(raw.classes, array)
         return LabelFile(path, array, raw.georeference, classes, zero)
     if abundance_axis(cube) == 2:
@@ -86,6 +85,15 @@ def _of_raster(path: Path, raw: Raw) -> LabelFile:
         f"{path}: has {bands} bands, and a label map has one, or three of colours, or layers that sum to 1; give the "
         "ground truth itself"
     )
+
+
+def _without_nodata(path: Path, array: np.ndarray, nodata: float | None, void: int) -> np.ndarray:
+    """Values with ``void`` where a raster holds its no-data value; in a label map 0 stays, which may be a class."""
+    missing = array == nodata
+    if nodata is None or nodata == 0 or not missing.any():
+        return array
+    note(path, f"{missing.sum()} pixels hold its no-data value ({nodata:g})")
+    return np.where(missing, void, array.astype(np.int64) if array.dtype.kind == "u" else array)
 
 
 def class_names(names: Sequence[str], values: np.ndarray) -> tuple[tuple[str, ...], bool]:
@@ -140,6 +148,8 @@ def _of_variables(path: Path, key: str | None, variables: list[Variable], truth:
     flat = [v for v in variables if v.real and v.size > 1 and len(v.shape) == 2]
     candidates = [v for v in flat if min(v.shape) > 1 and whole(np.asarray(v.load()))]
     candidates = candidates or [v for v in variables if small_abundances(v)]
+    # The one map of a file is judged by its values, whose error says more.
+    candidates = candidates or (flat if len(variables) == 1 and min(variables[0].shape) > 1 else [])
     if truth and len(variables) > 1:
         candidates = without_masks(candidates)
     if len(candidates) != 1:

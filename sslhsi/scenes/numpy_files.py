@@ -22,7 +22,15 @@ def open_npy(path: Path) -> list[Variable]:
         InputError: Not a NumPy file, truncated, or one that holds Python objects.
     """
     with reading(path, "a NumPy .npy file"):
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        try:
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except ValueError as error:
+            if "pickle" in str(error) or "Python objects" in str(error):
+                raise InputError(
+                    f"{path}: holds Python objects, which are not read; save the array alone, as numbers (of a "
+                    "masked array: array.filled(...))"
+                ) from None
+            raise
     if not isinstance(array, np.ndarray):
         raise InputError(f"{path}: is not a .npy file; name it .npz if it is an archive")
     return [Variable(path.stem, array.shape, array.dtype, lambda: array)]

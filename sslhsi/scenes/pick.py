@@ -306,7 +306,10 @@ def _labels(
     if not candidates:
         images = [v for v in variables if shape in (v.shape[:2], v.shape[1:]) or pixels in v.shape]
         candidates = [v for v in images if small_abundances(v)]
-    candidates = without_masks(candidates)
+    usable = without_masks(candidates)
+    for passed in (v for v in candidates if v not in usable):
+        note(path, f"{passed} is not read as labels: a mask, a flag or the same everywhere (labels= overrules)")
+    candidates = usable
     if len(candidates) > 1:
         listed = ", ".join(map(str, candidates))
         raise InputError(
@@ -314,6 +317,8 @@ def _labels(
             'or pass labels="none" for none'
         )
     if not candidates:
+        for turned in (v for v in variables if v.real and v.shape == shape[::-1] != shape):
+            note(path, f"{turned} is not read as labels: the cube is {shape}; layout= says how the cube lies")
         return None
     note(path, f"labels are {candidates[0]}")
     return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, rules=rules)

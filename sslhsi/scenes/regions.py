@@ -54,7 +54,7 @@ def read_regions(path: Path) -> Callable[[tuple[int, int], Any], tuple[np.ndarra
         pixels = (
             np.array([[int(float(word)) for word in row[1:3]] for row in rows], dtype=np.int64).reshape(-1, 2) - 1
         )
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, OverflowError):
         raise InputError(f"{path}: its lines must begin with ID, X and Y; export the regions with them") from None
     classes = tuple(dict.fromkeys(names))
     number = np.repeat([classes.index(name) + 1 for name in names], counts)

@@ -10,11 +10,13 @@ import numpy as np
 import pyogrio
 import shapely
 from pyogrio.errors import DataLayerError, DataSourceError
+from rasterio._err import CPLE_BaseError  # what PROJ says reaches the caller as it is
 from rasterio.crs import CRS
 from rasterio.errors import CRSError, RasterioError
 from rasterio.features import rasterize
 from rasterio.transform import array_bounds
 from rasterio.warp import transform as transform_points
+from shapely.errors import ShapelyError
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.labels import MOST_CLASSES
@@ -53,7 +55,10 @@ def read_vectors(path: Path, field: str | None) -> Draw:
         raise InputError(f"{path}: holds no feature")
     name, values = _class_field(path, list(meta["fields"]), columns, field)
     numbers, classes = _numbers(path, name, values)
-    geometries = shapely.from_wkb(shapes)
+    try:
+        geometries = shapely.from_wkb(shapes)
+    except ShapelyError as error:
+        raise InputError(f"{path}: holds a shape that can't be read ({error}); mend it in a GIS") from None
     note(path, f"classes are field {name!r} of {len(geometries)} features")
 
     def draw(shape: Shape, scene: dict[str, Any] | None) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -115,8 +120,10 @@ def _moved(path: Path, geometries: np.ndarray, theirs: str | None, target: CRS) 
             return np.column_stack([x, y])
 
         return shapely.transform(shapely.force_2d(geometries), move)
-    except (CRSError, RasterioError) as error:
-        raise InputError(f"{path}: its coordinate system can't be brought to the scene's ({error})") from None
+    except (CRSError, RasterioError, CPLE_BaseError) as error:
+        raise InputError(f"{path}: its coordinates can't be brought to the scene's system ({error})") from None
+    except ShapelyError as error:
+        raise InputError(f"{path}: some of its coordinates lie outside the scene's system ({error})") from None
 
 
 def _drawn(

@@ -94,6 +94,8 @@ def to_nanometres(values: np.ndarray | Sequence[float], unit: str | None, where:
             f"wavelengths of {low:g} to {high:g} nm are implausible for an imaging spectrometer; if their unit "
             "is another, pass unit=",
         )
+    if numbers.size > 1 and low == high:
+        note(where, f"all {numbers.size} bands have one wavelength, {low:g} nm; pass wavelengths= to correct it")
     return nanometres
 
 

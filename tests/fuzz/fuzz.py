@@ -1,6 +1,6 @@
 """Malformed files for every reader and for the recipe loader: nothing but a clean error may come of them.
 
-    python tests/fuzz/fuzz.py                 # 12,000 inputs, a minute or two
+    python tests/fuzz/fuzz.py                 # 30,000 inputs, some minutes
     python tests/fuzz/fuzz.py --inputs 300 --seed 7 --kinds mat5 envi
 
 Small valid files of every format are cut, spliced, and have bits, bytes, numbers and words changed. Each input
@@ -32,6 +32,7 @@ import netCDF4
 import numpy as np
 import rasterio
 import scipy.io
+from pairs import pairs
 
 from sslhsi.errors import InputError
 from sslhsi.recipe import load_recipe
@@ -105,7 +106,7 @@ def valid_files(folder: Path) -> dict[str, tuple[list[Path], Callable[[], object
     kinds["csv"] = [folder / "table.csv"], scene(folder / "table.csv")
     (folder / "table.csv.xz").write_bytes(lzma.compress((folder / "table.csv").read_bytes()))
     kinds["xz"] = [folder / "table.csv.xz"], scene(folder / "table.csv.xz")
-    kinds |= products(folder, scene)
+    kinds |= products(folder, scene) | pairs(folder / "pairs")
     shutil.copy(ROOT / "recipes" / "simclr_multidomain.yaml", folder / "recipe.yaml")
     kinds["recipe"] = [folder / "recipe.yaml"], lambda: load_recipe(folder / "recipe.yaml")
     return kinds
