@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from rasterio._err import CPLE_BaseError  # what PROJ says reaches the caller as it is
 from rasterio.crs import CRS
 from rasterio.errors import RasterioError
 from rasterio.transform import array_bounds
@@ -20,12 +21,17 @@ TOLERANCE = 0.01
 
 
 def laid_onto(
-    array: np.ndarray, place: dict[str, Any] | None, shape: Shape, scene: dict[str, Any] | None, where: Path | str
+    array: np.ndarray,
+    place: dict[str, Any] | None,
+    shape: Shape,
+    scene: dict[str, Any] | None,
+    where: Path | str,
+    outside: int = 0,
 ) -> np.ndarray:
     """A label map or mask on the grid of a scene.
 
     Where both say where they lie, the map is flipped, shifted, resampled (nearest pixel) or warped onto the scene;
-    pixels of the scene that it does not cover get 0. Where one is silent, it is taken pixel by pixel.
+    pixels of the scene that it does not cover get ``outside``. Where one is silent, it is taken pixel by pixel.
 
     Args:
         array: (H', W') or (H', W', C).
@@ -33,6 +39,7 @@ def laid_onto(
         shape: (H, W) of the scene.
         scene: The same of the scene.
         where: File of the array, for messages.
+        outside: What (H', W') arrays get where they don't cover the scene; layers get 0.
 
     Returns:
         (H, W) or (H, W, C); the array itself where both are on one grid or one is silent.
@@ -62,14 +69,15 @@ def laid_onto(
     try:
         reproject(source, out, resampling=Resampling.nearest, **grids)
         reproject(np.ones(array.shape[:2], np.uint8), inside, resampling=Resampling.nearest, **grids)
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError) as error:
         raise InputError(f"{where}: can't be laid onto the scene ({error}); give a map on the scene's grid") from None
     covered = int(inside.sum())
     if not covered:
         raise InputError(f"{where}: covers no pixel of the scene; give a map of the same place")
     note(where, f"{_how(place, theirs, scene, target)} onto the scene; it covers {covered} of {inside.size} pixels")
-    out = out.astype(array.dtype) if array.dtype.kind != "f" else out
-    return out[0] if array.ndim == 2 else np.moveaxis(out, 0, 2)
+    if array.ndim == 3:
+        return np.moveaxis(out.astype(array.dtype) if array.dtype.kind != "f" else out, 0, 2)
+    return np.where(inside == 0, outside, out[0])
 
 
 # Two grids without a coordinate system lie in one plane.
@@ -92,8 +100,11 @@ def _check_overlap(
     if theirs != target and theirs and target:
         try:
             mine_there = transform_bounds(theirs, target, *mine)
-        except RasterioError as error:
-            raise InputError(f"{where}: its place is none in the scene's coordinate system ({error})") from None
+        except (RasterioError, CPLE_BaseError):
+            raise InputError(
+                f"{where}: its place in {theirs.to_string()[:60]!r} can't be brought to the scene's coordinate "
+                "system; give both the same one in a GIS"
+            ) from None
     else:
         mine_there = mine
     apart = (

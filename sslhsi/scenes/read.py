@@ -273,7 +273,7 @@ def _given_mask(given: Any, raw: Raw) -> np.ndarray | None:
         where = given
         file = open_labels(Path(given), None, open_file, truth=False)
         if file.draw is not None:
-            return file.draw(shape, raw.georeference)[0] != 0
+            return file.draw(shape, raw.georeference)[0] > 0
         given = laid_onto(np.asanyarray(file.array), file.georeference, shape, raw.georeference, where)
     given = np.ma.filled(np.asanyarray(given), 0)
     if given.dtype.kind == "f":
@@ -308,6 +308,6 @@ def _image_labels(raw: Raw, given: Given, file: LabelFile | None, rules: LabelRu
     for array, abundances in ((given.labels, False), (given.abundances, True)):
         if isinstance(array, np.ndarray):
             if file is not None:
-                array = laid_onto(array, place, shape, raw.georeference, where)
+                array = laid_onto(array, place, shape, raw.georeference, where, outside=-1)
             return to_labels(array, shape, where=where, order="C", rules=rules, abundances=abundances)
     return None if given.labels is False else raw.labels

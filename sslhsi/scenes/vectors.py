@@ -67,7 +67,9 @@ def read_vectors(path: Path, field: str | None) -> Draw:
                 f"{path}: points and polygons need a scene that says where it lies, with its coordinate system; give "
                 "a label map of the scene's size instead"
             )
-        return _drawn(path, _moved(path, geometries, meta["crs"], scene["crs"]), numbers, shape, scene), classes
+        labels = _drawn(path, _moved(path, geometries, meta["crs"], scene["crs"]), numbers, shape, scene)
+        # Between features nothing is 0, which may be a class of its own.
+        return labels if classes else labels - 1, classes
 
     return draw
 
@@ -90,14 +92,14 @@ def _class_field(
 
 
 def _numbers(path: Path, name: str, values: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(n,) labels, 0 for none, and class names; whole numbers stay what they are, texts are numbered in order."""
+    """(n,) numbers, 0 for none, and class names: whole numbers and one, as 0 may be a class, or texts in order."""
     array = np.asarray(values)
     if array.dtype.kind in "iuf":
         known = np.isfinite(array.astype(np.float64))
         whole = np.where(known, array, 0).astype(np.int64)
         if (whole[known] != array[known]).any() or whole.max(initial=0) > 65535:
             raise InputError(f"{path}: field {name!r} holds no classes (whole numbers up to 65535, or names)")
-        return np.maximum(whole, 0), ()
+        return np.where(known & (whole >= 0), whole + 1, 0), ()
     texts = np.array(["" if value is None else str(value).strip() for value in array])
     classes = sorted(set(texts) - {""})
     if len(classes) > MOST_CLASSES:

@@ -100,17 +100,65 @@ def test_python_objects_are_refused_in_words_that_help(tmp_path):
         assert "allow_pickle" not in str(refused.value)
 
 
-def test_regions_and_polygons_that_lie_nowhere_are_refused(tmp_path):
-    profile = {"driver": "GTiff", "height": 9, "width": 7, "count": 20, "dtype": "int16", "crs": "EPSG:32632"}
-    with rasterio.open(
-        tmp_path / "cube.tif", "w", transform=from_origin(600_000, 5_300_000, 30, 30), **profile
-    ) as file:
-        file.write(CUBE.transpose(2, 0, 1))
-    area = [[10, 47], [12, 470], [12, 48], [10, 47]]
-    feature = {"type": "Feature", "properties": {"class": 1}, "geometry": {"type": "Polygon", "coordinates": [area]}}
-    (tmp_path / "gt.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+PLACE = from_origin(600_000, 5_300_000, 30, 30)
+
+
+@pytest.fixture
+def placed(tmp_path):
+    """A cube that says where it lies."""
+    write(tmp_path / "cube.tif", CUBE, "EPSG:32632", PLACE)
+    return tmp_path / "cube.tif"
+
+
+def write(path, cube: np.ndarray, crs, place) -> None:
+    profile = {"driver": "GTiff", "height": cube.shape[0], "width": cube.shape[1], "count": cube.shape[2]}
+    with rasterio.open(path, "w", dtype=cube.dtype.name, crs=crs, transform=place, **profile) as file:
+        file.write(cube.transpose(2, 0, 1))
+
+
+def polygons(path, crs: str, *areas: tuple[int, list[list[float]]]) -> None:
+    features = [
+        {
+            "type": "Feature",
+            "properties": {"class": number},
+            "geometry": {"type": "Polygon", "coordinates": [corners]},
+        }
+        for number, corners in areas
+    ]
+    named = {"type": "name", "properties": {"name": crs}}
+    document = {"type": "FeatureCollection", "crs": named, "features": features}
+    path.write_text(json.dumps(document))
+
+
+def rows(first: int, last: int) -> list[list[float]]:
+    """The outline of rows of the placed cube, in metres."""
+    north, south = 5_300_000 - 30 * first, 5_300_000 - 30 * last
+    return [[600_000, north], [600_210, north], [600_210, south], [600_000, south], [600_000, north]]
+
+
+def test_where_a_map_does_not_reach_nothing_is_class_0(placed, tmp_path):
+    write(tmp_path / "gt.tif", np.zeros((3, 7, 1), np.uint8), "EPSG:32632", PLACE)
+    scene = read_scene(placed, labels=tmp_path / "gt.tif", zero_is_class=True)
+    np.testing.assert_array_equal(scene.labels, np.repeat([1, 0], [3, 6])[:, None] * np.ones(7, int))
+    polygons(tmp_path / "gt.geojson", "EPSG:32632", (0, rows(0, 3)), (1, rows(3, 5)))
+    scene = read_scene(placed, labels=tmp_path / "gt.geojson", zero_is_class=True)
+    np.testing.assert_array_equal(scene.labels, np.repeat([1, 2, 0], [3, 2, 4])[:, None] * np.ones(7, int))
+    scene = read_scene(placed, labels=tmp_path / "gt.geojson")
+    np.testing.assert_array_equal(scene.labels, np.repeat([0, 1, 0], [3, 2, 4])[:, None] * np.ones(7, int))
+    assert read_scene(placed, mask=tmp_path / "gt.geojson").mask.sum() == 14
+
+
+def test_coordinate_systems_that_lead_nowhere_are_refused(placed, tmp_path):
+    local = rasterio.crs.CRS.from_wkt('LOCAL_CS["the quarry\'s own grid",UNIT["metre",1]]')
+    write(tmp_path / "gt.tif", np.ones((9, 7, 1), np.uint8), local, PLACE)
+    with pytest.raises(InputError, match="can't be brought to the scene's coordinate system"):
+        read_scene(placed, labels=tmp_path / "gt.tif")
+
+
+def test_regions_and_polygons_that_lie_nowhere_are_refused(placed, tmp_path):
+    polygons(tmp_path / "gt.geojson", "EPSG:4326", (1, [[10, 47], [12, 470], [12, 48], [10, 47]]))
     lines = ["; ENVI Output of ROIs (5.6) [x]", "; File Dimension: 7 x 9", "; ROI name: leaf", "; ROI npts: 1"]
     (tmp_path / "gt.txt").write_text("\n".join([*lines, "  1  99999999999999999999  3"]))
     for name in ("gt.geojson", "gt.txt"):
         with pytest.raises(InputError, match=name):
-            read_scene(tmp_path / "cube.tif", labels=tmp_path / name)
+            read_scene(placed, labels=tmp_path / name)
