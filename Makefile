@@ -7,6 +7,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# Processes that share the tests, file by file.
+WORKERS ?= $(if $(filter 1,$(CORES)),1,2)
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 # One process a GPU, or one on the CPU.
 GPUS := $(shell nvidia-smi -L 2>/dev/null | grep -c ^GPU)
@@ -48,10 +50,10 @@ pretrain: $(READY)
 	$(LAUNCH) sslhsi/pretrain.py $(RECIPE) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
 
 min-deps:
 	$(PYTHON) tests/min_deps.py $(ARGS)

@@ -13,7 +13,9 @@ import torch
 
 from sslhsi.scenes.scene import Scene
 
-torch.set_num_threads(min(2, torch.get_num_threads()))
+# Workers of pytest-xdist share the cores; a process by itself takes two.
+WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+torch.set_num_threads(max(1, min(2, torch.get_num_threads() // WORKERS)))
 
 SCENES_GIVEN = bool(os.environ.get("SSLHSI_DATA"))
 
