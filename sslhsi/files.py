@@ -175,7 +175,8 @@ def check_replaceable(path: str | os.PathLike[str], way_out: str = "choose anoth
     """Refuse to write over a file that this program did not make.
 
     What it makes says so: the word ``sslhsi`` stands in the metadata of pictures, rasters, headers, pages, networks.
-    Raw data beside an ENVI header is known by its header; a ``.npy`` has no place for such a word.
+    Raw data beside an ENVI header is known by its header; a ``.npy``, which has no place for such a word, by the
+    picture of its name.
 
     Args:
         path: What is about to be written.
@@ -187,11 +188,11 @@ def check_replaceable(path: str | os.PathLike[str], way_out: str = "choose anoth
     path = Path(path)
     if not path.exists():
         return
-    if path.suffix == ".npy":
+    if path.suffix == ".npy" and not _bears_mark(path.with_suffix(".png")):
         raise InputError(f"{path}: is there already, and a .npy can't say who made it; move it away or {way_out}")
     header = path.with_suffix(".hdr")
     marked = header if path.suffix == ".img" and header.is_file() else path
-    if not _bears_mark(marked):
+    if path.suffix != ".npy" and not _bears_mark(marked):
         raise InputError(f"{path}: is there already and was not made by sslhsi; move it away or {way_out}")
 
 

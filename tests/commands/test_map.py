@@ -123,6 +123,9 @@ def test_no_file_of_others_is_overwritten(folder, tmp_path, capsys):
     assert run(folder, tmp_path / "a", "field.tif", *labels, "--format", "npy") == 0
     assert run(folder, tmp_path / "a", "field.tif", *labels, "--format", "npy") == 2
     assert "a .npy can't say who made it" in capsys.readouterr().err
+    # Beside a picture that sslhsi drew it is known: the same line may be run again.
+    for _ in range(2):
+        assert run(folder, tmp_path / "again", "field.tif", *labels, "--format", "png,npy") == 0
 
 
 def test_an_envi_scene_keeps_its_map_info(folder, tmp_path, capsys):
