@@ -54,9 +54,15 @@ def run_experiment(settings: Experiment, *, show: bool = True) -> tuple[list[dic
         All rows and the history of the folder.
 
     Raises:
-        InputError: The folder holds rows of another recipe, or the experiment can't run as asked.
+        InputError: The folder holds rows of another recipe, or files of those names that no experiment wrote; or the
+            experiment can't run as asked.
     """
     study = get_study(settings.experiment)
+    written = [settings.folder / name for name in ("recipe.yaml", "report.html")]
+    if not (settings.folder / "rows.csv").is_file() and (other := [path for path in written if path.exists()]):
+        raise InputError(
+            f"{other[0]}: is there already, without an experiment's rows; move it away or give another output="
+        )
     recipe, resolved = settings.folder / "recipe.yaml", settings.model_dump(mode="json")
     with Table(settings.folder, study.columns, study.key) as table:
         if table.rows and recipe.is_file():

@@ -66,6 +66,17 @@ def test_a_training_that_was_cut_short_is_done_again_and_its_old_losses_are_drop
     assert counting == [0, 1, 1]
 
 
+@pytest.mark.parametrize("name", ["recipe.yaml", "report.html"])
+def test_files_that_no_experiment_wrote_stay(tmp_path, counting, name):
+    settings = write(tmp_path)
+    settings.folder.mkdir()
+    (settings.folder / name).write_text("mine")
+    with pytest.raises(InputError, match=f"{name}: is there already.*another output="):
+        run_experiment(settings)
+    assert (settings.folder / name).read_text() == "mine"
+    assert counting == []
+
+
 def test_a_folder_of_another_recipe_is_refused(tmp_path, counting):
     settings = write(tmp_path)
     run_experiment(settings)
