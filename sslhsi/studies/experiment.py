@@ -59,7 +59,8 @@ def run_experiment(settings: Experiment, *, show: bool = True) -> tuple[list[dic
     """
     study = get_study(settings.experiment)
     written = [settings.folder / name for name in ("recipe.yaml", "report.html")]
-    if not (settings.folder / "rows.csv").is_file() and (other := [path for path in written if path.exists()]):
+    begun = any((settings.folder / name).is_file() for name in ("rows.csv", "history.csv"))
+    if not begun and (other := [path for path in written if path.exists()]):
         raise InputError(
             f"{other[0]}: is there already, without an experiment's rows; move it away or give another output="
         )
