@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sslhsi.bands.stripes import blocks, over_stripes
+from sslhsi.bands.gram import Code, band_steps, float_sums, integer_sums, is_short
+from sslhsi.bands.stripes import over_stripes
 
 
 @dataclass(frozen=True)
@@ -37,41 +38,59 @@ def moments(cube: np.ndarray, mask: np.ndarray | None = None, noise: float = 0.0
         mask: (H, W) pixels to count; all when None.
         noise: Also take the noise covariance, over this share of the pairs, the quietest; 0 = don't.
 
-    Pixels are centred on the first block's mean before the Gram matrix is formed in float64: nearly equal
-    variances deep in the spectrum of the covariance are separated only by its last digits.
+    Pixels are centred on the mean of some rows from all over the scene before the Gram matrix is formed, in float64:
+    nearly equal variances deep in the spectrum of the covariance are separated only by its last digits. Integers of
+    at most 16 bits, as cameras deliver them, take float32 and half the time, to the same last bit: see
+    :mod:`sslhsi.bands.gram`.
     """
     bands = cube.shape[2]
+    shift, code = _sample(cube, mask)
+    if shift is None:
+        return Moments(0, np.zeros(bands), np.zeros((bands, bands)))
+
+    def sums(part: Sequence[slice]) -> np.ndarray:
+        most = max(rows.stop - rows.start for rows in part) * cube.shape[1]
+        if code is None:
+            return float_sums(map(pixels, part), shift, most)
+        step = code.pixels
+        pieces = (some[at : at + step] for some in map(pixels, part) for at in range(0, len(some), step))
+        return integer_sums(pieces, code)
 
     def pixels(rows: slice) -> np.ndarray:
         spectra = np.asarray(cube[rows]).reshape(-1, bands)
         return spectra if mask is None else spectra[mask[rows].ravel()]
 
-    first = next((some for rows in blocks(cube) if len(some := pixels(rows))), None)
-    if first is None:
-        return Moments(0, np.zeros(bands), np.zeros((bands, bands)))
-    shift = first.mean(axis=0, dtype=np.float64)
-
-    def sums(part: Sequence[slice]) -> tuple[int, np.ndarray, np.ndarray]:
-        count, total, gram = 0, np.zeros(bands), np.zeros((bands, bands))
-        # Fresh memory for every block would cost more than the arithmetic.
-        room = np.empty((max(rows.stop - rows.start for rows in part) * cube.shape[1], bands))
-        ones, product = np.ones(len(room)), np.empty((bands, bands))
-        for rows in part:
-            some = pixels(rows)
-            centred = np.subtract(some, shift, out=room[: len(some)], dtype=np.float64)
-            count += len(centred)
-            total += ones[: len(centred)] @ centred
-            gram += np.matmul(centred.T, centred, out=product)
-        return count, total, gram
-
-    parts = over_stripes(cube, sums)
-    count = sum(part[0] for part in parts)
-    total = np.sum([part[1] for part in parts], axis=0)
-    gram = np.sum([part[2] for part in parts], axis=0)
-    offset = total / count
-    covariance = gram / count - np.outer(offset, offset)
+    gram = np.sum(over_stripes(cube, sums), axis=0)
+    gram = code.decoded(gram) if code else gram
+    count, offset = int(gram[0, 0]), gram[0, 1:] / gram[0, 0]
+    covariance = gram[1:, 1:] / count - np.outer(offset, offset)
     measured = Moments(count, shift + offset, covariance)
     return replace(measured, noise=_noise(cube, mask, measured.spread, noise)) if noise else measured
+
+
+def _sample(cube: np.ndarray, mask: np.ndarray | None) -> tuple[np.ndarray | None, Code | None]:
+    """From the pixels that count in up to 16 rows from all over a cube: their mean, and how to write short integers.
+
+    Returns:
+        (B,) float64, rounded where the cube holds short integers, or None where no pixel counts; and the code, or
+        None where float64 is the better way.
+    """
+    rows = np.arange(cube.shape[0]) if mask is None else np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return None, None
+    picked = np.unique(rows[np.linspace(0, rows.size - 1, 16).astype(int)])
+    spectra = [np.asarray(cube[row] if mask is None else cube[row][mask[row]]) for row in picked]
+    count = sum(map(len, spectra))
+    mean = sum(some.sum(axis=0, dtype=np.float64) for some in spectra) / count
+    if not is_short(cube.dtype):
+        return mean, None
+    mean = np.rint(mean)
+    squares = np.zeros(len(mean))
+    for some in spectra:
+        room, out = np.empty((2, *some.shape), np.float32)
+        band_steps(some, mean, room, out)
+        squares += np.square(out).sum(axis=0, dtype=np.float64)
+    return mean, Code.of(squares / count, mean)
 
 
 def _noise(cube: np.ndarray, mask: np.ndarray | None, spread: np.ndarray, share: float) -> np.ndarray:

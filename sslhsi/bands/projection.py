@@ -200,8 +200,10 @@ class Projection(Protocol):
             room, scores = np.empty((*size, cube.shape[2]), np.float32), np.empty((*size, len(constant)), np.float32)
             for rows in part:
                 n = rows.stop - rows.start
-                differences = np.subtract(cube[rows], shift, out=room[:n], dtype=np.float32)
-                np.matmul(differences, weights, out=scores[:n])
+                # Converted first: NumPy subtracts numbers of two kinds piece by piece.
+                np.copyto(room[:n], cube[rows], casting="same_kind")
+                np.subtract(room[:n], shift, out=room[:n])
+                np.matmul(room[:n], weights, out=scores[:n])
                 np.add(scores[:n], constant, out=scores[:n])
                 # NumPy converts to float16 one number at a time.
                 filled[rows] = (
