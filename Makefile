@@ -74,6 +74,7 @@ format: $(READY)
 bench: $(READY)
 	$(BIN)/python benchmarks/backbones.py
 	$(BIN)/python benchmarks/preparation.py
+	$(BIN)/python benchmarks/profile_step.py
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/usual_way.py
 	$(BIN)/python benchmarks/knn.py

@@ -92,6 +92,11 @@ def median(values: Sequence[float]) -> float:
     return statistics.median(values)
 
 
+def spread(values: Sequence[float]) -> str:
+    """Least and largest of several rounds, as a table prints them."""
+    return f"{min(values):.3g}-{max(values):.3g}"
+
+
 def write(name: str, title: str, text: str, rows: Sequence[Mapping[str, Any]], folder: Path = SPEED) -> None:
     """Write NAME.csv and NAME.md, and print the table."""
     columns = list(dict.fromkeys(key for row in rows for key in row))

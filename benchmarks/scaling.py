@@ -3,11 +3,13 @@
     python benchmarks/scaling.py                 # five minutes on two idle cores
     python benchmarks/scaling.py --quick
 
-Measured: seconds of a step at each share of the batch, with as many processes at once as there are shares but none
-that talks to another; latency and bandwidth of an all-reduce over gloo; patches per second of the main job on 1, 2
-and 4 processes. Predicted: a step on N processes is the step of the share beside its like, and the traffic of
-NT-Xent, batch normalisation and gradients. The table for GPUs takes --rate (patches per second of one GPU, measured
-with benchmarks/training_loop.py) and links as their makers state them.
+Measured: seconds of a step of the main job at each share of the batch, with as many processes at once as there are
+shares but none that talks to another; latency and bandwidth of gloo's all-reduce among as many processes; patches
+per second of the main job on processes that do talk. Predicted: a step on N processes is the step of the share
+beside its like, and the traffic of NT-Xent, batch normalisation and gradients. Each process has one thread, except
+where the table says more: there, one process with all cores against one process a core, round by round. The table
+for GPUs takes --rate (patches per second of one GPU, measured with benchmarks/training_loop.py) and links as their
+makers state them.
 """
 
 from __future__ import annotations
@@ -16,20 +18,21 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
-from growth import on_ranks
-from job import make_scenes, recipe
-from measure import SPEED, median, write
-from training_loop import bare
+from job import make_scenes, rate, recipe, silent
+from measure import SPEED, median, spread, write
 
 from sslhsi.methods.registry import create_method, method_options
+from sslhsi.pretrain import pretrain
 from sslhsi.recipe import Recipe
 from sslhsi.training.initialisation import initialise
 
+Rows = list[dict[str, Any]]
 # Bytes per second and seconds of latency of one collective step: NVLink within a node, 400 Gb/s InfiniBand or
 # 8 x 400 Gb/s between nodes. Makers' figures, at the 70 % that all-reduce tests usually reach.
 LINKS = {"node": (0.7 * 450e9, 10e-6), "one link": (0.7 * 50e9, 20e-6), "eight links": (0.7 * 400e9, 20e-6)}
@@ -54,13 +57,15 @@ def traffic(job: Recipe, ranks: int, bandwidth: float, latency: float) -> float:
     share = 2 * (ranks - 1) / ranks  # of a ring all-reduce; a gather moves half
     embeddings = 4 * 2 * job.training.batch_size * dimensions(job)
     volume = share * gradient + share / 2 * embeddings + share * embeddings
-    # Two views are gathered and reduced; two sums a normalisation, forward and backward; gradients in buckets.
-    calls = 4 + 4 * norms + max(1, gradient // (25 << 20))
+    # Embeddings are gathered, their gradients summed; so are the statistics of a normalisation; gradients in buckets.
+    calls = 2 + 2 * norms + max(1, gradient // (25 << 20))
     return volume / bandwidth + calls * latency * (ranks > 1)
 
 
 def all_reduce(ranks: int) -> tuple[float, float]:
     """Bytes per second and seconds of latency of gloo's all-reduce over so many forked processes."""
+    if ranks == 1:
+        return float("inf"), 0.0
     with tempfile.TemporaryDirectory() as folder:
         children = []
         for rank in range(ranks):
@@ -74,7 +79,7 @@ def all_reduce(ranks: int) -> tuple[float, float]:
             for values in (16, 4 << 20):
                 x = torch.ones(values)
                 times = []
-                for _ in range(12):
+                for _ in range(200 if values == 16 else 12):
                     start = time.perf_counter()
                     dist.all_reduce(x)
                     times.append(time.perf_counter() - start)
@@ -89,56 +94,108 @@ def all_reduce(ranks: int) -> tuple[float, float]:
     return bandwidth, latency
 
 
-def side_by_side(job: Recipe, ranks: int, steps: int) -> float:
-    """Patches per second of each of several processes that train independently: they share cores and memory."""
-    with tempfile.TemporaryDirectory() as folder:
-        children = []
-        for rank in range(ranks):
-            child = os.fork()
-            if not child:
-                Path(folder, str(rank)).write_text(str(bare(job, torch.device("cpu"), steps)))
-                os._exit(0)
+def on_processes(jobs: Sequence[Recipe], threads: int, talk: bool) -> float:
+    """Patches per second, of the slowest, of main jobs in forked processes; they make one run where they talk."""
+    port = str(20000 + time.time_ns() % 20000)
+    children = []
+    for rank, job in enumerate(jobs):
+        child = os.fork()
+        if child:
             children.append(child)
-        for child in children:
-            os.waitpid(child, 0)
-        # All wait for the slowest.
-        return min(float(Path(folder, str(rank)).read_text()) for rank in range(ranks))
+            continue
+        code = 1
+        try:
+            torch.set_num_threads(threads)
+            os.environ |= {"ACCELERATE_USE_CPU": "true", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+            if talk:
+                os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+                os.environ |= {"WORLD_SIZE": str(len(jobs)), "LOCAL_WORLD_SIZE": str(len(jobs))}
+            with silent():
+                pretrain(job)
+            code = 0
+        finally:
+            os._exit(code)
+    if any([os.waitpid(child, 0)[1] for child in children]):
+        raise SystemExit(f"a run on {len(jobs)} processes failed")
+    return min(rate(job.run_dir) for job in jobs)
 
 
-def checked(folder: Path, network: str, batch: int, steps: int, rounds: int) -> list[dict[str, Any]]:
-    """Predicted and measured patches per second on processes of this machine."""
-    torch.set_num_threads(1)
-    step = {}
-    for ranks in (1, 2, 4):
-        share = batch // ranks
-        job = recipe(folder, network, share, steps, 2)
-        step[ranks] = share / median([side_by_side(job, ranks, steps) for _ in range(rounds)])
+def together(folder: Path, network: str, batch: int, steps: int, ranks: int, threads: int = 1) -> float:
+    """Patches per second of one run on several processes."""
+    return on_processes([new_job(folder, network, batch, steps)] * ranks, threads, talk=ranks > 1)
+
+
+def side_by_side(folder: Path, network: str, share: int, steps: int, ranks: int) -> float:
+    """Patches per second of each of several processes that train independently: they share cores and memory."""
+    return on_processes([new_job(folder, network, share, steps) for _ in range(ranks)], 1, talk=False)
+
+
+def new_job(folder: Path, network: str, batch: int, steps: int) -> Recipe:
+    """A job with a run directory of its own."""
     job = recipe(folder, network, batch, steps, 2)
-    measured = {ranks: median([on_ranks(folder, ranks, steps) for _ in range(rounds)]) for ranks in (1, 2, 4)}
-    # What data, views and loss add to a bare step, as one process shows it.
-    added = batch / measured[1] / step[1]
+    return job.model_copy(update={"output": str(folder / f"run-{time.time_ns()}")})
+
+
+def checked(folder: Path, network: str, batch: int, steps: int, counts: Sequence[int], rounds: int) -> Rows:
+    """Predicted and measured patches per second on processes of this machine."""
+    apart: dict[int, list[float]] = {ranks: [] for ranks in counts}
+    joined: dict[int, list[float]] = {ranks: [] for ranks in counts}
+    links: dict[int, list[tuple[float, float]]] = {ranks: [] for ranks in counts}
+    for _ in range(rounds):
+        for ranks in counts:
+            apart[ranks].append(side_by_side(folder, network, batch // ranks, steps, ranks))
+            joined[ranks].append(together(folder, network, batch, steps, ranks))
+            links[ranks].append(all_reduce(ranks))
     rows = []
-    for ranks in (1, 2, 4):
-        bandwidth, latency = all_reduce(ranks) if ranks > 1 else (1.0, 0.0)
-        spent = traffic(job, ranks, bandwidth, latency)
-        seconds = added * step[ranks] + spent
+    for ranks in counts:
+        bandwidth, latency = (median([link[part] for link in links[ranks]]) for part in (0, 1))
+        spent = traffic(new_job(folder, network, batch, steps), ranks, bandwidth, latency)
+        seconds = batch / ranks / median(apart[ranks]) + spent
         rows.append(
             {
-                "on": "gloo, this machine",
+                "on": f"gloo, this machine, {network}",
                 "ranks": ranks,
+                "threads": 1,
                 "batch": batch,
                 "predicted patches/s": batch / seconds,
-                "measured patches/s": measured[ranks],
-                "off %": 100 * (batch / seconds / measured[ranks] - 1),
+                "measured patches/s": median(joined[ranks]),
+                "range": spread(joined[ranks]),
+                "off %": 100 * (batch / seconds / median(joined[ranks]) - 1),
                 "traffic %": 100 * spent / seconds,
                 "GB/s": bandwidth / 1e9 if ranks > 1 else "",
                 "latency us": 1e6 * latency if ranks > 1 else "",
+                "rounds": rounds,
             }
         )
     return rows
 
 
-def on_gpus(folder: Path, network: str, rate: float, per_gpu: int) -> list[dict[str, Any]]:
+def against_threads(folder: Path, network: str, batch: int, steps: int, rounds: int) -> Rows:
+    """One process with all cores, and one process a core: the same batch."""
+    cores = os.cpu_count() or 1
+    pairs = []
+    for _ in range(rounds):
+        one = together(folder, network, batch, steps, 1, threads=cores)
+        pairs.append((one, together(folder, network, batch, steps, cores)))
+    ratios = [many / one for one, many in pairs]
+    speeds = zip((1, cores), (cores, 1), zip(*pairs, strict=True), strict=True)
+    return [
+        {
+            "on": f"gloo, this machine, {network}",
+            "ranks": ranks,
+            "threads": threads,
+            "batch": batch,
+            "measured patches/s": median(measured),
+            "range": spread(measured),
+            "of one process": median(ratios) if ranks > 1 else 1.0,
+            "of one process, range": spread(ratios) if ranks > 1 else "",
+            "rounds": rounds,
+        }
+        for ranks, threads, measured in speeds
+    ]
+
+
+def on_gpus(folder: Path, network: str, rate: float, per_gpu: int) -> Rows:
     """Predicted patches per second on 8 to 512 GPUs at a fixed batch per GPU."""
     rows = []
     for links in ("one link", "eight links"):
@@ -168,15 +225,17 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=5000.0, help="patches per second of one GPU")
     parser.add_argument("--per-gpu", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=SPEED)
     args = parser.parse_args()
-    steps, rounds = (2, 1) if args.quick else (20, args.rounds)
+    steps, rounds = (2, 1) if args.quick else (50, args.rounds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_scenes(folder, 2, 80)
-        rows = checked(folder, "pixelnet", args.batch, steps, rounds)
+        rows = checked(folder, "pixelnet", args.batch, steps, (1, 2, 4), rounds)
+        if not args.quick:
+            rows += against_threads(folder, "resnet10t", 2 * args.batch, 8, rounds)
         rows += on_gpus(folder, args.network, args.rate, args.per_gpu)
     write("scaling", "How training scales", " ".join((__doc__ or "").split("\n\n")[2].split()), rows, args.out)
 

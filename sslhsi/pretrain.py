@@ -45,12 +45,13 @@ from sslhsi.methods.registry import create_method
 from sslhsi.ranks import all_ranks
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.report.run_report import write_report
-from sslhsi.training.batches import Batches, TrainingData
+from sslhsi.training.batches import Batches, TrainingData, ahead
 from sslhsi.training.checkpoint import Checkpoint, save_checkpoint
 from sslhsi.training.diverged import LossWatch, diverged
 from sslhsi.training.grad_cache import cached_backward
 from sslhsi.training.initialisation import Weights, check_networks, initialise
 from sslhsi.training.lost import LOST, lost_process
+from sslhsi.training.memory import keep_freed_memory
 from sslhsi.training.optimiser import create_optimiser
 from sslhsi.training.processes import claim_on_main, create_accelerator, gather_for, print_on
 from sslhsi.training.progress import progress
@@ -99,6 +100,7 @@ def pretrain(recipe: Recipe) -> Path:
             )
             write_atomic(recipe.run_dir / "provenance.json", json.dumps(origin, indent=1) + "\n")
             write_atomic(recipe.run_dir / "recipe.yaml", recipe.dump())
+        keep_freed_memory()
         loop = Loop(recipe, accelerator, data, networks.backbone, mark, checkpoint)
         loop.run()
         # The others need not wait, and run out of patience, while one process evaluates.
@@ -155,10 +157,9 @@ class Loop:
         training, steps = self.training, self.data.steps
         self.model.train()
         with Log(self.recipe, self.data, self.method, self.start, show=self.rank == 0) as log, hold_signals() as stop:
-            for step in range(self.start, steps):
+            for step, batch in enumerate(ahead(self.batches, self.start, steps), self.start):
                 # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
                 torch.manual_seed(seed := hash_seed(self.recipe.seed, step, self.rank))
-                batch = self.batches(step)
                 rate = training.lr * warmup_cosine(step, steps, training.warmup)
                 for group in self.optimiser.param_groups:
                     group["lr"] = rate

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,67 +15,57 @@ from sslhsi.recipe import Views
 NOISE_BLOCK = 16
 
 
-@dataclass(frozen=True)
-class Draw:
-    """The random numbers of one view of n samples, each of shape (n, ...)."""
+class Draw(NamedTuple):
+    """The random numbers of one view of n samples, each of shape (n, ...) and of one floating-point type."""
 
-    crop: Tensor  # side of the crop as a share of the window's, (n,)
+    crop: Tensor  # side of the crop as a share of the window's, (n, 1)
     centre: Tensor  # position of the crop's centre within its freedom, -1..1, (n, 2) as x, y
     shift: Tensor  # displacement of the window in pixels, (n, 2) as x, y
-    neighbour: Tensor  # which of the candidates the window moves to, (n,)
-    flip: Tensor  # 1 or -1, (n, 2)
-    turn: Tensor  # quarter turns, (n,)
-    gain: Tensor  # factor on the whole spectrum, (n,)
+    neighbour: Tensor  # which of the candidates the window moves to, (n, 1)
+    flip: Tensor  # 1 or -1, (n, 2) as x, y
+    turn: Tensor  # quarter turns, (n, 1)
+    gain: Tensor  # factor on the whole spectrum, (n, 1)
     scaling: Tensor  # factor on each component, (n, K)
     offset: Tensor  # added to each component, in spreads, (n, K)
     keep: Tensor  # 1 or 0 for each component, (n, K)
-    blur: Tensor  # share that each of the two neighbours gets, (n,)
-    blurred: Tensor  # numbers of the samples that are blurred at all
-    level: Tensor  # of the pixel noise, in spreads, (n,)
-    noise: int  # seed of the pixel noise
-    first: int = 0  # place of the first sample in the global batch
+    blur: Tensor  # share that each of the two neighbours gets, (n, 1)
+    level: Tensor  # of the pixel noise, in spreads, (n, 1)
 
     def part(self, rows: slice, device: torch.device) -> Draw:
-        """The parameters of some samples, on a device."""
-        fields: dict[str, Any] = {
-            name: value[rows].to(device, non_blocking=True)
-            for name, value in vars(self).items()
-            if isinstance(value, Tensor) and name != "blurred"
-        }
-        # Counted on the host: a device would have to be waited for.
-        fields["blurred"] = self.blur[rows].nonzero()[:, 0].to(device, non_blocking=True)
-        return Draw(**fields, noise=self.noise, first=self.first + rows.start)
+        """The parameters of some samples, on a device; one copy brings them there."""
+        numbers = torch.cat(self, dim=1)[rows].to(device, non_blocking=True)
+        return Draw(*numbers.split([field.shape[1] for field in self], dim=1))
 
 
-def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, first: bool) -> Draw:
+def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, first: bool) -> tuple[Draw, int]:
     """Draw the parameters of one view of n samples from a CPU generator; the first view keeps its place.
 
-    The numbers depend on the generator and on n alone, not on the device or on the number of processes.
+    The numbers depend on the generator and on n alone, not on the device or on the number of processes. With them
+    comes the seed of the pixel noise.
     """
     near = recipe.neighbours
 
     def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         return torch.rand(*shape, generator=generator) * (high - low) + low
 
-    side = uniform(n, low=recipe.crop[0], high=recipe.crop[1]).sqrt()
+    side = uniform(n, 1, low=recipe.crop[0], high=recipe.crop[1]).sqrt_()
     centre = uniform(n, 2, low=-1, high=1) * (0.0 if recipe.keep_centre else 1.0)
     shift = torch.randint(-near.radius, near.radius + 1, (n, 2), generator=generator).float()
     # The nearest of the candidates is the centre itself.
-    neighbour = torch.randint(0, max(1, near.candidates), (n,), generator=generator) * (uniform(n) < near.share)
+    neighbour = torch.randint(0, max(1, near.candidates), (n, 1), generator=generator) * (uniform(n, 1) < near.share)
     flip = 1.0 - 2.0 * (uniform(n, 2) < recipe.flip).float()
-    turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n,), generator=generator)
-    gain = torch.exp(torch.randn(n, generator=generator) * recipe.gain)
+    turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n, 1), generator=generator).float()
+    gain = torch.exp(torch.randn(n, 1, generator=generator) * recipe.gain)
     scaling = 1.0 + recipe.scaling * torch.randn(n, channels, generator=generator)
     offset = recipe.offset * torch.randn(n, channels, generator=generator)
     keep = (uniform(n, channels) >= recipe.dropout).float()
-    sigma = uniform(n, low=recipe.blur_sigma[0], high=recipe.blur_sigma[1])
+    sigma = uniform(n, 1, low=recipe.blur_sigma[0], high=recipe.blur_sigma[1])
     tap = torch.exp(-0.5 / sigma**2)
-    blur = tap / (1 + 2 * tap) * (uniform(n) < recipe.blur).float()
-    level = recipe.noise * uniform(n)
+    blur = tap / (1 + 2 * tap) * (uniform(n, 1) < recipe.blur).float()
+    level = recipe.noise * uniform(n, 1)
     noise = int(torch.randint(0, 2**31 - 1, (1,), generator=generator))
     shift = shift * float(not first)
-    blurred = blur.nonzero()[:, 0]
-    return Draw(side, centre, shift, neighbour, flip, turn, gain, scaling, offset, keep, blur, blurred, level, noise)
+    return Draw(side, centre, shift, neighbour.float(), flip, turn, gain, scaling, offset, keep, blur, level), noise
 
 
 def box_mean(x: Tensor) -> Tensor:
@@ -109,60 +97,101 @@ def neighbour_shift(patches: Tensor, radius: int, candidates: int, pick: Tensor)
     return torch.stack([chosen % side - radius, chosen // side - radius], dim=1).float()
 
 
-def _resample(patches: Tensor, window: int, d: Draw) -> Tensor:
-    """Crop, resize, mirror and turn in one interpolation: (n, K, S, S) -> (n, K, window, window)."""
-    size = patches.shape[-1]
-    still = bool((d.crop == 1).all()) and not d.shift.any()
-    if still and size == window and bool((d.flip == 1).all()) and not d.turn.any():
-        return patches
-    side = d.crop * (window / size)
+def _places(window: int, size: int, d: Draw) -> tuple[Tensor, Tensor]:
+    """Where the rows and columns of a view lie in patches of side ``size``.
+
+    A crop, mirror images and quarter turns map rows onto rows or onto columns, so that one number per row and one
+    per column say it all.
+
+    Returns:
+        (n, 2, window) pixels along the axis that a view's rows, then columns, run along; whole and half numbers
+        are exact, and (n, 2, 1) how far apart those pixels are in memory, ``size`` or 1.
+    """
+    turn = d.turn.long()
+    odd = turn % 2
+    # x and y of the view's row (then column) axis: a quarter turn swaps them.
+    axes = torch.cat([1 - odd, odd], dim=1)
     # The crop may move where the window leaves room; a shift displaces the window itself.
-    freedom = (window / size) * (1 - d.crop)
-    offset = d.centre * freedom[:, None] + d.shift * (2.0 / size)
-    angle = d.turn * (math.pi / 2)
-    # Rounded, so that quarter turns and mirrors land exactly on pixel centres.
-    cos, sin = angle.cos().round(), angle.sin().round()
-    rows = torch.stack(
-        [
-            torch.stack([cos * d.flip[:, 0] * side, -sin * d.flip[:, 1] * side, offset[:, 0]], dim=1),
-            torch.stack([sin * d.flip[:, 0] * side, cos * d.flip[:, 1] * side, offset[:, 1]], dim=1),
-        ],
-        dim=1,
-    )
-    grid = F.affine_grid(rows, [len(patches), 1, window, window], align_corners=False)
-    return F.grid_sample(patches, grid.to(patches.dtype), padding_mode="reflection", align_corners=False)
+    middle = (size - 1) / 2 + d.shift + d.centre * (1 - d.crop) * (window / 2)
+    signs = d.turn.new_tensor([[1.0, 1.0], [-1.0, 1.0], [-1.0, -1.0], [1.0, -1.0]])[turn[:, 0]] * d.flip.flip(1)
+    steps = torch.arange(window, device=d.turn.device, dtype=d.turn.dtype) - (window - 1) / 2
+    places = middle.gather(1, axes)[..., None] + (signs * d.crop)[..., None] * steps
+    return places.clamp_(0, size - 1), 1 + (size - 1) * axes[..., None]
+
+
+def _resample(patches: Tensor, window: int, d: Draw, crops: bool) -> Tensor:
+    """Crop, resize bilinearly, mirror and turn: (n, K, S, S) -> (n, K, window, window), contiguous and new.
+
+    Every pixel of a view is a weighted sum of four spectra of its patch; without a crop it is one of them.
+    """
+    n, channels, size = patches.shape[:3]
+    spectra = patches.permute(0, 2, 3, 1).reshape(-1, channels)
+    places, strides = _places(window, size, d)
+    first = torch.arange(0, n * size**2, size**2, device=patches.device).view(n, 1, 1, 1)
+    if crops:
+        low = places.floor()
+        weight = (places - low).to(patches.dtype)
+        low = low.long()
+        near = torch.stack([low, (low + 1).clamp_(max=size - 1)], dim=3) * strides[..., None]
+        share = torch.stack([1 - weight, weight], dim=3)
+        # The four neighbours of each row and column, before they are combined: long runs of memory.
+        x = F.embedding_bag(
+            (_each_row(near) + first + _each_column(near)).view(-1, 4),
+            spectra,
+            per_sample_weights=(_each_row(share) * _each_column(share)).view(-1, 4),
+            mode="sum",
+        )
+    else:
+        where = (places.long() * strides)[..., None]
+        x = spectra.index_select(0, (where[:, 0, :, None] + first + where[:, 1, None]).flatten())
+    return x.view(n, window, window, channels).permute(0, 3, 1, 2).contiguous()
+
+
+def _each_row(near: Tensor) -> Tensor:
+    """(n, 2, window, 2) -> (n, window, 1, 4): what the rows give to each of four neighbours."""
+    return near[:, 0].repeat_interleave(2, dim=2).unsqueeze(2)
+
+
+def _each_column(near: Tensor) -> Tensor:
+    """(n, 2, window, 2) -> (n, 1, window, 4): what the columns give to each of four neighbours."""
+    return near[:, 1].repeat(1, 1, 2).unsqueeze(1)
 
 
 def _blur(x: Tensor, share: Tensor) -> Tensor:
-    """Three-tap Gaussian along both axes; ``share`` (n,) is the weight of each neighbour."""
-    share = share[:, None, None, None]
-    padded = F.pad(x, (1, 1, 0, 0), mode="replicate")
-    x = x + share * (padded[..., :-2] + padded[..., 2:] - 2 * x)
-    padded = F.pad(x, (0, 0, 1, 1), mode="replicate")
-    return x + share * (padded[..., :-2, :] + padded[..., 2:, :] - 2 * x)
+    """Three-tap Gaussian along both axes; ``share`` (n, 1) is the weight of each neighbour, the edge its own."""
+    share = share[..., None, None]
+    for axis in (3, 2):
+        last = x.shape[axis] - 1
+        y = x * (1 - 2 * share)
+        y.narrow(axis, 1, last).addcmul_(x.narrow(axis, 0, last), share)
+        y.narrow(axis, 0, last).addcmul_(x.narrow(axis, 1, last), share)
+        for edge in (0, last):
+            y.select(axis, edge).addcmul_(x.select(axis, edge), share[..., 0])
+        x = y
+    return x
 
 
 def one_view(
-    patches: Tensor, window: int, d: Draw, recipe: Views, component_spread: Tensor, zero_spectrum: Tensor
+    patches: Tensor,
+    window: int,
+    d: Draw,
+    blurred: Tensor,
+    recipe: Views,
+    component_spread: Tensor,
+    zero_spectrum: Tensor,
 ) -> Tensor:
-    """Apply one view's parameters: (n, K, S, S) -> (n, K, window, window)."""
-    x = _resample(patches, window, d)
-    # What follows works in place: on a CPU, fresh memory for every step costs more than the arithmetic.
-    if x is patches:
-        x = x.clone()
-    if recipe.gain:
-        zero = zero_spectrum[..., None, None]
-        x.sub_(zero).mul_(d.gain[:, None, None, None]).add_(zero)
-    if len(d.blurred):
-        x[d.blurred] = _blur(x[d.blurred], d.blur[d.blurred])
-    if recipe.scaling:
-        x.mul_(d.scaling[..., None, None])
-    if recipe.offset:
-        x.add_((d.offset * component_spread)[..., None, None])
-    if recipe.noise:
-        x.add_(pixel_noise(x, d.noise, d.first).mul_((d.level[:, None] * component_spread)[..., None, None]))
-    if recipe.dropout:
-        x.mul_(d.keep[..., None, None])
+    """Apply one view's parameters, all but the noise: (n, K, S, S) -> (n, K, window, window), which is new."""
+    x = _resample(patches, window, d, recipe.crop != (1.0, 1.0))
+    # What follows works in place: on a CPU, fresh memory for every step costs more than the arithmetic. A blur
+    # leaves what is the same at all pixels as it is, so that gain, scaling, offset and dropout are one product.
+    if len(blurred):
+        x[blurred] = _blur(x[blurred], d.blur[blurred])
+    factor = d.gain * d.scaling * d.keep
+    if recipe.gain or recipe.offset:
+        constant = (zero_spectrum * (1 - d.gain) * d.scaling + d.offset * component_spread) * d.keep
+        torch.addcmul(constant[..., None, None], x, factor[..., None, None], out=x)
+    elif recipe.scaling or recipe.dropout:
+        x.mul_(factor[..., None, None])
     return x
 
 
@@ -219,11 +248,19 @@ def make_views(
     views = []
     for number, recipe in enumerate(settings):
         generator = torch.Generator().manual_seed(hash_seed(seed, step, number))
-        drawn = draw(recipe, total, patches.shape[1], generator, first=not number)
-        mine, near = drawn.part(slice(first, first + n), patches.device), recipe.neighbours
+        drawn, noise = draw(recipe, total, patches.shape[1], generator, first=not number)
+        rows, near = slice(first, first + n), recipe.neighbours
+        mine = drawn.part(rows, patches.device)
+        # Counted on the host: a device would have to be waited for.
+        blurred = drawn.blur[rows, 0].nonzero()[:, 0].to(patches.device, non_blocking=True)
         if number and near.candidates and near.radius:
-            mine = replace(mine, shift=neighbour_shift(patches, near.radius, near.candidates, mine.neighbour))
-        views.append(one_view(patches, window, mine, recipe, component_spread, zero_spectrum))
+            pick = mine.neighbour[:, 0].long()
+            mine = mine._replace(shift=neighbour_shift(patches, near.radius, near.candidates, pick))
+        x = one_view(patches, window, mine, blurred, recipe, component_spread, zero_spectrum)
+        if recipe.noise:
+            level = mine.level * component_spread * mine.keep
+            x.addcmul_(pixel_noise(x, noise, first), level[..., None, None])
+        views.append(x)
     return views
 
 

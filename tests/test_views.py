@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import convolve1d
+from torch.nn import functional as F
 
 from sslhsi.recipe import Neighbours, Views
 from sslhsi.views import make_views
@@ -68,6 +69,24 @@ def test_crops_zoom_by_the_area_asked():
     centres = view.mean((1, 2, 3))
     assert centres.std() > 0.1
     assert centres.abs().max() <= 0.52
+
+
+def test_crops_interpolate_bilinearly():
+    """As PyTorch's sampler does at the places that one view's own ramps of row and column numbers give."""
+    side = 12
+    ramp = torch.arange(side, dtype=torch.float32).expand(side, side)
+    x = torch.cat([patches(16, side, 3), torch.stack([ramp, ramp.T]).expand(16, 2, -1, -1)], dim=1)
+    for view in views(x, with_(crop=(0.1, 0.9), flip=0.5, quarter_turns=True, neighbours=Neighbours(radius=1))):
+        at = view[:, 3:].permute(0, 2, 3, 1)  # column and row of every pixel of the view
+        expected = F.grid_sample(x, (2 * at + 1) / side - 1, padding_mode="border", align_corners=False)
+        torch.testing.assert_close(view, expected, rtol=1e-4, atol=1e-4)
+        assert len({tuple(sample) for sample in at[:, 0, 0].round(decimals=2).tolist()}) > 12
+
+
+def test_turns_and_whole_shifts_copy_pixels_bit_for_bit():
+    x = patches(32, 11)
+    for view in views(x, with_(flip=0.5, quarter_turns=True, neighbours=Neighbours(radius=1))):
+        assert set(view.flatten().tolist()) <= set(x.flatten().tolist())
 
 
 def test_a_shift_moves_the_second_view_by_whole_pixels():

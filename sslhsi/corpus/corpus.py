@@ -231,7 +231,11 @@ class Corpus:
 
     def zero_spectrum(self, windows: np.ndarray) -> np.ndarray:
         """(n, K) components of a spectrum of zeros in each window's scene."""
-        return np.array([s.record.zero_spectrum for s in self.scenes], dtype=np.float32)[windows[:, 0]]
+        return self._zero_spectra[windows[:, 0]]
+
+    @cached_property
+    def _zero_spectra(self) -> np.ndarray:
+        return np.array([s.record.zero_spectrum for s in self.scenes], dtype=np.float32)
 
     def domain_numbers(self, windows: np.ndarray) -> np.ndarray:
         """(n,) number of each window's domain in ``domains``."""

@@ -55,9 +55,10 @@ class NTXentLoss(nn.Module):
             # float64 stays float64: tests of gradients need it.
             dtype = torch.promote_types(z1.dtype, torch.float32)
             z1, z2 = F.normalize(z1.to(dtype), dim=1), F.normalize(z2.to(dtype), dim=1)
-            keys1, keys2 = gather_rows(z1), gather_rows(z2)
-            n, total = len(z1), len(keys1)
-            anchors, keys = torch.cat([z1, z2]), torch.cat([keys1, keys2])
+            # Both views by one exchange.
+            pairs = gather_rows(torch.stack([z1, z2], dim=1))
+            n, total = len(z1), len(pairs)
+            anchors, keys = torch.cat([z1, z2]), torch.cat([pairs[:, 0], pairs[:, 1]])
             first = world()[0] * n + torch.arange(n, device=z1.device)
             place = torch.cat([first, first + total])
             positive = torch.cat([first + total, first])

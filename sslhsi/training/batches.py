@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -74,3 +76,30 @@ class Batches:
     def windows_of(self, step: int) -> np.ndarray:
         """(n, 3) windows of the global batch of a step."""
         return self.data.windows[self.data.sampler.batch(step)]
+
+
+def ahead(batches: Callable[[int], Batch], start: int, steps: int) -> Iterator[Batch]:
+    """The batches of the steps from ``start`` on, each made by a thread while the network works on the one before.
+
+    A batch is a function of its step alone, so that nothing depends on how far the thread is. What goes wrong there
+    is raised here, at the step that it belongs to. The thread computes with a quarter of this one's threads: it takes
+    a small part of a step, and more of them would stand in the network's way.
+
+    Args:
+        batches: The batch of a step; it draws no number from PyTorch's global stream.
+        start, steps: The first step, and the number of steps of the whole run.
+
+    Examples:
+        >>> list(ahead(lambda step: 10 * step, 2, 5))
+        [20, 30, 40]
+    """
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(1, "batches") as pool:
+        # A thread's number is its alone, but is also the one that later threads begin with.
+        pool.submit(torch.set_num_threads, max(1, threads // 4)).result()
+        torch.set_num_threads(threads)
+        coming: Future[Batch] | None = None
+        for step in range(start, steps):
+            batch = (coming or pool.submit(batches, step)).result()
+            coming = pool.submit(batches, step + 1) if step + 1 < steps else None
+            yield batch

@@ -15,7 +15,7 @@ from sslhsi.recipe import Training
 def create_optimiser(module: nn.Module, recipe: Training) -> Optimizer:
     """AdamW, SGD or LARS; biases and normalisation parameters are exempt from weight decay."""
     groups = parameter_groups(module, recipe.lr, recipe.weight_decay)
-    return optimiser(recipe.optimizer, groups, recipe.momentum)
+    return optimiser(recipe.optimizer, groups, recipe.momentum, fused=True)
 
 
 def parameter_groups(module: nn.Module, lr: float, weight_decay: float) -> list[dict[str, Any]]:

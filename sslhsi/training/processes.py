@@ -19,7 +19,7 @@ from sslhsi.training.run_dir import claim
 def create_accelerator(timeout: float) -> Accelerator:
     """Devices and processes of a run; a process that waits longer than ``timeout`` seconds for another stops."""
     kwargs = [
-        DistributedDataParallelKwargs(broadcast_buffers=False),
+        DistributedDataParallelKwargs(broadcast_buffers=False, gradient_as_bucket_view=True),
         InitProcessGroupKwargs(backend=None, timeout=timedelta(seconds=timeout)),
     ]
     # Autocast is the loop's own: Accelerate keeps one precision for the life of a process.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from lightly.utils.lars import LARS
@@ -54,3 +56,50 @@ def test_a_step_lowers_a_simple_loss(name):
         optimiser.step()
         losses.append(loss.item())
     assert losses[-1] < losses[0]
+
+
+def test_adamw_by_one_kernel_is_pytorchs_adamw_in_any_layout():
+    """One kernel walks parameters, gradients and moments in memory's order: they must lie in the same one."""
+    torch.manual_seed(0)
+    ours = nn.Sequential(nn.Conv2d(3, 5, 3, bias=False), nn.BatchNorm2d(5), nn.Flatten(), nn.Linear(20, 2))
+    ours[0].weight.data = ours[0].weight.data.contiguous(memory_format=torch.channels_last)
+    plain = copy.deepcopy(ours)
+    solver = create_optimiser(ours, Training(steps=1, lr=0.01, weight_decay=0.1))
+    decayed, free = ([p for p in plain.parameters() if (p.ndim > 1) == many] for many in (True, False))
+    peer = torch.optim.AdamW(decayed, lr=0.01, weight_decay=0.1, foreach=False, fused=False)
+    peer.add_param_group({"params": free, "weight_decay": 0.0})
+    x = torch.randn(8, 3, 4, 4)
+    for _ in range(5):
+        for network, optimiser in ((ours, solver), (plain, peer)):
+            optimiser.zero_grad()
+            network(x).square().mean().backward()
+            optimiser.step()
+    for a, b in zip(ours.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+def test_a_run_that_plain_adamw_began_goes_on_as_it_would_have():
+    """Bit for bit: a checkpoint's groups say how they are updated."""
+    torch.manual_seed(0)
+    ours, x = nn.Linear(4, 3), torch.randn(8, 4)
+    plain = copy.deepcopy(ours)
+    groups = [
+        {"params": [plain.weight], "weight_decay": 1e-4},
+        {"params": [plain.bias], "weight_decay": 0.0},
+    ]
+    peer = torch.optim.AdamW(groups, lr=0.01)
+
+    def step(network: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+        optimiser.zero_grad()
+        network(x).square().mean().backward()
+        optimiser.step()
+
+    for _ in range(3):
+        step(plain, peer)
+    ours.load_state_dict(plain.state_dict())
+    solver = create_optimiser(ours, Training(steps=1, lr=0.01))
+    solver.load_state_dict(copy.deepcopy(peer.state_dict()))
+    for _ in range(3):
+        step(plain, peer)
+        step(ours, solver)
+    assert all(torch.equal(a, b) for a, b in zip(ours.parameters(), plain.parameters(), strict=True))
