@@ -78,6 +78,8 @@ bench: $(READY)
 	$(BIN)/python benchmarks/training_loop.py
 	$(BIN)/python benchmarks/usual_way.py
 	$(BIN)/python benchmarks/knn.py
+	$(BIN)/python benchmarks/probes.py
+	$(BIN)/python benchmarks/encode.py
 	$(BIN)/python benchmarks/maps.py
 	$(BIN)/python benchmarks/micro_batch.py
 	$(BIN)/python benchmarks/stream_large.py

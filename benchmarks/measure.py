@@ -1,4 +1,4 @@
-"""What every benchmark here shares: runs in turn, memory of a run alone, and tables under results/speed/."""
+"""What every benchmark here shares: runs in turn, ratio and spread, memory of a run alone, results/speed/."""
 
 from __future__ import annotations
 
@@ -95,6 +95,22 @@ def median(values: Sequence[float]) -> float:
 def spread(values: Sequence[float]) -> str:
     """Least and largest of several rounds, as a table prints them."""
     return f"{min(values):.3g}-{max(values):.3g}"
+
+
+def compared(seconds: Sequence[float], peer: Sequence[float]) -> dict[str, Any]:
+    """Columns of a table: seconds of the rounds of a run, and how much faster than the same rounds of its peer.
+
+    Median and range of the rounds; ratios are taken round by round, so that what else the machine did in a round
+    falls out of them.
+    """
+    ratios = [b / a for a, b in zip(seconds, peer, strict=True)]
+    return {
+        "seconds": median(seconds),
+        "seconds, range": spread(seconds),
+        "times faster": median(ratios),
+        "times faster, range": spread(ratios),
+        "rounds": len(seconds),
+    }
 
 
 def write(name: str, title: str, text: str, rows: Sequence[Mapping[str, Any]], folder: Path = SPEED) -> None:

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from measure import SPEED, alone, median, write
+from measure import SPEED, alone, compared, write
 from scipy.interpolate import interp1d
 from sklearn.decomposition import PCA
 
@@ -79,7 +79,7 @@ def usual(folder: Path) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pixels", type=int, default=1_210_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="30,000 pixels, one round")
     parser.add_argument("--out", type=Path, default=SPEED)
     args = parser.parse_args()
@@ -93,21 +93,13 @@ def main() -> None:
             measured["sslhsi prepare"].append(alone(lambda: ours(folder)))
             measured["SciPy + scikit-learn"].append(alone(lambda: usual(folder)))
         counted = sum(np.load(folder / f"{b}.npy", mmap_mode="r")[..., 0].size for b in CAMERAS)
-        reference = median([seconds for seconds, _, _ in measured["SciPy + scikit-learn"]])
+        seconds = {name: [took for took, _, _ in runs] for name, runs in measured.items()}
         rows = []
         for name, runs in measured.items():
-            seconds = median([r[0] for r in runs])
-            rows.append(
-                {
-                    "method": name,
-                    "pixels": counted,
-                    "seconds": seconds,
-                    "times faster": reference / seconds,
-                    "extra memory MB": round(max(r[1] for r in runs) / 1e6),
-                    "first component %": 100 * runs[0][2][0],
-                    "rounds": rounds,
-                }
-            )
+            row = {"method": name, "pixels": counted, **compared(seconds[name], seconds["SciPy + scikit-learn"])}
+            row["extra memory MB"] = round(max(r[1] for r in runs) / 1e6)
+            row["first component %"] = 100 * runs[0][2][0]
+            rows.append(row)
         write("preparation", "Corpus preparation", " ".join((__doc__ or "").split("\n\n")[2].split()), rows, args.out)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
