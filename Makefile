@@ -50,10 +50,10 @@ pretrain: $(READY)
 	$(LAUNCH) sslhsi/pretrain.py $(RECIPE) $(ARGS)
 
 test: $(READY)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder -m "not slow" $(ARGS)
 
 min-deps:
 	$(PYTHON) tests/min_deps.py $(ARGS)

@@ -22,7 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from measure import SPEED, alone, own_bytes, write
+from measure import SPEED, alone, median, own_bytes, spread, write
 
 from sslhsi.corpus.prepare import prepare
 from sslhsi.recipe import Recipe
@@ -63,10 +63,11 @@ def recipe(folder: Path) -> Recipe:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gigabytes", type=float, default=2.0)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--limit-mb", type=int, default=1000)
     parser.add_argument("--cgroup", type=Path, help="memory control group (v1 or v2) to make and run in")
     parser.add_argument("--folder", type=Path, help="on a disk with room for the file and a seventh of it")
-    parser.add_argument("--quick", action="store_true", help="0.1 GB")
+    parser.add_argument("--quick", action="store_true", help="0.1 GB, one round")
     parser.add_argument("--out", type=Path, default=SPEED)
     args = parser.parse_args()
     size = 0.1 if args.quick else args.gigabytes
@@ -86,12 +87,19 @@ def main() -> None:
             args.cgroup.mkdir(exist_ok=True)
             name = "memory.max" if (args.cgroup / "memory.max").exists() else "memory.limit_in_bytes"
             (args.cgroup / name).write_text(str(args.limit_mb * 1_000_000))
-        seconds, extra, (rest, shape) = alone(run)
+        runs = []
+        for _ in range(1 if args.quick else args.rounds):
+            shutil.rmtree(folder / "corpora", ignore_errors=True)
+            runs.append(alone(run))
+        seconds, extra = [r[0] for r in runs], max(r[1] for r in runs)
+        rest, shape = max(r[2][0] for r in runs), runs[0][2][1]
         row = {
             "file GB": size,
             "components": "x".join(map(str, shape)),
-            "seconds": seconds,
-            "MB/s": 1000 * size / seconds,
+            "seconds": median(seconds),
+            "seconds, range": spread(seconds),
+            "rounds": len(runs),
+            "MB/s": 1000 * size / median(seconds),
             "memory at rest MB": round(rest / 1e6),
             "extra memory MB": round(extra / 1e6),
             "limit MB": args.limit_mb if args.cgroup else "",
