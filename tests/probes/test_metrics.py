@@ -23,7 +23,6 @@ LABELS = st.lists(
 )
 
 
-@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(LABELS)
 @pytest.mark.filterwarnings("ignore")
