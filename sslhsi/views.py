@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -16,7 +17,7 @@ NOISE_BLOCK = 16
 
 
 class Draw(NamedTuple):
-    """The random numbers of one view of n samples, each of shape (n, ...) and of one floating-point type."""
+    """The random numbers of n samples, each of shape (n, ...) and of one floating-point type."""
 
     crop: Tensor  # side of the crop as a share of the window's, (n, 1)
     centre: Tensor  # position of the crop's centre within its freedom, -1..1, (n, 2) as x, y
@@ -25,47 +26,56 @@ class Draw(NamedTuple):
     flip: Tensor  # 1 or -1, (n, 2) as x, y
     turn: Tensor  # quarter turns, (n, 1)
     gain: Tensor  # factor on the whole spectrum, (n, 1)
+    blur: Tensor  # share that each of the two neighbours gets, (n, 1)
+    level: Tensor  # of the pixel noise, in spreads, (n, 1)
     scaling: Tensor  # factor on each component, (n, K)
     offset: Tensor  # added to each component, in spreads, (n, K)
     keep: Tensor  # 1 or 0 for each component, (n, K)
-    blur: Tensor  # share that each of the two neighbours gets, (n, 1)
-    level: Tensor  # of the pixel noise, in spreads, (n, 1)
 
-    def part(self, rows: slice, device: torch.device) -> Draw:
-        """The parameters of some samples, on a device; one copy brings them there."""
-        numbers = torch.cat(self, dim=1)[rows].to(device, non_blocking=True)
-        return Draw(*numbers.split([field.shape[1] for field in self], dim=1))
+    @classmethod
+    def of(cls, numbers: Tensor) -> Draw:
+        """The fields of (n, 12 + 3 K) numbers that lie side by side."""
+        channels = (numbers.shape[1] - 12) // 3
+        return cls(*numbers.split([1, 2, 2, 1, 2, 1, 1, 1, 1, channels, channels, channels], dim=1))
 
 
-def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, first: bool) -> tuple[Draw, int]:
+def draw(recipe: Views, n: int, channels: int, generator: torch.Generator, first: bool) -> tuple[np.ndarray, int]:
     """Draw the parameters of one view of n samples from a CPU generator; the first view keeps its place.
 
-    The numbers depend on the generator and on n alone, not on the device or on the number of processes. With them
-    comes the seed of the pixel noise.
+    The numbers depend on the generator and on n alone, not on the device or on the number of processes.
+
+    Returns:
+        (n, 12 + 3 K) float32, the fields of :class:`Draw` side by side, and the seed of the pixel noise.
     """
     near = recipe.neighbours
 
-    def uniform(*shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        return torch.rand(*shape, generator=generator) * (high - low) + low
+    def uniform(width: int, low: float = 0.0, high: float = 1.0) -> np.ndarray:
+        return torch.rand(n, width, generator=generator).numpy() * (high - low) + low
 
-    side = uniform(n, 1, low=recipe.crop[0], high=recipe.crop[1]).sqrt_()
-    centre = uniform(n, 2, low=-1, high=1) * (0.0 if recipe.keep_centre else 1.0)
-    shift = torch.randint(-near.radius, near.radius + 1, (n, 2), generator=generator).float()
+    def normal(width: int) -> np.ndarray:
+        return torch.randn(n, width, generator=generator).numpy()
+
+    def whole(low: int, high: int, width: int) -> np.ndarray:
+        return torch.randint(low, high, (n, width), generator=generator).numpy()
+
+    # In this order: every draw moves the stream on, also those that are multiplied by zero.
+    crop = np.sqrt(uniform(1, *recipe.crop))
+    centre = uniform(2, -1, 1) * (0.0 if recipe.keep_centre else 1.0)
+    shift = whole(-near.radius, near.radius + 1, 2) * float(not first)
     # The nearest of the candidates is the centre itself.
-    neighbour = torch.randint(0, max(1, near.candidates), (n, 1), generator=generator) * (uniform(n, 1) < near.share)
-    flip = 1.0 - 2.0 * (uniform(n, 2) < recipe.flip).float()
-    turn = torch.randint(0, 4 if recipe.quarter_turns else 1, (n, 1), generator=generator).float()
-    gain = torch.exp(torch.randn(n, 1, generator=generator) * recipe.gain)
-    scaling = 1.0 + recipe.scaling * torch.randn(n, channels, generator=generator)
-    offset = recipe.offset * torch.randn(n, channels, generator=generator)
-    keep = (uniform(n, channels) >= recipe.dropout).float()
-    sigma = uniform(n, 1, low=recipe.blur_sigma[0], high=recipe.blur_sigma[1])
-    tap = torch.exp(-0.5 / sigma**2)
-    blur = tap / (1 + 2 * tap) * (uniform(n, 1) < recipe.blur).float()
-    level = recipe.noise * uniform(n, 1)
+    neighbour = whole(0, max(1, near.candidates), 1) * (uniform(1) < near.share)
+    flip = 1.0 - 2.0 * (uniform(2) < recipe.flip)
+    turn = whole(0, 4 if recipe.quarter_turns else 1, 1)
+    gain = np.exp(normal(1) * recipe.gain)
+    scaling = 1.0 + recipe.scaling * normal(channels)
+    offset = recipe.offset * normal(channels)
+    keep = uniform(channels) >= recipe.dropout
+    tap = np.exp(-0.5 / uniform(1, *recipe.blur_sigma) ** 2)
+    blur = tap / (1 + 2 * tap) * (uniform(1) < recipe.blur)
+    level = recipe.noise * uniform(1)
     noise = int(torch.randint(0, 2**31 - 1, (1,), generator=generator))
-    shift = shift * float(not first)
-    return Draw(side, centre, shift, neighbour.float(), flip, turn, gain, scaling, offset, keep, blur, level), noise
+    fields = (crop, centre, shift, neighbour, flip, turn, gain, blur, level, scaling, offset, keep)
+    return np.concatenate(fields, axis=1, dtype=np.float32), noise
 
 
 def box_mean(x: Tensor) -> Tensor:
@@ -120,14 +130,14 @@ def _places(window: int, size: int, d: Draw) -> tuple[Tensor, Tensor]:
 
 
 def _resample(patches: Tensor, window: int, d: Draw, crops: bool) -> Tensor:
-    """Crop, resize bilinearly, mirror and turn: (n, K, S, S) -> (n, K, window, window), contiguous and new.
+    """Crop, resize bilinearly, mirror and turn: (n, K, S, S) -> (views x n, K, window, window), contiguous and new.
 
     Every pixel of a view is a weighted sum of four spectra of its patch; without a crop it is one of them.
     """
     n, channels, size = patches.shape[:3]
     spectra = patches.permute(0, 2, 3, 1).reshape(-1, channels)
     places, strides = _places(window, size, d)
-    first = torch.arange(0, n * size**2, size**2, device=patches.device).view(n, 1, 1, 1)
+    first = torch.arange(0, n * size**2, size**2, device=patches.device).repeat(len(places) // n).view(-1, 1, 1, 1)
     if crops:
         low = places.floor()
         weight = (places - low).to(patches.dtype)
@@ -144,7 +154,7 @@ def _resample(patches: Tensor, window: int, d: Draw, crops: bool) -> Tensor:
     else:
         where = (places.long() * strides)[..., None]
         x = spectra.index_select(0, (where[:, 0, :, None] + first + where[:, 1, None]).flatten())
-    return x.view(n, window, window, channels).permute(0, 3, 1, 2).contiguous()
+    return x.view(-1, window, window, channels).permute(0, 3, 1, 2).contiguous()
 
 
 def _each_row(near: Tensor) -> Tensor:
@@ -168,30 +178,6 @@ def _blur(x: Tensor, share: Tensor) -> Tensor:
         for edge in (0, last):
             y.select(axis, edge).addcmul_(x.select(axis, edge), share[..., 0])
         x = y
-    return x
-
-
-def one_view(
-    patches: Tensor,
-    window: int,
-    d: Draw,
-    blurred: Tensor,
-    recipe: Views,
-    component_spread: Tensor,
-    zero_spectrum: Tensor,
-) -> Tensor:
-    """Apply one view's parameters, all but the noise: (n, K, S, S) -> (n, K, window, window), which is new."""
-    x = _resample(patches, window, d, recipe.crop != (1.0, 1.0))
-    # What follows works in place: on a CPU, fresh memory for every step costs more than the arithmetic. A blur
-    # leaves what is the same at all pixels as it is, so that gain, scaling, offset and dropout are one product.
-    if len(blurred):
-        x[blurred] = _blur(x[blurred], d.blur[blurred])
-    factor = d.gain * d.scaling * d.keep
-    if recipe.gain or recipe.offset:
-        constant = (zero_spectrum * (1 - d.gain) * d.scaling + d.offset * component_spread) * d.keep
-        torch.addcmul(constant[..., None, None], x, factor[..., None, None], out=x)
-    elif recipe.scaling or recipe.dropout:
-        x.mul_(factor[..., None, None])
     return x
 
 
@@ -244,24 +230,46 @@ def make_views(
         (2, torch.Size([4, 3, 9, 9]), True)
     """
     n, total = len(patches), total or len(patches)
-    window = patches.shape[-1] - 2 * margin(settings)
-    views = []
+    drawn, noise = [], []
     for number, recipe in enumerate(settings):
         generator = torch.Generator().manual_seed(hash_seed(seed, step, number))
-        drawn, noise = draw(recipe, total, patches.shape[1], generator, first=not number)
-        rows, near = slice(first, first + n), recipe.neighbours
-        mine = drawn.part(rows, patches.device)
+        numbers, noise_seed = draw(recipe, total, patches.shape[1], generator, first=not number)
+        drawn.append(numbers[first : first + n])
+        noise.append(noise_seed)
+    # All views at once, as if they were more samples: a small batch costs by the number of operations.
+    host = torch.from_numpy(np.concatenate(drawn))
+    d = Draw.of(host.to(patches.device, non_blocking=True))
+    d = d._replace(shift=_shifts(patches, settings, d))
+    x = _resample(patches, patches.shape[-1] - 2 * margin(settings), d, any(v.crop != (1.0, 1.0) for v in settings))
+    # What follows works in place: on a CPU, fresh memory for every step costs more than the arithmetic. A blur
+    # leaves what is the same at all pixels as it is, so that gain, scaling, offset and dropout are one product.
+    if any(recipe.blur for recipe in settings):
         # Counted on the host: a device would have to be waited for.
-        blurred = drawn.blur[rows, 0].nonzero()[:, 0].to(patches.device, non_blocking=True)
-        if number and near.candidates and near.radius:
-            pick = mine.neighbour[:, 0].long()
-            mine = mine._replace(shift=neighbour_shift(patches, near.radius, near.candidates, pick))
-        x = one_view(patches, window, mine, blurred, recipe, component_spread, zero_spectrum)
+        blurred = Draw.of(host).blur[:, 0].nonzero()[:, 0].to(patches.device, non_blocking=True)
+        x[blurred] = _blur(x[blurred], d.blur[blurred])
+    factor = d.gain * d.scaling * d.keep
+    if any(recipe.gain or recipe.offset for recipe in settings):
+        zero = zero_spectrum.repeat(len(settings), 1)
+        constant = (zero * (1 - d.gain) * d.scaling + d.offset * component_spread) * d.keep
+        torch.addcmul(constant[..., None, None], x, factor[..., None, None], out=x)
+    elif any(recipe.scaling or recipe.dropout for recipe in settings):
+        x.mul_(factor[..., None, None])
+    views, levels = list(x.split(n)), (d.level * component_spread * d.keep)[..., None, None].split(n)
+    for view, level, recipe, noise_seed in zip(views, levels, settings, noise, strict=True):
         if recipe.noise:
-            level = mine.level * component_spread * mine.keep
-            x.addcmul_(pixel_noise(x, noise, first), level[..., None, None])
-        views.append(x)
+            view.addcmul_(pixel_noise(view, noise_seed, first), level)
     return views
+
+
+def _shifts(patches: Tensor, settings: Sequence[Views], d: Draw) -> Tensor:
+    """(views x n, 2) displacements, those to neighbours that look like the centre among them."""
+    shifts = list(d.shift.split(len(patches)))
+    picks = d.neighbour[:, 0].long().split(len(patches))
+    for number, recipe in enumerate(settings):
+        near = recipe.neighbours
+        if number and near.candidates and near.radius:
+            shifts[number] = neighbour_shift(patches, near.radius, near.candidates, picks[number])
+    return torch.cat(shifts)
 
 
 def margin(settings: Sequence[Views]) -> int:
