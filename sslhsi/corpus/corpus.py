@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sslhsi.bands.projection import Projection, load_projection
+from sslhsi.bands.projection import Projection
+from sslhsi.bands.projector import load_projection
 from sslhsi.corpus.windows import window_positions
 from sslhsi.errors import InputError
 from sslhsi.recipe import Patches

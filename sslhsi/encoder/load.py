@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.backbones.timm_backbone import TimmBackbone
-from sslhsi.bands.projection import load_projection
+from sslhsi.bands.projector import load_projection
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
 
