@@ -142,7 +142,7 @@ def _record_path(target: Path) -> Path:
 
 def _exposure(path: Path, time: float | None) -> Exposure:
     from sslhsi.scenes.calibrate import Exposure
-    from sslhsi.scenes.envi import integration_time
+    from sslhsi.scenes.envi_header import integration_time
     from sslhsi.scenes.read import read_scene
 
     # Counts as the detector gave them: all bands, nothing scaled.

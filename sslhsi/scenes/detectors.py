@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.scenes.bad_bands import row_blocks
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, check_memory
+from sslhsi.scenes.raw import Raw, Variable, check_memory
 from sslhsi.scenes.scaling import NO_SCALING, Scaling
 
 
@@ -21,28 +21,28 @@ class Detector:
 
     Args:
         name: Of the detector, for messages.
-        load: Reads the array.
-        shape: Of the array.
-        dtype: Of the array.
+        stored: The array.
         axes: Its axes, a permutation of "hwb".
         wavelengths: (B,) nanometres; 0, NaN or negative where a band is dead.
-        gain, offset: Stored numbers times ``gain`` plus ``offset`` are physical values; no gain: nothing is known.
+        scaling: From stored numbers to physical values, one for all bands; None: nothing is known.
     """
 
     name: str
-    load: Callable[[], np.ndarray]
-    shape: tuple[int, ...]
-    dtype: np.dtype
+    stored: Variable
     axes: str
     wavelengths: np.ndarray
-    gain: float | None = None
-    offset: float = 0.0
+    scaling: Scaling | None = None
 
     @property
     def size(self) -> tuple[int, int, int]:
         """(H, W, B)."""
-        height, width, bands = (self.shape[self.axes.index(axis)] for axis in "hwb")
-        return height, width, bands
+        return size_of(self.stored, self.axes)
+
+
+def size_of(stored: Variable, axes: str) -> tuple[int, int, int]:
+    """(H, W, B) of an array whose axes are a permutation of "hwb"."""
+    height, width, bands = (stored.shape[axes.index(axis)] for axis in "hwb")
+    return height, width, bands
 
 
 def join(detectors: Sequence[Detector], path: Path, *, padding: float | None = None) -> Raw:
@@ -95,7 +95,7 @@ def join(detectors: Sequence[Detector], path: Path, *, padding: float | None = N
     if not chosen:
         raise InputError(f"{path}: no band has a wavelength")
     chosen.sort()
-    raw = Raw(_filled(detectors, chosen, path), path, np.array([centre for centre, _, _ in chosen]))
+    raw = Raw(_filled(detectors, chosen, path), path, wavelengths=np.array([centre for centre, _, _ in chosen]))
     raw.scaling = _scaling(detectors, [number for _, number, _ in chosen], path)
     if padding is not None:
         _mask_padding(raw, padding)
@@ -103,12 +103,14 @@ def join(detectors: Sequence[Detector], path: Path, *, padding: float | None = N
 
 
 def _scaling(detectors: Sequence[Detector], owners: Sequence[int], path: Path) -> Scaling:
-    without = [d.name for d in detectors if d.gain is None]
-    if not without:
-        gains, offsets = ([float(getattr(detectors[n], part)) for n in owners] for part in ("gain", "offset"))
-        return Scaling(f"scale of {' and '.join(d.name for d in detectors)}", gains, offsets)
-    if len(without) < len(detectors):
-        note(path, f"stored numbers kept, the file has no scale for {' and '.join(without)}")
+    known = {d.name: d.scaling for d in detectors if d.scaling is not None}
+    if len(known) == len(detectors):
+        scalings = [known[detectors[number].name] for number in owners]
+        gains, offsets = ([float(np.ravel(getattr(s, part))[0]) for s in scalings] for part in ("gain", "offset"))
+        return Scaling(f"scale of {' and '.join(known)}", gains, offsets)
+    if known:
+        without = " and ".join(d.name for d in detectors if d.name not in known)
+        note(path, f"stored numbers kept, the file has no scale for {without}")
     return NO_SCALING
 
 
@@ -122,12 +124,12 @@ def _mask_padding(raw: Raw, padding: float) -> None:
 
 
 def _filled(detectors: Sequence[Detector], chosen: Sequence[tuple[float, int, int]], path: Path) -> np.ndarray:
-    dtype = np.result_type(*(d.dtype for d in detectors))
+    dtype = np.result_type(*(d.stored.dtype for d in detectors))
     shape = (*detectors[0].size[:2], len(chosen))
     check_memory(path, shape, dtype.itemsize)
     cube = np.empty(shape, dtype.newbyteorder("="))
     for number, detector in enumerate(detectors):
-        array = np.asarray(detector.load()).transpose([detector.axes.index(axis) for axis in "hwb"])
+        array = np.asarray(detector.stored.load()).transpose([detector.axes.index(axis) for axis in "hwb"])
         for position, (_, owner, band) in enumerate(chosen):
             if owner == number:
                 cube[:, :, position] = array[:, :, band]

@@ -12,18 +12,18 @@ import rasterio
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.captures import reference_role
-from sslhsi.scenes.envi import header_beside, is_envi_data
+from sslhsi.scenes.envi import is_envi_data
+from sslhsi.scenes.envi_header import header_beside, is_library
 from sslhsi.scenes.labels import whole
 from sslhsi.scenes.raw import Raw
 from sslhsi.scenes.read import READERS, open_file
-from sslhsi.scenes.sidecar import header_fields, product_layer, spectral_images
+from sslhsi.scenes.sidecar import TIFFS, product_layer, spectral_images
 
 # In a folder, an ENVI cube is found by its header; text tables and archives are taken when they are named.
 READABLE = tuple(
     suffix for suffix in READERS if suffix not in (".img", ".raw", ".dat", ".bil", ".bip", ".bsq", ".sli", ".zip")
     and suffix not in (".csv", ".txt", ".tsv", ".xz", ".png")
 )  # fmt: skip
-TIFFS = (".tif", ".tiff")
 
 
 class SceneFiles(NamedTuple):
@@ -137,7 +137,7 @@ def _pass_over(candidates: Sequence[Path]) -> SceneFiles:
             reasons[path] = "a layer of the product beside it"
         elif not _readable(path):
             reasons[path] = "no cube"
-        elif path.suffix.lower() == ".hdr" and "library" in header_fields(path).get("file type", "").lower():
+        elif path.suffix.lower() == ".hdr" and is_library(path):
             reasons[path] = "a library of spectra"
     left = [p for p in shown if p not in reasons]
     references = [p for p in left if reference_role(p.stem)[0]]

@@ -12,10 +12,10 @@ import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Raw, Variable, reading
-from sslhsi.scenes.scaling import scaling_of
+from sslhsi.scenes.raw import Raw, Variable, reading
+from sslhsi.scenes.scaling import nodata_of, scaling_of
+from sslhsi.scenes.wavelengths import centres_of
 
 _CUBES = ("/Reflectance/Reflectance_Data", "/Radiance/Radiance_Data")
 
@@ -50,31 +50,19 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
     layers = [v.name.rsplit("/", 1)[1] for v in variables if v.name.startswith(f"{metadata}/Ancillary_Imagery/")]
 
     def read() -> Raw:
-        units = _text(centres.attributes.get("Units", ""))
-        values = np.asarray(centres.load(), dtype=np.float64).ravel()
         note(path, f"NEON file: {cube.name}, no ground truth in it")
         if layers:
             note(path, f"quality and terrain layers passed over: {', '.join(layers)}")
         return Raw(
             cube.load(),
             path,
-            wavelengths=Centres(values, units, str(path)),
-            nodata=_number(cube, "Data_Ignore_Value", path),
+            wavelengths=centres_of(centres, str(path)),
+            nodata=nodata_of(cube.attributes),
             scaling=scaling_of(cube.attributes),
             georeference=_place(path, metadata),
         )
 
     return replace(cube, image=read)
-
-
-def _number(cube: Variable, key: str, path: Path) -> float | None:
-    if key not in cube.attributes:
-        return None
-    try:
-        value = float(np.asarray(cube.attributes[key]).ravel()[0])
-    except (TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: {key} of {cube.name} is no number") from error
-    return value
 
 
 def _text(value: Any) -> str:

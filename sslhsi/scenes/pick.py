@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,16 +14,15 @@ from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.dimensions import band_centres, good_bands, in_swath, layout_by_names, place, spectral_cubes
 from sslhsi.scenes.flat import bands_may_come_first, decide_order, unfold
-from sslhsi.scenes.label_files import without_masks
+from sslhsi.scenes.label_files import Truth, without_masks
 from sslhsi.scenes.labels import NO_RULES, LabelRules, image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Given, Raw, TableOfSpectra, Variable, check_memory
-from sslhsi.scenes.scaling import scaling_of
+from sslhsi.scenes.raw import Centres, Raw, TableOfSpectra, Variable, check_memory
+from sslhsi.scenes.scaling import nodata_of, scaling_of
 from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths
 
 _ROWS = {"lines", "line", "rows", "row", "nrow", "nrows", "nr", "nl", "height", "h"}
 _COLUMNS = {"cols", "col", "columns", "samples", "ncol", "ncols", "nc", "width", "w"}
-_NODATA = {"_fillvalue", "data_ignore_value", "missing_value", "nodata", "no_data", "nodata_value", "no_data_value"}
 _METADATA = re.compile(r"scale_?factor|add_offset|data_ignore_value|no_?data", re.IGNORECASE)
 _AXES = {"h": "height", "w": "width", "b": "bands"}
 Shape = tuple[int, int]
@@ -159,7 +157,9 @@ def _has_image_shape(variable: Variable) -> bool:
     return min(variable.shape) > 1 and whole(np.asarray(variable.load()))
 
 
-def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape], bands: int | None) -> str | None:
+def _layout(
+    variable: Variable, variables: Sequence[Variable], hints: list[Shape], given: Centres | str | None
+) -> str | None:
     """The one order of axes that the wavelengths and the label maps fit; "hwb" if several do, None if none does.
 
     Names of axes come before both.
@@ -169,7 +169,7 @@ def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape
     a, b, c = variable.shape
     others = [v for v in variables if v.name != variable.name and v.real]
     maps = hints + [(v.shape[0], v.shape[1]) for v in others if len(v.shape) == 2 and min(v.shape) > 1]
-    centres = [bands] if bands else []
+    centres = [len(given.values)] if isinstance(given, Centres) else []
     for length in {a, b, c} - set(centres):
         if pick_wavelengths(others, length) is not None:
             centres.append(length)
@@ -208,96 +208,77 @@ def _order_axes(array: np.ndarray, variable: Variable, axes: str, path: Path, op
     return image
 
 
-def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Given) -> Raw:
+def pick(
+    variables: list[Variable],
+    path: Path,
+    options: ReadOptions,
+    truth: Truth | Literal[False] | None,
+    given: Centres | str | None,
+) -> tuple[Raw, str]:
     """Put an image together from the variables of one file.
 
     Args:
         variables: All arrays of the file.
         path: The file.
         options: What the caller says: cube, purity, layout, shape, order.
-        given: What the caller brings along; text names variables of this file.
+        truth: Labels of the caller, whose shape may tell that of the image; False for none, None to look for them.
+        given: Band centres of the caller, or the name of the variable that holds them.
+
+    Returns:
+        The image, and how flattened pixels run.
 
     Raises:
         InputError: Something is missing, ambiguous or doesn't fit; the message lists the candidates.
     """
-    given = with_arrays(given, variables, path)
-    maps = [m for m in (given.labels, given.abundances) if isinstance(m, np.ndarray)]
-    hints = [shape for each in maps for shape in image_shapes(each)]
+    shown = truth.map if truth else None
+    hints = [] if shown is None else image_shapes(shown)
     variable, flat = find_cube(variables, path, options.cube, hints, options.shape)
     check_memory(path, variable.shape, variable.dtype.itemsize)
     array = variable.load()
     rest = [v for v in variables if v.name != variable.name]
-    default = "F" if path.suffix.lower() == ".mat" else "C"
-    bands = len(given.wavelengths.values) if isinstance(given.wavelengths, Centres) else None
+    order: str = options.order or ("F" if path.suffix.lower() == ".mat" else "C")
     if flat is None:
-        order = options.order or default
-        axes = options.layout or _layout(variable, variables, hints, bands)
+        axes = options.layout or _layout(variable, variables, hints, given)
         axes = axes or _guessed_layout(array, variable, path)
         image = _order_axes(array, variable, axes, path, options)
     else:
         shape, bands_first = flat
         matrix = array if bands_first else array.T
-        order = options.order or _smoother_order(matrix, shape, rest, path, given, default)
+        if options.order is None:
+            # Flattened labels would follow whichever order is assumed and so are no evidence for it.
+            solid = [v for v in rest if shape in (v.shape[:2], v.shape[1:])]
+            evidence = _labels(solid, path, shape, NO_RULES, order) if truth is None else None
+            if truth and shown is not None and hints:
+                evidence = to_labels(shown, shape, where=str(path), order=order, abundances=truth.abundances)
+            order = decide_order(matrix, shape, evidence, order, str(path))
         image = unfold(matrix, shape, order)
-    name = given.wavelengths if isinstance(given.wavelengths, str) else None
-    by_names = options.layout is None  # else names of axes are overruled
-    centres = _by_axis(variable, rest, path) if name is None and bands is None and by_names else None
-    if centres is None:
-        centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
-    labels = _labels(rest, path, image.shape[:2], given, rules=LabelRules.of(options), order=order)
     metadata = _metadata(variable, rest)
-    raw = Raw(image, path, centres, labels, nodata=_nodata(metadata), scaling=scaling_of(metadata))
-    if by_names:
+    raw = Raw(image, path, nodata=nodata_of(metadata), scaling=scaling_of(metadata))
+    if options.layout is None:  # else names of axes are overruled
         raw.bad, raw.georeference = good_bands(variable, rest), place(variable, rest)
         if in_swath(variable, rest):
             note(path, "in the swath's geometry, not on a map grid: latitudes and longitudes of pixels only")
-    return raw
+    if not isinstance(given, Centres):
+        raw.wavelengths = _wavelengths(variable, rest, path, image.shape[2], given, by_axis=options.layout is None)
+    if truth is None:
+        raw.labels = _labels(rest, path, raw.size, LabelRules.of(options), order)
+    return raw, order
 
 
-def with_arrays(given: Given, variables: Sequence[Variable], path: Path) -> Given:
-    """What the caller brings along, with the arrays of the file that labels and abundances name.
-
-    Raises:
-        InputError: No variable has such a name.
-    """
-    arrays: dict[str, Any] = {
-        key: np.asarray(named(variables, value, path).load())
-        for key in ("labels", "abundances")
-        if isinstance(value := getattr(given, key), str)
-    }
-    return replace(given, **arrays)
-
-
-def _by_axis(variable: Variable, others: Sequence[Variable], path: Path) -> Centres | None:
-    """Band centres that stand along the spectral axis, where axes have names."""
-    known = band_centres(variable, others)
-    return None if known is None else Centres(known[0], known[1], f"{path}: {known[2]}")
-
-
-def _smoother_order(
-    matrix: np.ndarray, shape: Shape, rest: Sequence[Variable], path: Path, given: Given, default: str
-) -> str:
-    """How the pixels of a (bands, pixels) matrix run, "C" or "F"."""
-    # Flattened labels would follow whichever order is assumed and so are no evidence for it.
-    solid = [v for v in rest if shape in (v.shape[:2], v.shape[1:])]
-    if isinstance(given.labels, np.ndarray) and not image_shapes(given.labels):
-        given = replace(given, labels=False)
-    if isinstance(given.abundances, np.ndarray) and not image_shapes(given.abundances):
-        given = replace(given, abundances=None)
-    evidence = _labels(solid, path, shape, given, rules=NO_RULES, order=default)
-    return decide_order(matrix, shape, evidence, default, str(path))
+def _wavelengths(
+    variable: Variable, rest: Sequence[Variable], path: Path, bands: int, name: str | None, *, by_axis: bool
+) -> Centres | None:
+    """Band centres in the variable of a name, else along the spectral axis where axes have names, else by shape."""
+    if name is None and by_axis and (known := band_centres(variable, rest)) is not None:
+        return Centres(known[0], known[1], f"{path}: {known[2]}")
+    vector = pick_wavelengths(rest, bands) if name is None else named(rest, name, path)
+    return None if vector is None else centres_of(vector, f"{path}: {vector.name}")
 
 
 def _labels(
-    variables: Sequence[Variable], path: Path, shape: Shape, given: Given, *, rules: LabelRules, order: str
+    variables: Sequence[Variable], path: Path, shape: Shape, rules: LabelRules, order: str
 ) -> np.ndarray | None:
-    where = str(path)
-    if isinstance(given.labels, np.ndarray):
-        return to_labels(given.labels, shape, where=where, order=order, rules=rules)
-    if isinstance(given.abundances, np.ndarray):
-        return to_labels(given.abundances, shape, where=where, order=order, rules=rules, abundances=True)
-    if given.labels is False:
-        return None
+    """Labels among the arrays of a file."""
     pixels = math.prod(shape)
     fitting = [
         v for v in variables if v.real and (v.shape == shape or (v.size == pixels and max(v.shape) == pixels > 1))
@@ -321,17 +302,7 @@ def _labels(
             note(path, f"{turned} is not read as labels: the cube is {shape}; layout= says how the cube lies")
         return None
     note(path, f"labels are {candidates[0]}")
-    return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, rules=rules)
-
-
-def _wavelengths(
-    variables: Sequence[Variable], path: Path, bands: int, name: str | None, *, search: bool
-) -> Centres | None:
-    if name is not None:
-        variable: Variable | None = named(variables, name, path)
-    else:
-        variable = pick_wavelengths(variables, bands) if search else None
-    return None if variable is None else centres_of(variable, f"{path}: {variable.name}")
+    return to_labels(np.asarray(candidates[0].load()), shape, where=str(path), order=order, rules=rules)
 
 
 def _metadata(variable: Variable, rest: Sequence[Variable]) -> dict[str, Any]:
@@ -342,12 +313,3 @@ def _metadata(variable: Variable, rest: Sequence[Variable]) -> dict[str, Any]:
         if v.real and 0 < v.size <= 1 and _METADATA.search(v.name)
     }
     return {**beside, **variable.attributes}
-
-
-def _nodata(metadata: Mapping[str, Any]) -> float | None:
-    for key, value in metadata.items():
-        if key.lower().replace(" ", "_") in _NODATA:
-            array = np.asarray(value).ravel()
-            if array.size == 1 and array.dtype.kind in "biuf":
-                return float(array[0])
-    return None

@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
+from sslhsi.scenes.detectors import size_of
 from sslhsi.scenes.labels import named
 from sslhsi.scenes.raw import Raw, Variable
 
 JOINED = "made of several arrays"
+IN_SWATH = "not on a map grid: the file gives latitudes and longitudes of pixels only"
 
 
-def together(name: str, shape: tuple[int, ...], read: Callable[[], Raw]) -> Variable:
-    """An image that several arrays of a file make, as one variable (H, W, B)."""
-    return Variable(name, shape, np.dtype(np.float32), lambda: read().cube, {JOINED: True}, image=read)
+def images_of(
+    cubes: Mapping[str, Variable], axes: str, read: Callable[[Sequence[Variable]], Raw], together: str | None
+) -> list[Variable]:
+    """The images of a product: the arrays of all detectors as one, then each by itself.
+
+    Args:
+        cubes: By the names that each has as an image, its own among them.
+        axes: Of the arrays, a permutation of "hwb".
+        read: Makes one image of one array or several.
+        together: Name of the image of all arrays; None: they make none.
+    """
+    images = []
+    parts = [cube for name, cube in cubes.items() if name == cube.name]
+    if together is not None and len(parts) > 1:
+        sizes = [size_of(part, axes) for part in parts]
+        shape = (*sizes[0][:2], sum(size[2] for size in sizes))
+        whole = Variable(together, shape, np.dtype(np.float32), lambda: read(parts).cube, {JOINED: True})
+        images.append(replace(whole, image=lambda: read(parts)))
+    for name, cube in cubes.items():
+        images.append(replace(cube, name=name, image=partial(read, [cube])))
+    return images
 
 
 def chosen_image(variables: Sequence[Variable], path: Path, options: ReadOptions) -> Raw | None:
