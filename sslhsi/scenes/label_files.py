@@ -206,7 +206,7 @@ def _of_variables(path: Path, key: str | None, variables: list[Variable], truth:
 
 def without_masks(variables: Sequence[Variable]) -> list[Variable]:
     """Those that may be ground truth: a mask, quality or flag layer never is, nor what is the same everywhere."""
-    return [v for v in variables if not NO_TRUTH.search(v.name.split("/")[-1].split(".")[-1]) and not _constant(v)]
+    return [v for v in variables if not NO_TRUTH.search(v.tail) and not _constant(v)]
 
 
 def _constant(variable: Variable) -> bool:

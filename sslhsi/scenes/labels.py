@@ -214,7 +214,7 @@ def _axis_by_shape(array: np.ndarray, shape: tuple[int, int]) -> int | None:
 def named(variables: Sequence[Variable], name: str, path: Path) -> Variable:
     """The variable called ``name``, full or last part, or an error that lists what there is."""
     exact = [v for v in variables if v.name == name]
-    tail = [v for v in variables if v.name.replace("/", ".").split(".")[-1] == name]
+    tail = [v for v in variables if v.tail == name]
     if len(matches := exact or tail) == 1:
         return matches[0]
     listed = ", ".join(map(str, variables)) or "nothing"

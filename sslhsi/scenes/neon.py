@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Raw, Variable, reading
+from sslhsi.scenes.raw import Raw, Variable, as_text, reading
 from sslhsi.scenes.scaling import nodata_of, scaling_of
 from sslhsi.scenes.wavelengths import centres_of
 
@@ -65,19 +64,14 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
     return replace(cube, image=read)
 
 
-def _text(value: Any) -> str:
-    value = np.asarray(value).ravel()[0] if np.size(value) else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
 def _place(path: Path, metadata: str) -> dict[str, Any] | None:
     """Map_Info as ENVI writes it: projection, reference column and row, easting, northing, pixel sizes, zone ..."""
     with reading(path, "a NEON file"), h5py.File(path, "r") as file:
         group = file.get(f"{metadata}/Coordinate_System")
         if group is None or "Map_Info" not in group:
             return None
-        words = [word.strip() for word in _text(group["Map_Info"][()]).split(",")]
-        code = _text(group["EPSG Code"][()]) if "EPSG Code" in group else ""
+        words = [word.strip() for word in as_text(group["Map_Info"][()]).split(",")]
+        code = as_text(group["EPSG Code"][()]) if "EPSG Code" in group else ""
     try:
         column, row, east, north, width, height = (float(word) for word in words[1:7])
         crs = CRS.from_epsg(int(float(code))) if code else None

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from sslhsi.scenes.detectors import Detector, join
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.products import IN_SWATH, images_of
@@ -41,8 +39,7 @@ def pace_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
     def read(chosen: Sequence[Variable]) -> Raw:
         detectors = []
         for name in (name for name in cubes if cubes[name] in chosen):
-            centres = by_name[f"sensor_band_parameters/{name}_wavelength"].load()
-            wavelengths = np.asarray(centres, dtype=np.float64).ravel()
+            wavelengths = by_name[f"sensor_band_parameters/{name}_wavelength"].numbers()
             detectors.append(Detector(name, cubes[name], "bhw", wavelengths, scaling_of(cubes[name].attributes)))
         raw = join(detectors, path)
         raw.nodata = nodata_of(chosen[0].attributes)

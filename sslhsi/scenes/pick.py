@@ -31,8 +31,8 @@ Flat = tuple[Shape, bool]  # of a matrix: (H, W), and whether bands are its firs
 
 def _scalar(variables: Sequence[Variable], names: set[str]) -> int | None:
     for variable in variables:
-        if variable.size == 1 and variable.real and variable.name.lower().split(".")[-1] in names:
-            value = float(np.asarray(variable.load()).ravel()[0])
+        if variable.size == 1 and variable.real and variable.tail.lower() in names:
+            value = float(variable.numbers()[0])
             if value >= 1 and value == round(value):
                 return int(value)
     return None
@@ -164,12 +164,14 @@ def _layout(
 
     Names of axes come before both.
     """
-    if (by_names := layout_by_names(variable, variables)) is not None:
+    by_names = layout_by_names(variable, variables)
+    if by_names is not None:
         return by_names
     a, b, c = variable.shape
     others = [v for v in variables if v.name != variable.name and v.real]
     maps = hints + [(v.shape[0], v.shape[1]) for v in others if len(v.shape) == 2 and min(v.shape) > 1]
-    centres = [len(given.values)] if isinstance(given, Centres) else []
+    listed = given if isinstance(given, Centres) else band_centres(variable, others, None)
+    centres = [] if listed is None else [len(listed.values)]
     for length in {a, b, c} - set(centres):
         if pick_wavelengths(others, length) is not None:
             centres.append(length)
@@ -254,23 +256,25 @@ def pick(
         image = unfold(matrix, shape, order)
     metadata = _metadata(variable, rest)
     raw = Raw(image, path, nodata=nodata_of(metadata), scaling=scaling_of(metadata))
-    if options.layout is None:  # else names of axes are overruled
-        raw.bad, raw.georeference = good_bands(variable, rest), place(variable, rest)
-        if in_swath(variable, rest):
+    named_axes = layout_by_names(variable, rest) if options.layout is None else None  # else they are overruled
+    if named_axes is not None:
+        raw.bad, raw.georeference = good_bands(rest, image.shape[2]), place(variable, rest, named_axes)
+        if in_swath(raw.size, rest):
             note(path, "in the swath's geometry, not on a map grid: latitudes and longitudes of pixels only")
     if not isinstance(given, Centres):
-        raw.wavelengths = _wavelengths(variable, rest, path, image.shape[2], given, by_axis=options.layout is None)
+        raw.wavelengths = _wavelengths(variable, rest, path, image.shape[2], given, named_axes)
     if truth is None:
         raw.labels = _labels(rest, path, raw.size, LabelRules.of(options), order)
     return raw, order
 
 
 def _wavelengths(
-    variable: Variable, rest: Sequence[Variable], path: Path, bands: int, name: str | None, *, by_axis: bool
+    variable: Variable, rest: Sequence[Variable], path: Path, bands: int, name: str | None, axes: str | None
 ) -> Centres | None:
-    """Band centres in the variable of a name, else along the spectral axis where axes have names, else by shape."""
-    if name is None and by_axis and (known := band_centres(variable, rest)) is not None:
-        return Centres(known[0], known[1], f"{path}: {known[2]}")
+    """Band centres in the variable of a name, else those that the cube's attributes or axes tell, else by shape."""
+    known = band_centres(variable, rest, axes) if name is None else None
+    if known is not None and len(known.values) == bands:
+        return known._replace(where=f"{path}: {known.where}")
     vector = pick_wavelengths(rest, bands) if name is None else named(rest, name, path)
     return None if vector is None else centres_of(vector, f"{path}: {vector.name}")
 
@@ -308,8 +312,6 @@ def _labels(
 def _metadata(variable: Variable, rest: Sequence[Variable]) -> dict[str, Any]:
     """What stands beside the cube: scalars and vectors of the file named as such, then its attributes."""
     beside = {
-        v.name.replace("/", ".").split(".")[-1]: np.asarray(v.load()).ravel()
-        for v in rest
-        if v.real and 0 < v.size <= 1 and _METADATA.search(v.name)
+        v.tail: np.asarray(v.load()).ravel() for v in rest if v.real and 0 < v.size <= 1 and _METADATA.search(v.name)
     }
     return {**beside, **variable.attributes}

@@ -124,6 +124,20 @@ class Variable:
     def size(self) -> int:
         return math.prod(self.shape)
 
+    @property
+    def vector(self) -> bool:
+        """True for several numbers in a row, whatever the number of axes."""
+        return self.real and 1 < self.size == max(self.shape)
+
+    def numbers(self) -> np.ndarray:
+        """All of them, (n,) float64."""
+        return np.asarray(self.load(), dtype=np.float64).ravel()
+
+    def text(self, *keys: str) -> str:
+        """The first of some attributes as text, "" when there is none; case does not matter."""
+        lower = {key.lower(): value for key, value in self.attributes.items()}
+        return next((as_text(lower[key]) for key in map(str.lower, keys) if np.size(lower.get(key, ()))), "")
+
     def __str__(self) -> str:
         return f"{self.name} {self.shape} {self.dtype}"
 
@@ -152,6 +166,12 @@ def reading(path: Path, what: str) -> Iterator[None]:
         cause = error.__cause__ or error  # rasterio wraps what GDAL says
         reason = " ".join(str(cause).split())[:200].rstrip(".") or type(cause).__name__
         raise InputError(f"{path}: can't be read as {what}, it may be truncated or corrupt ({reason})") from error
+
+
+def as_text(value: Any) -> str:
+    """The first of some words as text, "" of none."""
+    first = np.asarray(value).ravel()[0] if np.size(value) else ""
+    return first.decode("utf-8", "replace") if isinstance(first, bytes) else str(first)
 
 
 def decoded(content: bytes) -> str:

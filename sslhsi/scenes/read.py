@@ -31,7 +31,7 @@ from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sidecar import spectral_image, tiff_of
 from sslhsi.scenes.stack import open_stack
 from sslhsi.scenes.text_table import open_text_table
-from sslhsi.scenes.wavelengths import read_wavelengths
+from sslhsi.scenes.wavelength_files import read_wavelengths
 
 PathLike = str | os.PathLike[str]
 

@@ -18,7 +18,8 @@ from sslhsi.scenes.read import open_file
 from sslhsi.scenes.spectra import Spectra
 from sslhsi.scenes.spectra_table import rows_of
 from sslhsi.scenes.text_table import read_text, spectra_variables
-from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, read_wavelengths, to_nanometres
+from sslhsi.scenes.wavelength_files import read_wavelengths
+from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, to_nanometres
 
 PathLike = str | os.PathLike[str]
 MOST_CLASSES = 1000

@@ -10,9 +10,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from sslhsi.scenes.wavelengths import CENTRES_HEADING, UNIT, are_centres, monotonic
+
 # "450", "450.5 nm", "X450", "wl_450.2", "R450", "band_12": a word, a number, a units.
-_NUMBER_HEADING = re.compile(r"([A-Za-z_. ]{0,12}?)(\d+(?:[.]\d+)?)\s*(nm|um|µm|cm-1|1/cm)?", re.IGNORECASE)
-_CENTRES_HEADING = re.compile(r"wave|lambda|^nm$|^wl|raman|cm-1|1/cm", re.IGNORECASE)
+_NUMBER_HEADING = re.compile(rf"([A-Za-z_. ]{{0,12}}?)(\d+(?:[.]\d+)?)\s*({UNIT})?", re.IGNORECASE)
+#: A number with or without a unit behind.
+WITH_UNIT = re.compile(rf"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*({UNIT})?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -43,7 +46,7 @@ def rows_of(text: str) -> list[list[str]]:
     if counts[";"] > len(lines[:5]):
         delimiter = ";"  # and commas are decimal
     if not counts[delimiter]:
-        return [line.split() for line in lines]
+        return [_cells(line) for line in lines]
     rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter)]
     if delimiter != ",":
         rows = [[cell.replace(",", ".") if _DECIMAL_COMMA.fullmatch(cell) else cell for cell in row] for row in rows]
@@ -51,6 +54,17 @@ def rows_of(text: str) -> list[list[str]]:
     while width and not any(len(row) >= width and row[width - 1] for row in rows):
         width -= 1  # delimiters that end every line
     return [row[:width] for row in rows]
+
+
+def _cells(line: str) -> list[str]:
+    """The words of a line; a unit behind a number belongs to it."""
+    cells: list[str] = []
+    for word in line.split():
+        if cells and (word[0] == "(" or WITH_UNIT.fullmatch(f"1 {word}")):
+            cells[-1] += f" {word}"
+        else:
+            cells.append(word)
+    return cells
 
 
 def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | None:
@@ -76,7 +90,7 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
     if first is None or first > 5:
         return None
     headings, body = rows[first - 1] if first else None, rows[first:]
-    worded = headings is not None and bool(_CENTRES_HEADING.search(headings[0]))
+    worded = headings is not None and bool(CENTRES_HEADING.search(headings[0]))
     if headings is not None and not worded and _numbered(headings)[0]:
         return _by_lines(headings, body)
     if columns := _by_columns(headings, body):
@@ -98,17 +112,6 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
     return None
 
 
-def are_centres(values: np.ndarray) -> bool:
-    """True for numbers that only ascend or descend, as nanometres (200 to 20,000) or micrometres do."""
-    steps = np.diff(values)
-    if len(values) < 2 or not np.isfinite(values).all() or not ((steps > 0).all() or (steps < 0).all()):
-        return False
-    whole = (values == np.round(values)).all()
-    nanometres = values.min() >= 200 and values.max() <= 20_000
-    micrometres = values.min() >= 0.2 and values.max() <= 20 and not whole
-    return bool(nanometres or micrometres)
-
-
 def _is_number(cell: str) -> bool:
     if cell == "" or cell.upper() == "NA":
         return False
@@ -126,8 +129,7 @@ def _numbered(headings: Sequence[str]) -> tuple[list[int], list[float], str]:
         if match := _NUMBER_HEADING.fullmatch(text):
             words.setdefault(match.group(1).lower(), []).append((column, float(match.group(2)), match.group(3) or ""))
     best = max(words.values(), key=len, default=[])
-    steps = np.diff([number for _, number, _ in best])
-    if len(best) < 3 or not ((steps > 0).all() or (steps < 0).all()):
+    if len(best) < 3 or not monotonic(np.array([number for _, number, _ in best])):
         return [], [], ""
     return [c for c, _, _ in best], [n for _, n, _ in best], best[0][2]
 
@@ -139,7 +141,7 @@ def _by_lines(headings: Sequence[str], body: Sequence[Sequence[str]], units: str
         return None
     centres = np.array(numbers)
     table = SpectraTable(spectra, units=suffix or units)
-    wordy = _CENTRES_HEADING.search(" ".join((headings[columns[0]], units)))
+    wordy = CENTRES_HEADING.search(" ".join((headings[columns[0]], units)))
     if are_centres(centres) or (wordy and (centres > 0).all()):
         table.centres = centres
     else:
@@ -156,7 +158,7 @@ def _by_columns(headings: Sequence[str] | None, body: Sequence[Sequence[str]]) -
     centres = _numbers(body, [0])
     if centres is None or not are_centres(centres[:, 0]) or len(body) < 3:
         return None
-    worded = headings is not None and bool(_CENTRES_HEADING.search(headings[0]))
+    worded = headings is not None and bool(CENTRES_HEADING.search(headings[0]))
     if not worded and len(body) < 10:
         return None
     spectra = _numbers(body, range(1, len(body[0])))

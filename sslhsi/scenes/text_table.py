@@ -10,7 +10,7 @@ from typing import TextIO
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, reading
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, decoded, reading, variable_of
 from sslhsi.scenes.spectra_table import parse_spectra
 from sslhsi.scenes.wavelengths import unit_in
 
@@ -67,10 +67,9 @@ def spectra_variables(path: Path, *, heading: bool | None = None) -> list[Variab
     names = table.columns.get("name") or next(iter(table.columns.values()), [])
     names = names if len(set(names)) == len(table.spectra) else []
     attributes = {"names": tuple(names), "columns": table.columns, "notes": tuple(table.notes)}
-    variables = [Variable("spectra", table.spectra.shape, table.spectra.dtype, lambda: table.spectra, attributes)]
-    if (centres := table.centres) is not None:
-        unit = {"units": unit_in(table.units)}
-        variables.append(Variable("wavelengths", centres.shape, centres.dtype, lambda: centres, unit))
+    variables = [variable_of("spectra", table.spectra, attributes)]
+    if table.centres is not None:
+        variables.append(variable_of("wavelengths", table.centres, {"units": unit_in(table.units)}))
     return variables
 
 
@@ -83,16 +82,18 @@ def read_text(path: Path) -> str:
     check_file(path)
     if path.stat().st_size > _LARGEST:
         raise InputError(f"{path}: is too large for a table of spectra; save it as .npy")
-    with reading(path, "a table of text"):
-        with lzma.open(path) if path.suffix.lower() == ".xz" else path.open("rb") as file:
-            content = file.read(_LARGEST)
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("latin-1")
+    unpack = lzma.open if path.suffix.lower() == ".xz" else open
+    with reading(path, "a table of text"), unpack(path, "rb") as file:
+        text = decoded(file.read(_LARGEST))
     if "\0" in text[:4096]:
         raise InputError(f"{path}: is no text")
     return text
+
+
+def is_binary(path: Path) -> bool:
+    """Whether a file is no text."""
+    with path.open("rb") as file:
+        return b"\0" in file.read(4096)
 
 
 def _map(path: Path, table: np.ndarray, unit: str, worded: bool) -> Raw:
