@@ -14,7 +14,7 @@ from sslhsi.errors import InputError
 if TYPE_CHECKING:
     from sslhsi.encoder.encoder import Encoder
     from sslhsi.evaluation.labelled_scene import LabelledScene
-    from sslhsi.evaluation.network import Network
+    from sslhsi.evaluation.network import Method
     from sslhsi.scenes.scene import Scene
 
 COLUMNS_TEXT = """
@@ -27,11 +27,13 @@ columns:
   saw the pixels  whether pretraining saw the test pixels (never their labels); after the slash whether the
                   spectral projection was fitted on them, or knows their statistics
 All methods of a line's split train and test on the same pixels. "raw spectra" are the bands without any
-network, "random weights" is the same network untrained, "from scratch" that network trained on the labels.
+network, "window means" averages of components over boxes of 1, 3, 7 and 13 pixels (standardised or noise-whitened,
+whichever suits the training pixels), "random weights" is the same network untrained, "from scratch" that network
+trained on the labels.
 """
 EVALS: dict[str, dict[str, Any]] = {
     "knn": {
-        "help": "k-NN on frozen features beside random weights and raw spectra",
+        "help": "k-NN on frozen features beside random weights, window means and raw spectra",
         "example": "sslhsi eval knn runs/mine/backbone field.mat --labels field_gt.mat --per-class 5 10 30",
         "probes": ("k-NN",),
     },
@@ -74,7 +76,7 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
     series = name == "label-efficiency"
     tunes = "fine-tune" in about["probes"]
     parser.add_argument(
-        "backbone", metavar="BACKBONE", help="a run, its backbone/ folder, a hub id, or none: raw spectra alone"
+        "backbone", metavar="BACKBONE", help="a run, its backbone/ folder, a hub id, or none: what needs no network"
     )
     parser.add_argument("scenes", nargs="+" if series else 1, metavar="SCENE", help="a labelled cube, any format")
     parser.add_argument(
@@ -145,6 +147,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     from sslhsi.evaluation.labelled_scene import labelled_pixels
+    from sslhsi.evaluation.window_means import scene_projection, window_means
     from sslhsi.scenes.read import read_scene
 
     labels = options.labels or [None]
@@ -167,7 +170,9 @@ def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     return [
         labelled_pixels(
             scene,
-            networks(backbones, encoders, scene) if encoders else (),
+            networks(backbones, encoders, scene)
+            if encoders
+            else window_means(scene_projection(scene), projection_saw_pixels="yes"),
             schemes=schemes,
             per_class=sizes,
             window=options.window,
@@ -176,7 +181,7 @@ def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     ]
 
 
-def networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Network]:
+def networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Method]:
     """The backbones, which must be of one pretraining, beside their untrained twins."""
     from sslhsi.evaluation.network import beside
     from sslhsi.evaluation.pretraining_scenes import pretraining_of

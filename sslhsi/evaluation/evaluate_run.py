@@ -15,10 +15,11 @@ from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene, pixel_protocols
 from sslhsi.evaluation.labelled_windows import labelled_windows
-from sslhsi.evaluation.network import PRETRAINED, Network
+from sslhsi.evaluation.network import PRETRAINED, Method, Network
 from sslhsi.evaluation.pretraining_scenes import pretraining_words
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.runner import Labelled, ProbeSettings, evaluate
+from sslhsi.evaluation.window_means import window_means
 from sslhsi.probes.knn import knn_predict
 from sslhsi.recipe import Patches, Recipe
 
@@ -63,16 +64,17 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
     return [replace(row, corpus=corpus.key, projection_scope=scope, recipe=recipe.name) for row in rows]
 
 
-def _networks(encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, pretrained_on: bool) -> list[Network]:
+def _networks(encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, pretrained_on: bool) -> list[Method]:
     # What is held out of pretraining is held out of the projection under scope "train" alone.
     fitted = "yes" if pretrained_on or recipe.corpus.bands.scope != "train" else "no"
     words = pretraining_words(recipe, len(corpus.scenes))
-    return [
+    networks = [
         Network(method, encoder, words, "yes" if pretrained_on else "no", fitted)
         if method == PRETRAINED
         else Network(method, encoder, "none", "no", fitted)
         for method, encoder in encoders.items()
     ]
+    return [*networks, *window_means(corpus.projector, corpus.key, fitted)]
 
 
 def monitor_accuracy(

@@ -12,6 +12,9 @@ from sslhsi.errors import InputError
 from sslhsi.files import read_rows
 
 PerClass = int | Literal["all"] | None
+WINDOW_MEANS = "window means"
+NO_TRAINING = ("random weights", "raw spectra", "mean spectrum", WINDOW_MEANS)
+"""Methods that nothing was trained for but the probe."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,11 @@ class ResultRow:
         per_class: Training samples per class; ``all`` that the split offers.
         seed: Of the split, and of all else that is left to chance.
         window: Side in pixels of the windows that the split is made for.
-        method: ``pretrained``, ``random weights``, ``from scratch``, ``raw spectra`` or ``mean spectrum``.
+        method: ``pretrained``, ``random weights``, ``from scratch``, ``raw spectra``, ``mean spectrum``, or ``window
+            means`` (by itself the better of two on training samples) with ``whitened`` or ``standardised``.
         probe: ``k-NN``, ``linear``, ``SVM`` or ``fine-tune``.
         settings: Of the probe, in words.
+        chosen: Where a method offers several features, which suited the training samples best.
         oa, aa, kappa, f1_macro: Overall and average accuracy, Cohen's kappa, macro F1, in percent.
         oa_low, oa_high: Bounds of the OA of this one split, redrawing its test samples (95 %).
         leak: Share (0 to 1) of the test windows that hold a training pixel.
@@ -68,6 +73,7 @@ class ResultRow:
     method: str = ""
     probe: str = ""
     settings: str = ""
+    chosen: str = ""
     oa: float | None = None
     oa_low: float | None = None
     oa_high: float | None = None
@@ -101,6 +107,11 @@ class ResultRow:
         if self.per_class is None:
             return title
         return f"{title}, all" if self.per_class == "all" else f"{title}, {self.per_class} per class"
+
+    @property
+    def variant(self) -> bool:
+        """Whether it stands beside a row of the choice between variants, so that no summary counts it again."""
+        return self.method.startswith(f"{WINDOW_MEANS}, ")
 
     @property
     def key(self) -> tuple:

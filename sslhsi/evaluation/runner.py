@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,13 +16,14 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene, Protocol
 from sslhsi.evaluation.labelled_windows import LabelledWindows
-from sslhsi.evaluation.measure import projection_saw, score_columns
-from sslhsi.evaluation.network import PRETRAINED, SCRATCH, Network
+from sslhsi.evaluation.measure import score_columns
+from sslhsi.evaluation.network import PRETRAINED, SCRATCH, Method, Network
 from sslhsi.evaluation.rows import COLUMNS, KEY, RENAMED, ResultRow
+from sslhsi.evaluation.window_means import WindowMeans
 from sslhsi.finetune.finetune import fine_tune
 from sslhsi.finetune.samples import Remembered
 from sslhsi.finetune.settings import FineTuning, described
-from sslhsi.probes.fit import NEIGHBOURS, PROBES, fit_probe
+from sslhsi.probes.fit import NEIGHBOURS, PROBES, fit_best
 from sslhsi.splits.split import Split
 from sslhsi.training.progress import progress
 from sslhsi.training.provenance import git_revision, machine
@@ -57,7 +59,7 @@ class Job:
     labelled: Labelled
     protocol: Protocol[Any]
     seed: int
-    network: Network | None
+    network: Method | None
     probe: str
     settings: str
 
@@ -86,18 +88,9 @@ class Job:
         )
         if network is None:
             return row
-        projector = network.encoder.projector
+        row = replace(row, **network.columns)
         scratch = self.probe == TUNE and network.method != PRETRAINED
-        return replace(
-            row,
-            method=SCRATCH if scratch else network.method,
-            pretraining=network.pretraining,
-            pretraining_saw_pixels=network.pretraining_saw_pixels,
-            projection_saw_pixels=projection_saw(projector, network.projection_saw_pixels),
-            projection_scope=projector.scope,
-            corpus=network.encoder.config.corpus,
-            backbone=network.digest,
-        )
+        return replace(row, method=SCRATCH) if scratch else row
 
 
 def evaluate(
@@ -110,10 +103,11 @@ def evaluate(
 ) -> list[ResultRow]:
     """Measure what is not measured yet, and append it to a CSV as it comes.
 
-    On every split each method meets each probe: raw spectra (no fine-tuning), and the networks. Random weights
-    are drawn anew for each of the first seeds and then again in turn, and so pretrainings of several seeds take
-    turns; fine-tuning random weights is training from scratch. All methods see identical splits. Features are
-    computed once per labelled scene and network.
+    On every split each method meets each probe: raw spectra and window means (no fine-tuning), and the networks.
+    Random weights are drawn anew for each of the first seeds and then again in turn, and so pretrainings of several
+    seeds take turns; fine-tuning random weights is training from scratch. All methods see identical splits. Features
+    are computed once per labelled scene and method; where a method offers several, those are taken that suit the
+    training samples best.
 
     A split that can't be drawn, and a probe that can't be fitted, leave a row whose ``note`` says why. Rows
     that are there already (see :data:`sslhsi.evaluation.rows.KEY`, which holds hashes of the data and of the
@@ -173,10 +167,10 @@ def _jobs(labelled: Labelled, probes: Mapping[str, int], settings: ProbeSettings
                         yield Job(labelled, protocol, seed, taken, probe, settings.of(probe))
 
 
-def _times(protocol: Protocol[Any], network: Network | None, probe: str, seeds: int) -> int:
+def _times(protocol: Protocol[Any], network: Method | None, probe: str, seeds: int) -> int:
     """How often a probe of a method is run on a protocol: without chance once for each of its networks."""
     if probe == TUNE:
-        return seeds if network else 0
+        return seeds if isinstance(network, Network) else 0
     return seeds if protocol.chance else min(seeds, network.count if network else 1)
 
 
@@ -195,7 +189,7 @@ class _Bench:
 
     def __init__(self, labelled: Labelled, settings: ProbeSettings) -> None:
         self.labelled, self.settings = labelled, settings
-        self.features: dict[int | None, np.ndarray] = {}
+        self.features: dict[int | None, dict[str, np.ndarray]] = {}
         self.readers: dict[tuple[int, int], Remembered] = {}
 
     @cached_property
@@ -209,8 +203,9 @@ class _Bench:
         except InputError as error:
             yield from (replace(job.row, note=str(error)) for job in jobs)
             return
-        train, test, columns = self.labelled.sides(drawn)
+        sides = functools.cache(functools.partial(self.labelled.sides, drawn))
         for job in jobs:
+            train, test, columns = sides(max(self.labelled.window, job.network.window if job.network else 1))
             row = replace(job.row, **columns, train=len(train), test=len(test))
             x = None if job.probe == TUNE else self.encoded(job.network)
             began = time.perf_counter()
@@ -219,25 +214,34 @@ class _Bench:
                     predicted = self.fine_tuned(job.network, drawn, job.seed)
                 else:
                     k, weighted = self.settings.k, self.settings.weighted
+                    known = {name: features[train] for name, features in x.items()}
                     y = self.labelled.labels[train]
-                    predicted = fit_probe(job.probe, x[train], y, seed=job.seed, k=k, weighted=weighted)(x[test])
+                    chosen, predict = fit_best(job.probe, known, y, seed=job.seed, k=k, weighted=weighted)
+                    row = replace(row, chosen=chosen if len(x) > 1 else "")
+                    predicted = predict(x[chosen][test])
             except InputError as error:
                 yield replace(row, note=str(error))
                 continue
             scores = score_columns(self.labelled.labels[test], predicted)
             yield replace(row, **scores, **self.made, seconds=round(time.perf_counter() - began, 3))
 
-    def encoded(self, network: Network | None) -> np.ndarray:
-        """(n, D) features of all samples."""
+    def encoded(self, network: Method | None) -> dict[str, np.ndarray]:
+        """(n, D) features of all samples; by name where a probe may choose."""
         key = None if network is None else id(network)
+        if isinstance(network, WindowMeans):
+            # Its variants, and the choice between them, share the work.
+            key = id(network.projector)
+            if key not in self.features:
+                self.features[key] = self.labelled.window_means(network.projector)
+            return {name: self.features[key][name] for name in network.variants}
         if key not in self.features:
-            self.features[key] = self.labelled.features(network)
+            self.features[key] = {"": self.labelled.features(network)}
         return self.features[key]
 
-    def fine_tuned(self, network: Network | None, drawn: Split, seed: int) -> np.ndarray:
+    def fine_tuned(self, network: Method | None, drawn: Split, seed: int) -> np.ndarray:
         """Labels of the test samples by a network fine-tuned on the training pixels; pixels of a sample vote."""
         scene = self.labelled
-        if network is None or not isinstance(scene, LabelledScene):
+        if not isinstance(network, Network) or not isinstance(scene, LabelledScene):
             raise InputError("fine-tuning needs a network and a labelled scene")
         encoder = network.encoder
         shared = id(encoder.projector), encoder.window

@@ -39,6 +39,7 @@ def method_style(number: int, family: str) -> tuple[str, str, str]:
     fixed = {
         "raw spectra": (_COLOURS[6], "v", ":"),
         "mean spectrum": (_COLOURS[6], "v", ":"),
+        "window means": (_COLOURS[6], "P", "-"),
         "random weights": (_COLOURS[4], "s", "--"),
         "from scratch": (_COLOURS[3], "D", "-."),
     }
