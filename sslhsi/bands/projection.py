@@ -16,6 +16,7 @@ from sslhsi.bands.moments import Moments
 from sslhsi.bands.moments import moments as moments_of
 from sslhsi.bands.stripes import over_stripes
 from sslhsi.errors import InputError
+from sslhsi.scenes.scene import check_cube
 
 PROJECTIONS: dict[str, type[Projection]] = {}
 T = TypeVar("T", bound="type[Projection]")
@@ -219,13 +220,3 @@ def register_projection(kind: str) -> Callable[[T], T]:
         return cls
 
     return enter
-
-
-def check_cube(cube: np.ndarray, mask: np.ndarray | None = None) -> None:
-    """Refuse what is no (H, W, B) cube of real numbers, or a mask that doesn't lie on it."""
-    if cube.ndim != 3 or 0 in cube.shape:
-        raise InputError(f"a cube must be (height, width, bands), not {cube.shape}")
-    if cube.dtype.kind not in "biuf":
-        raise InputError(f"a cube must hold real numbers, not {cube.dtype}")
-    if mask is not None and mask.shape != cube.shape[:2]:
-        raise InputError(f"the mask is {mask.shape}, the cube is {cube.shape[:2]}")

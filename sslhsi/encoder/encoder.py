@@ -11,11 +11,12 @@ from torch import nn
 
 from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.bands.moments import Moments
-from sslhsi.bands.projection import Projection, check_cube
+from sslhsi.bands.projection import Projection
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.strips import Components, WholeImage, corners, projected, stored, window_features
 from sslhsi.errors import InputError
 from sslhsi.scenes.labelled_array import unpack
+from sslhsi.scenes.scene import check_cube
 
 # Projected pixels, and features, that are held at a time.
 STRIP_BYTES, FEATURE_BYTES = 64 << 20, 256 << 20

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from sslhsi.scenes.labels import whole
 from sslhsi.scenes.raw import Raw
 from sslhsi.scenes.read import READERS, open_file
 from sslhsi.scenes.sidecar import TIFFS, product_layer, spectral_images
+from sslhsi.scenes.stack import matching
 
 # In a folder, an ENVI cube is found by its header; text tables and archives are taken when they are named.
 READABLE = tuple(
@@ -57,8 +57,7 @@ def scene_files(pattern: str) -> SceneFiles:
         candidates = sorted({*inside, *spectral_images(path)})
         what = f"{path}: the folder holds no file ending in {', '.join(READABLE)}"
     elif any(sign in pattern for sign in "*?["):
-        anchor, rest = _literal_part(path)
-        matches = list(anchor.glob(rest))
+        matches = matching(path)
         products = [image for p in matches if p.is_dir() for image in spectral_images(p)]
         candidates = sorted({*products, *(p for p in matches if p.is_file())})
         what = f"{pattern}: no file matches this pattern"
@@ -110,15 +109,6 @@ def beside_scene(pattern: str, scene: Path) -> str:
     name = pattern.replace("{stem}", plain_stem(scene))
     local = scene.parent / name
     return str(local if local.is_file() else Path(name).expanduser())
-
-
-def _literal_part(path: Path) -> tuple[Path, str]:
-    """The part of a pattern that exists as it is written (a folder named ``[2021] trip``), and the rest."""
-    anchor = Path(path.anchor or ".")
-    parts = list(path.parts[1:] if path.anchor else path.parts)
-    while len(parts) > 1 and (anchor / parts[0]).is_dir():
-        anchor /= parts.pop(0)
-    return anchor, os.path.join(*parts)
 
 
 def _pass_over(candidates: Sequence[Path]) -> SceneFiles:

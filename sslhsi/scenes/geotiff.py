@@ -17,6 +17,7 @@ from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Centres, Raw, check_memory, reading
 from sslhsi.scenes.scaling import Scaling
 from sslhsi.scenes.sidecar import take_from_beside
+from sslhsi.scenes.stack import joined_bands
 from sslhsi.scenes.wavelengths import NUMBER_UNIT, joined
 
 # Files with blocks left out are smaller than what they hold, but not without measure.
@@ -97,28 +98,17 @@ def _image(path: Path, file: rasterio.DatasetReader) -> Raw:
 
 def _stacked(path: Path, first: rasterio.DatasetReader, pages: list[str]) -> Raw:
     """Pages of one band each as the bands of one cube; pages of another size or type are passed over."""
-    raw = _image(path, first)
-    bands, others, centres, scalings = [raw.cube], 0, [raw.wavelengths], [raw.scaling]
+    bands = [_image(path, first)]
     for page in pages[1:]:
         with rasterio.open(page) as file:
-            if (file.height, file.width, file.count, file.dtypes) != (first.height, first.width, 1, first.dtypes):
-                others += 1
-                continue
-            raw_page = _image(path, file)
-            bands.append(raw_page.cube)
-            centres.append(raw_page.wavelengths)
-            scalings.append(raw_page.scaling)
-            check_memory(path, (first.height, first.width, len(bands)), raw.cube.itemsize)
-    raw.cube = np.concatenate(bands, axis=2)
-    raw.wavelengths = joined(centres)
-    if not all(scaling.identity for scaling in scalings):
-        gains, offsets = ([float(getattr(s, part)[0]) for s in scalings] for part in ("gain", "offset"))
-        raw.scaling = Scaling("scales and offsets of the pages", gains, offsets)
+            if (file.height, file.width, file.count, file.dtypes) == (first.height, first.width, 1, first.dtypes):
+                bands.append(_image(path, file))
+                check_memory(path, (*bands[0].size, len(bands)), bands[0].cube.itemsize)
     if len(bands) > 1:
         note(path, f"{len(bands)} pages read as the bands of one image")
-    if others:
+    if others := len(pages) - len(bands):
         note(path, f"{others} pages of another size, type or number of bands passed over")
-    return raw
+    return joined_bands(bands, path)
 
 
 def _wavelengths(file: rasterio.DatasetReader) -> Centres | None:
