@@ -7,7 +7,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -128,6 +128,16 @@ class Variable:
     def vector(self) -> bool:
         """True for several numbers in a row, whatever the number of axes."""
         return self.real and 1 < self.size == max(self.shape)
+
+    def squeezed(self) -> Variable:
+        """Without leading axes of length one (a time, say) before three others."""
+        leading = 0
+        while len(self.shape) - leading > 3 and self.shape[leading] == 1:
+            leading += 1
+        if not leading:
+            return self
+        shape = self.shape[leading:]
+        return replace(self, shape=shape, dims=self.dims[leading:], load=lambda: self.load().reshape(shape))
 
     def numbers(self) -> np.ndarray:
         """All of them, (n,) float64."""

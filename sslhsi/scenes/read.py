@@ -53,7 +53,8 @@ def open_file(path: Path) -> Raw | list[Variable]:
     """Open a file with the reader of its suffix; what no reader claims goes to GDAL.
 
     A data file with a header beside it is opened by what the header is, ENVI's or ESRI's; a header beside a TIFF,
-    METADATA.XML and the folder of a product (EnMAP, DESIS) stand for their image.
+    METADATA.XML and the folder of a product (EnMAP, DESIS) stand for their image. Of arrays with more than three
+    axes, leading ones of length one (a time, say) are left out.
 
     Raises:
         InputError: Missing, empty, unsupported or unreadable.
@@ -65,7 +66,8 @@ def open_file(path: Path) -> Raw | list[Variable]:
     if suffix == ".xml" and (image := spectral_image(path.parent)) is not None:
         path, suffix = image, image.suffix.lower()
     if suffix in READERS and suffix not in _ENVI:
-        return READERS[suffix](path)
+        opened = READERS[suffix](path)
+        return [variable.squeezed() for variable in opened] if isinstance(opened, list) else opened
     if suffix == ".zip":
         return open_envi(path)
     header = path if suffix == ".hdr" else header_beside(path)
