@@ -100,6 +100,11 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
             "--set", action="append", default=[], metavar="KEY=VALUE",
             help="a setting of the fine-tuning: epochs, lr_backbone, lr_head, policy, mirror ... (see FineTuning)",
         )  # fmt: skip
+    if "linear" in about["probes"]:
+        parser.add_argument(
+            "--smooth", choices=("box", "likeness"),
+            help="also a linear probe whose class probabilities are averaged over 9x9 pixels, plainly or by likeness",
+        )  # fmt: skip
     if "k-NN" in about["probes"]:
         parser.add_argument("--k", type=int, default=20, help="neighbours, clamped to what there is (default: 20)")
         parser.add_argument("--vote", choices=("weighted", "plain"), default="weighted", help="default: weighted")
@@ -117,6 +122,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate one backbone on one or more scenes, print a table and, of a series, draw the curves."""
     from sslhsi.evaluation.runner import TUNE, ProbeSettings
     from sslhsi.evaluation.runner import evaluate as measure
+    from sslhsi.evaluation.smoothed import SMOOTHED
     from sslhsi.finetune.settings import FineTuning
     from sslhsi.recipe_file import settings_of
     from sslhsi.report.tables import score_lines
@@ -128,6 +134,8 @@ def evaluate(options: argparse.Namespace) -> int:
         raise InputError(f"--per-class must be at least 1, not {least[0]}")
     names = [WORDS[word] for word in options.probes] if options.series else options.probe_names
     probes = {name: options.tune_seeds if name == TUNE else options.seeds for name in names}
+    if (smooth := getattr(options, "smooth", None)) is not None:
+        probes |= {name: options.seeds for name, likeness in SMOOTHED.items() if likeness == (smooth == "likeness")}
     chosen: dict[str, Any] = {"tuning": settings_of(FineTuning, options.set, "--set")} if TUNE in probes else {}
     if "k-NN" in probes:
         chosen |= {"k": options.k, "weighted": options.vote == "weighted"}

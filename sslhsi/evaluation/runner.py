@@ -19,10 +19,12 @@ from sslhsi.evaluation.labelled_windows import LabelledWindows
 from sslhsi.evaluation.measure import score_columns
 from sslhsi.evaluation.network import PRETRAINED, SCRATCH, Method, Network
 from sslhsi.evaluation.rows import COLUMNS, KEY, RENAMED, ResultRow
+from sslhsi.evaluation.smoothed import SMOOTHED, smoothable, smoothed_labels, surroundings
 from sslhsi.evaluation.window_means import WindowMeans
 from sslhsi.finetune.finetune import fine_tune
 from sslhsi.finetune.samples import Remembered
 from sslhsi.finetune.settings import FineTuning, described
+from sslhsi.probes.context import WINDOW
 from sslhsi.probes.fit import NEIGHBOURS, PROBES, fit_best
 from sslhsi.splits.split import Split
 from sslhsi.training.progress import progress
@@ -30,6 +32,7 @@ from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.row_file import RowFile
 
 TUNE = "fine-tune"
+READ_OUTS = (*PROBES, *SMOOTHED, TUNE)
 DEFAULTS = FineTuning()
 Labelled = LabelledScene | LabelledWindows
 
@@ -116,8 +119,9 @@ def evaluate(
     Args:
         labelled: What to evaluate on.
         path: The CSV; None keeps the rows in memory.
-        probes: Seeds by probe: ``k-NN``, ``linear``, ``SVM``, ``fine-tune``. Where a protocol leaves nothing
-            to chance, the first three run once for each of a method's networks.
+        probes: Seeds by probe: ``k-NN``, ``linear``, ``SVM``, one of ``SMOOTHED``, ``fine-tune``. Where a protocol
+            leaves nothing to chance, all but the last run once for each of a method's networks. What is smoothed
+            needs pixels of a scene, raw spectra of a scene that was read.
         settings: Of the probes.
         show: Show progress, rate and time left.
 
@@ -128,8 +132,8 @@ def evaluate(
         InputError: A probe is not known, the file can't be written or holds another table, or a backbone
             does not fit a camera. Rows measured before that are kept.
     """
-    if unknown := sorted(set(probes) - {*PROBES, TUNE}):
-        raise InputError(f"probe {unknown[0]!r} is not known: use {', '.join((*PROBES, TUNE))}")
+    if unknown := sorted(set(probes) - {*READ_OUTS}):
+        raise InputError(f"probe {unknown[0]!r} is not known: use one of {'; '.join(READ_OUTS)}")
     columns = _columns(path)
     with RowFile(path, columns) as table:
         measured = {row.key: row for row in map(ResultRow.from_csv, table.rows)}
@@ -162,16 +166,18 @@ def _jobs(labelled: Labelled, probes: Mapping[str, int], settings: ProbeSettings
         for seed in range(max(probes.values(), default=0)):
             for network in (None, *labelled.networks):
                 for probe, seeds in probes.items():
-                    if seed < _times(protocol, network, probe, seeds):
+                    if seed < _times(labelled, protocol, network, probe, seeds):
                         taken = network.of(seed) if network else None
                         yield Job(labelled, protocol, seed, taken, probe, settings.of(probe))
 
 
-def _times(protocol: Protocol[Any], network: Method | None, probe: str, seeds: int) -> int:
+def _times(labelled: Labelled, protocol: Protocol[Any], method: Method | None, probe: str, seeds: int) -> int:
     """How often a probe of a method is run on a protocol: without chance once for each of its networks."""
     if probe == TUNE:
-        return seeds if isinstance(network, Network) else 0
-    return seeds if protocol.chance else min(seeds, network.count if network else 1)
+        return seeds if isinstance(method, Network) else 0
+    if probe in SMOOTHED and not smoothable(labelled, method):
+        return 0
+    return seeds if protocol.chance else min(seeds, method.count if method else 1)
 
 
 def _measure(labelled: Labelled, jobs: Iterable[Job], settings: ProbeSettings) -> Iterator[ResultRow]:
@@ -205,25 +211,48 @@ class _Bench:
             return
         sides = functools.cache(functools.partial(self.labelled.sides, drawn))
         for job in jobs:
-            train, test, columns = sides(max(self.labelled.window, job.network.window if job.network else 1))
+            smoothed = job.probe in SMOOTHED
+            reach = max(self.labelled.window, job.network.window if job.network else 1)
+            train, test, columns = sides(reach + WINDOW - 1 if smoothed else reach)
             row = replace(job.row, **columns, train=len(train), test=len(test))
-            x = None if job.probe == TUNE else self.encoded(job.network)
+            x = {} if job.probe == TUNE else (self.wide if smoothed else self).encoded(job.network)
             began = time.perf_counter()
             try:
-                if x is None:
-                    predicted = self.fine_tuned(job.network, drawn, job.seed)
+                if job.probe == TUNE:
+                    name, predicted = "", self.fine_tuned(job.network, drawn, job.seed)
+                elif smoothed:
+                    name, predicted = self.smoothed(job, x, drawn)
                 else:
-                    k, weighted = self.settings.k, self.settings.weighted
-                    known = {name: features[train] for name, features in x.items()}
-                    y = self.labelled.labels[train]
-                    chosen, predict = fit_best(job.probe, known, y, seed=job.seed, k=k, weighted=weighted)
-                    row = replace(row, chosen=chosen if len(x) > 1 else "")
-                    predicted = predict(x[chosen][test])
+                    name, predicted = self.probed(job, x, train, test)
             except InputError as error:
                 yield replace(row, note=str(error))
                 continue
             scores = score_columns(self.labelled.labels[test], predicted)
-            yield replace(row, **scores, **self.made, seconds=round(time.perf_counter() - began, 3))
+            yield replace(row, chosen=name, **scores, **self.made, seconds=round(time.perf_counter() - began, 3))
+
+    def probed(
+        self, job: Job, x: Mapping[str, np.ndarray], train: np.ndarray, test: np.ndarray
+    ) -> tuple[str, np.ndarray]:
+        """Features that suit the training samples best, and labels of the test samples by a probe on them."""
+        known = {name: features[train] for name, features in x.items()}
+        k, weighted = self.settings.k, self.settings.weighted
+        y = self.labelled.labels[train]
+        name, predict = fit_best(job.probe, known, y, seed=job.seed, k=k, weighted=weighted)
+        return name, predict(x[name][test])
+
+    @cached_property
+    def wide(self) -> _Bench:
+        """The same for all pixels that smoothing takes into account."""
+        assert isinstance(self.labelled, LabelledScene)
+        return _Bench(surroundings(self.labelled), self.settings)
+
+    def smoothed(self, job: Job, x: Mapping[str, np.ndarray], drawn: Split) -> tuple[str, np.ndarray]:
+        """As :meth:`probed`, from features of all pixels that smoothing takes into account."""
+        wide = self.wide.labelled
+        assert isinstance(wide, LabelledScene)
+        assert isinstance(self.labelled, LabelledScene)
+        known = drawn.train, self.labelled.label_map[tuple(drawn.train.T)]
+        return smoothed_labels(wide, x, known, drawn.test, by_likeness=SMOOTHED[job.probe], seed=job.seed)
 
     def encoded(self, network: Method | None) -> dict[str, np.ndarray]:
         """(n, D) features of all samples; by name where a probe may choose."""
