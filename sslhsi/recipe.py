@@ -141,7 +141,11 @@ class Backbone(Network):
 
 
 class MethodChoice(Section):
-    """The self-supervised method; it checks its options itself (:func:`sslhsi.methods.registry.method_options`)."""
+    """The self-supervised method; it checks its options itself (:func:`sslhsi.methods.registry.method_options`).
+
+    ``supcon`` alone reads labels, of scenes that have them: never those of held-out pixels, of scenes with
+    ``holdout: true``, or of scenes under ``corpus.leave_out``. Leave every scene out that you evaluate on.
+    """
 
     name: str = "simclr"
     options: dict[str, Any] = {}

@@ -234,6 +234,21 @@ class Corpus:
         """(n, K) components of a spectrum of zeros in each window's scene."""
         return np.array([s.record.zero_spectrum for s in self.scenes], dtype=np.float32)[windows[:, 0]]
 
+    def centre_labels(self, windows: np.ndarray, window: int, held: bool = False) -> np.ndarray:
+        """(n,) class number of the pixel at each window's centre, row and column S // 2; -1 where it has none.
+
+        Labels of held-out pixels, and so of all scenes that are held out, are never given unless ``held`` asks for
+        them, to evaluate on; scenes that a recipe leaves out are no part of a corpus.
+        """
+        labels = np.full(len(windows), -1, dtype=np.int64)
+        for number in np.unique(windows[:, 0]):
+            scene, mine = self.scenes[number], windows[:, 0] == number
+            if scene.labels is not None:
+                row, column = windows[mine, 1:].T + window // 2
+                known = scene.labels[row, column].astype(np.int64) - 1
+                labels[mine] = known if held else np.where(scene.held[row, column], -1, known)
+        return labels
+
     def domain_numbers(self, windows: np.ndarray) -> np.ndarray:
         """(n,) number of each window's domain in ``domains``."""
         of_scene = np.array([self.domains.index(s.domain) for s in self.scenes])

@@ -9,9 +9,7 @@ import numpy as np
 from torch import nn
 
 from sslhsi.corpus.corpus import Corpus
-from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene, pixel_protocols
 from sslhsi.evaluation.labelled_windows import labelled_windows
@@ -20,8 +18,11 @@ from sslhsi.evaluation.pretraining_scenes import pretraining_words
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.runner import Labelled, ProbeSettings, evaluate
 from sslhsi.evaluation.window_means import window_means
-from sslhsi.probes.knn import knn_predict
-from sslhsi.recipe import Patches, Recipe
+from sslhsi.methods.registry import method_class
+from sslhsi.recipe import Recipe
+
+# Of a scene that can't be evaluated on.
+READ = "pretraining read its labels; hold the scene out (holdout: true) to evaluate on it"
 
 
 def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Recipe) -> list[ResultRow]:
@@ -51,6 +52,9 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
         for scene in corpus.scenes:
             if scene.labels is None:
                 continue
+            if method_class(recipe.method.name).uses_labels and not scene.record.held_out:
+                rows.append(ResultRow(scene=scene.name, kind=scene.record.kind, note=READ))
+                continue
             networks = _networks(encoders, corpus, recipe, pretrained_on=not scene.record.held_out)
             labels = np.asarray(scene.labels)
             protocols = pixel_protocols(labels, patches.window, wanted.per_class, wanted.schemes)
@@ -75,18 +79,3 @@ def _networks(encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, p
         for method, encoder in encoders.items()
     ]
     return [*networks, *window_means(corpus.projector, corpus.key, fitted)]
-
-
-def monitor_accuracy(
-    backbone: nn.Module, corpus: Corpus, reader: PatchReader, patches: Patches, k: int, limit: int = 1000
-) -> float:
-    """k-NN accuracy (percent) of telling the domains of held-out windows; NaN when nothing is held out."""
-    bank = corpus.windows(patches, stride=patches.window)
-    queries = corpus.windows(patches, held=True, stride=patches.window)
-    if not len(queries):
-        return float("nan")
-    rng = np.random.default_rng(0)
-    bank, queries = (w[np.sort(rng.permutation(len(w))[:limit])] for w in (bank, queries))
-    x, y = (features(backbone, reader.without_margin, w) for w in (bank, queries))
-    predicted = knn_predict(x, corpus.domain_numbers(bank), y, k=k)
-    return 100.0 * float(np.mean(predicted == corpus.domain_numbers(queries)))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
+from sslhsi.methods.registry import method_class
 from sslhsi.recipe import Recipe, load_run_recipe
 from sslhsi.scenes.sources import companions, corpus_sources
 
@@ -43,9 +44,9 @@ def pretraining_of(backbone: str | Path, scene: Path | None) -> Pretraining:
     try:
         recipe = load_run_recipe(run)
         sources = corpus_sources(recipe.corpus)
+        words = pretraining_words(recipe, len(sources))
     except InputError:
         return Pretraining()
-    words = pretraining_words(recipe, len(sources))
     if scene is None or not scene.is_file():
         return Pretraining(words)
     digest = sha256(scene)
@@ -60,5 +61,6 @@ def pretraining_of(backbone: str | Path, scene: Path | None) -> Pretraining:
 
 
 def pretraining_words(recipe: Recipe, scenes: int) -> str:
-    """As rows of results name a pretraining: its recipe and the number of its scenes."""
-    return f"{recipe.name}: {scenes} scene{'s' if scenes > 1 else ''}"
+    """As rows of results name a pretraining: its recipe, the number of its scenes, and whether it read labels."""
+    labels = ", with their labels" if method_class(recipe.method.name).uses_labels else ""
+    return f"{recipe.name}: {scenes} scene{'s' if scenes > 1 else ''}{labels}"

@@ -15,6 +15,7 @@ from sslhsi.backbones.base import BACKBONES
 from sslhsi.bands.projection import Projection
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import Summary
+from sslhsi.methods.registry import list_methods, method_class
 from sslhsi.recipe import Recipe
 from sslhsi.report import tables
 from sslhsi.report.verdict import verdict
@@ -80,6 +81,7 @@ def model_card(
         parameters=parameters,
         scope=SCOPES.get(str(projector.get("scope")), projector.get("scope", "")),
         recipe=recipe,
+        uses_labels=method_class(recipe.method.name).uses_labels,
         recipe_text=OmegaConf.to_yaml(OmegaConf.create(settings)).strip(),
         provenance=provenance,
         scenes=scenes,
