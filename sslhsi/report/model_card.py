@@ -15,7 +15,7 @@ from sslhsi.backbones.base import BACKBONES
 from sslhsi.bands.projection import Projection
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import Summary
-from sslhsi.methods.registry import list_methods, method_class
+from sslhsi.methods.registry import method_class
 from sslhsi.recipe import Recipe
 from sslhsi.report import tables
 from sslhsi.report.verdict import verdict
