@@ -3,7 +3,7 @@
 Pretrains on the real scenes under SSLHSI_DATA, evaluates pretrained, random-weights and raw-spectra
 features on identical splits, and writes one CSV per part, results/README.md and the comparison page
 results/label_efficiency.html. What is measured is skipped, so that an interrupted run goes on where it
-stopped; --fresh measures again. Parts may run side by side, each in a process of its own.
+stopped; --fresh measures again. Parts may run side by side, each in a separate process.
 
     python results/make_results.py [--fresh | --page | --window-means] [part ...]
 """
@@ -62,7 +62,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "views.offset=0.2", "views.neighbours.share=1.0", "training.lr=0.002", *PLAIN,
     ),
 }  # fmt: skip
-# Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.
+# Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 overlap.
 FOLDS = (
     ("abu-airport-1", "abu-beach-1", "abu-urban-1"),
     ("abu-airport-2", "abu-beach-2", "abu-urban-5"),
@@ -127,15 +127,15 @@ def pixels(
         ):
             runs = trained("simclr_real_scenes_pixel", run, override, *VARIANTS[variant], seeds=seeds)
             first, *others = encoders(runs)
-            saw = "no" if condition == "all but the scene" else "yes"
+            overlap = "no" if condition == "all but the scene" else "yes"
             networks = beside(
                 first,
                 pretraining=condition,
-                pretraining_saw_pixels=saw,
-                projection_saw_pixels=saw,
+                pretraining_saw_pixels=overlap,
+                projection_saw_pixels=overlap,
                 others=others,
             )
-            if saw == "yes":
+            if overlap == "yes":
                 # The baseline is measured once, where nothing but the others' projection has seen the scene.
                 networks = networks[:1]
             yield labelled_pixels(scene, networks, masks=masks, per_class=sizes), probes
@@ -154,7 +154,7 @@ def pixel_scene(name: str) -> Scene:
 
 
 def types() -> Iterator[tuple[Labelled, dict[str, int]]]:
-    """Airport, beach or urban: windows of whole scenes that neither pretraining nor the probes saw."""
+    """Airport, beach or urban: windows of whole scenes that are part neither of pretraining nor of probe training."""
     for number, fold in enumerate(FOLDS):
         held = [f"corpus.scenes.{i}.holdout=true" for i in scene_numbers("simclr_real_scenes", fold)]
         words = ("corpus.patches.holdout=0", *held)
@@ -206,7 +206,7 @@ PARTS: dict[str, Callable[[], Iterable[tuple[Labelled, dict[str, int]]]]] = {
     **PIXELS,
     **{part: functools.partial(make, without, pixel_scene) for part, make in label_series.PARTS.items()},
 }
-# Tables of windows have columns of their own and are measured at one go.
+# Tables of windows have other columns and are measured at one go.
 WHOLE = ("domains", "types")
 
 

@@ -3,8 +3,8 @@
 Every part is a recipe with the overrides below: shorter schedules, smaller windows, fewer seeds (its comments may
 suggest longer ones). For each, transfer/PART.csv holds the rows, transfer/PART.html the page with all settings. An
 interrupted part goes on after its last row.
-The self-supervised backbones beside them are those of the pixel recipe without random features that never saw the
-target (make_results.py trains them where they aren't there).
+The self-supervised backbones beside them are those of the pixel recipe without random features, pretrained on other
+scenes than the target (make_results.py trains them where they aren't there).
 
     python results/make_transfer.py [part ...]
 """

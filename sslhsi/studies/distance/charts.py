@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from sslhsi.report import plots
 from sslhsi.report.chart import Chart, dense_chart
 from sslhsi.report.tables import Row
-from sslhsi.studies.distance.study import Pair, averaged, nearest
+from sslhsi.studies.distance.study import DistanceRow, Pair, averaged, nearest
+from sslhsi.studies.rows import History
 
 # Columns of the ordered lists.
 NEAREST = 5
@@ -22,14 +23,14 @@ _COLOURS = "cividis_r"
 _BRIGHT = 1.1
 
 
-def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
+def charts(rows: Sequence[DistanceRow], history: History = ()) -> list[Chart]:
     """A matrix and an ordered list for every representation and number of axes.
 
     Args:
         rows: Of :func:`sslhsi.studies.distance.study.run`.
         history: Nothing is trained over epochs.
     """
-    names = list(dict.fromkeys(str(row[side]) for row in rows for side in ("source", "target")))
+    names = list(dict.fromkeys(name for row in rows for name in (row.source, row.target)))
     pairs = averaged(rows)
     ordered = nearest(rows)
     pictures = []
