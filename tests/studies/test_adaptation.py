@@ -111,8 +111,8 @@ def test_charts_show_each_readout_and_the_second_round(images):
     rows, history, _, _ = images
     drawn = charts(rows, history)
     text = " ".join(chart.alt for chart in drawn)
-    assert "linear probe" in text
-    assert "fine-tuned" in text
+    assert "Linear probe" in text
+    assert "Fine-tuned" in text
     assert "micro F1" in text
     assert "NT-Xent" in text
     assert all(chart.uri.startswith("data:image/svg") for chart in drawn)
