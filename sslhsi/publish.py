@@ -16,7 +16,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from sslhsi.backbones.base import BACKBONES
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
-from sslhsi.errors import InputError
+from sslhsi.errors import InputError, reason_of
 from sslhsi.evaluation.rows import COLUMNS, ResultRow, read_result_rows
 from sslhsi.files import atomic_folder, in_use, write_atomic, write_rows
 from sslhsi.recipe import Recipe, load_run_recipe
@@ -150,8 +150,7 @@ def _read_run(run: Path) -> tuple[Recipe, dict[str, Any]]:
         provenance = json.loads((run / "provenance.json").read_text())
         assert provenance["corpus"]["scenes"]
     except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{run}: provenance.json can't be read ({reason}); run it again") from None
+        raise InputError(f"{run}: provenance.json can't be read ({reason_of(error)}); run it again") from None
     return load_run_recipe(run), provenance
 
 
@@ -173,10 +172,9 @@ def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:
             raise
         except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
-            reason = str(error).strip().splitlines()[0]
             way = {
                 401: "log in with `hf auth login` or set HF_TOKEN",
                 403: "this token may not write there",
             }.get(status or 0, "check the network and the name")
-            raise InputError(f"{HUB}{repository}: the hub refuses ({reason}); {way}") from None
+            raise InputError(f"{HUB}{repository}: the hub refuses ({reason_of(error)}); {way}") from None
     return {**published, "target": str(made)}

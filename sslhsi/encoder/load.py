@@ -15,7 +15,7 @@ from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.backbones.timm_backbone import TimmBackbone
 from sslhsi.bands.projector import load_projection
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.errors import InputError
+from sslhsi.errors import InputError, reason_of
 
 FILES = ("config.json", "model.safetensors", "projector.json", "projector.safetensors")
 
@@ -51,10 +51,9 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
             name = str(source).removeprefix("hf:")
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
         except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
             at = "" if revision is None else f" at revision {revision!r}"
             raise InputError(
-                f"{source}{at}: neither a folder nor a repository that can be reached ({reason})"
+                f"{source}{at}: neither a folder nor a repository that can be reached ({reason_of(error)})"
             ) from None
     elif revision is not None:
         raise InputError(f"{source}: a folder has no revision {revision!r}; leave revision out")
@@ -76,7 +75,7 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{folder}: the weights can't be loaded ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{folder}: the weights can't be loaded ({reason_of(error)})") from None
     return Encoder(backbone.eval(), projector, config)
 
 
