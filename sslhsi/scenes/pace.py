@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sslhsi.scenes.detectors import Detector, join
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.products import IN_SWATH, images_of
+from sslhsi.scenes.products import IN_SWATH, Detector, images_of, join
 from sslhsi.scenes.raw import Raw, Variable
 from sslhsi.scenes.scaling import nodata_of, scaling_of
 

@@ -12,9 +12,8 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.detectors import Detector, join
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.products import IN_SWATH, images_of
+from sslhsi.scenes.products import IN_SWATH, Detector, images_of, join
 from sslhsi.scenes.raw import Raw, Variable, reading
 from sslhsi.scenes.scaling import Scaling
 

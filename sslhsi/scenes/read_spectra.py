@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.labels import named
+from sslhsi.scenes.labels import named, whole
 from sslhsi.scenes.notes import collected_notes, note
 from sslhsi.scenes.raw import Raw, Variable
 from sslhsi.scenes.read import open_file
@@ -22,7 +22,6 @@ from sslhsi.scenes.wavelength_files import read_wavelengths
 from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, to_nanometres
 
 PathLike = str | os.PathLike[str]
-MOST_CLASSES = 1000
 
 
 def read_spectra(
@@ -181,11 +180,8 @@ def _labels(
 
 
 def _classes(values: np.ndarray) -> bool:
-    """True for few distinct whole numbers."""
-    if values.dtype.kind not in "iuf" or not values.size or not np.isfinite(values).all():
-        return False
-    most = min(MOST_CLASSES, values.size // 2)
-    return bool((values == np.round(values)).all()) and 1 < len(np.unique(values)) <= most
+    """True for few distinct whole numbers, each several times."""
+    return values.dtype.kind != "b" and whole(values) and 1 < len(np.unique(values)) <= values.size // 2
 
 
 def _from_table(path: Path, key: str | None, names: Sequence[str], count: int) -> list[str]:

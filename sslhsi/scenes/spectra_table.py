@@ -86,7 +86,7 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
     if width < 2 or any(len(row) != width for row in rows[1:]):
         return None
     rows[0] += [""] * (width - len(rows[0]))
-    first = next((n for n, row in enumerate(rows) if sum(_is_number(cell) for cell in row) * 2 > width), None)
+    first = next((n for n, row in enumerate(rows) if sum(is_number(cell) for cell in row) * 2 > width), None)
     if first is None or first > 5:
         return None
     headings, body = rows[first - 1] if first else None, rows[first:]
@@ -95,14 +95,14 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
         return _by_lines(headings, body)
     if columns := _by_columns(headings, body):
         return columns
-    row = [float(cell) if _is_number(cell) else np.nan for cell in body[0]]
+    row = [float(cell) if is_number(cell) else np.nan for cell in body[0]]
     known = np.array([value for value in row if np.isfinite(value)])
     counted = len(known) >= 3 and bool((np.diff(known) == 1).all()) and known[0] in (0, 1, 2)
     looks = len(known) >= 3 and len(body) > 1 and (are_centres(known) or counted)
     if heading is not False and (heading or looks):
-        names = [h if not _is_number(c) else c for h, c in zip(headings or [""] * width, body[0], strict=True)]
+        names = [h if not is_number(c) else c for h, c in zip(headings or [""] * width, body[0], strict=True)]
         names = [name or cell for name, cell in zip(names, body[0], strict=True)]
-        table = _by_lines(names, body[1:], units=body[0][0] if not _is_number(body[0][0]) else "")
+        table = _by_lines(names, body[1:], units=body[0][0] if not is_number(body[0][0]) else "")
         if table is not None:
             table.notes.append("first line of numbers read as a heading (with heading False it is a spectrum)")
         return table
@@ -112,14 +112,12 @@ def parse_spectra(text: str, *, heading: bool | None = None) -> SpectraTable | N
     return None
 
 
-def _is_number(cell: str) -> bool:
-    if cell == "" or cell.upper() == "NA":
-        return False
+def is_number(cell: str) -> bool:
+    """Whether a cell holds a number, not counting what is missing."""
     try:
-        float(cell)
+        return bool(cell.upper() != "NA" and [float(cell)])
     except ValueError:
         return False
-    return True
 
 
 def _numbered(headings: Sequence[str]) -> tuple[list[int], list[float], str]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, decoded, reading, variable_of
-from sslhsi.scenes.spectra_table import parse_spectra
+from sslhsi.scenes.spectra_table import is_number, parse_spectra
 from sslhsi.scenes.wavelengths import unit_in
 
 _LARGEST = 2**30
@@ -127,11 +127,8 @@ def _first_line(line: str) -> tuple[list[str] | None, str | None, int]:
     """The heading (None when the first line holds numbers), the delimiter (None = white space) and the columns."""
     delimiter = next((mark for mark in "\t;," if mark in line), None)
     words = [word.strip().strip('"') for word in line.lstrip("\ufeff").strip().split(delimiter)]
-    try:
-        [float(word) for word in words[:3]]
-    except ValueError:
-        return words, delimiter, len(words)
-    return None, delimiter, len(words)
+    numbers = all(map(is_number, words[:3]))
+    return None if numbers else words, delimiter, len(words)
 
 
 def _holds_cells(line: str) -> bool:
