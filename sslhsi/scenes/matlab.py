@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -59,10 +60,7 @@ def open_matlab(path: Path) -> list[Variable]:
 
 
 def _variable(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Variable:
-    elements = 1
-    for length in shape:
-        elements *= length
-    if min(shape, default=0) < 0 or elements > _MOST_ELEMENTS_PER_BYTE * path.stat().st_size:
+    if min(shape, default=0) < 0 or math.prod(shape) > _MOST_ELEMENTS_PER_BYTE * path.stat().st_size:
         raise InputError(f"{path}: {name} claims {shape} elements, more than the file can hold; it is corrupt")
     check_memory(path, shape, 1)
     return Variable(name, shape, dtype, lambda: _checked(path, name, shape))

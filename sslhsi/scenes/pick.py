@@ -90,8 +90,10 @@ def find_cube(
     if not solid and any(v.dtype.kind == "c" and len(v.shape) == 3 for v in variables):
         raise InputError(f"{path}: the cube holds complex numbers; take their magnitude first")
     if shape is None:
-        hints = hints + _shapes_of_maps(variables, hints)
-    flats = _matrices(variables, hints)
+        hints = hints + _shapes_of_maps(variables)
+    # Matrices whose rows or columns are as many as an image has pixels.
+    matrices = [v for v in variables if v.real and len(v.shape) == 2]
+    flats = {v.name: flat for v in matrices if (flat := _bands_first(v, hints)) is not None}
     candidates = solid + [v for v in variables if v.name in flats]
     bands = {v.name: v.shape[2] for v in solid}
     bands |= {v.name: v.shape[0 if flats[v.name][1] else 1] for v in candidates if v.name in flats}
@@ -132,29 +134,15 @@ def _no_image(table: Variable) -> str:
     )
 
 
-def _shapes_of_maps(variables: Sequence[Variable], known: list[Shape]) -> list[Shape]:
-    """Image shapes that label maps and abundance images of the file have, beyond the known ones."""
-    shapes: list[Shape] = []
-    for variable in variables:
-        if variable.real and 2 <= len(variable.shape) <= 3 and _has_image_shape(variable):
-            shapes += [s for s in image_shapes(np.asarray(variable.load())) if s not in known and s not in shapes]
-    return shapes
-
-
-def _matrices(variables: Sequence[Variable], hints: list[Shape]) -> dict[str, Flat]:
-    """Matrices that may be cubes, by name: those whose rows or columns are as many as an image has pixels."""
-    return {
-        v.name: flat
+def _shapes_of_maps(variables: Sequence[Variable]) -> list[Shape]:
+    """Image shapes that label maps and abundance images of the file have."""
+    flat = [v.name for v in variables if v.real and len(v.shape) == 2 and min(v.shape) > 1]
+    maps = [
+        v
         for v in variables
-        if v.real and len(v.shape) == 2 and (flat := _bands_first(v, hints)) is not None
-    }
-
-
-def _has_image_shape(variable: Variable) -> bool:
-    """True for abundance images and for label maps, whose height and width are those of the cube."""
-    if len(variable.shape) == 3:
-        return small_abundances(variable)
-    return min(variable.shape) > 1 and whole(np.asarray(variable.load()))
+        if (whole(np.asarray(v.load())) if v.name in flat else len(v.shape) == 3 and small_abundances(v))
+    ]
+    return [shape for v in maps for shape in image_shapes(np.asarray(v.load()))]
 
 
 def _layout(

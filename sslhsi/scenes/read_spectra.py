@@ -16,8 +16,7 @@ from sslhsi.scenes.notes import collected_notes, note
 from sslhsi.scenes.raw import Raw, Variable
 from sslhsi.scenes.read import open_file
 from sslhsi.scenes.spectra import Spectra
-from sslhsi.scenes.spectra_table import rows_of
-from sslhsi.scenes.text_table import read_text, spectra_variables
+from sslhsi.scenes.text_table import read_text, rows_of, spectra_variables
 from sslhsi.scenes.wavelength_files import read_wavelengths
 from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, to_nanometres
 

@@ -10,8 +10,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.raw import Centres, Raw, Variable, check_file
-from sslhsi.scenes.spectra_table import WITH_UNIT, rows_of
-from sslhsi.scenes.text_table import is_binary, read_text
+from sslhsi.scenes.text_table import WITH_UNIT, is_binary, read_text, rows_of
 from sslhsi.scenes.wavelengths import CENTRES_HEADING, TELLING, centres_of, monotonic, plausible, unit_in
 
 
