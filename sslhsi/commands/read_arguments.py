@@ -63,8 +63,8 @@ def in_flags(namespace: argparse.Namespace, text: str) -> str:
 
     Examples:
         >>> options = argparse.Namespace(read_keys=("cube", "shape", "drop_bands"))
-        >>> in_flags(options, 'two matrices; give cube="one", shape=(5, 7) or drop_bands=, or labels=')
-        'two matrices; give --cube one, --shape 5x7 or --drop-bands, or labels='
+        >>> in_flags(options, 'two matrices; give cube="one", shape=(rows, columns) or drop_bands=, or labels=')
+        'two matrices; give --cube one, --shape HxW or --drop-bands, or labels='
     """
     keys = getattr(namespace, "read_keys", ())
     if not keys:
@@ -74,6 +74,8 @@ def in_flags(namespace: argparse.Namespace, text: str) -> str:
         key, quoted, several, word = match.groups()
         if several is not None:
             several = re.sub(", *", "x" if key == "shape" else ",", several) or "none"
+            # (rows, columns) in words stands for two numbers.
+            several = several.replace("rowsxcolumns", "HxW")
         return f"{_flag(key)} {quoted or several or word or ''}".rstrip()
 
     names, value = "|".join(keys), r"""(?:["']([^"']*)["']|[([]([^()\[\]]*)[)\]]|([\w./-]*\w))?"""
