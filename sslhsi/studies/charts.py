@@ -76,8 +76,8 @@ def title_of(kind: str, target: str, split: str = "", size: PerClass = None) -> 
 
 
 def means(values: Values, spec: str = ".1f") -> str:
-    """Means by name in words: ``from scratch 70.5, T1 75.5``."""
-    return ", ".join(f"{name} {summarise(some).mean:{spec}}" for name, some in values.items())
+    """Means by name in words: ``from scratch 70.5; T1 75.5``."""
+    return "; ".join(f"{name} {summarise(some).mean:{spec}}" for name, some in values.items())
 
 
 def over_seeds(rows: Sequence[StudyRow]) -> str:
@@ -99,12 +99,13 @@ def group_chart(groups: Groups, head: str, label: str, title: str, caption: str,
         zero: Let the axis start at 0.
     """
     figure = grouped_bars(groups, short(head, 64), label if zero else f"{label}, not from 0")
-    figure.set_figwidth(max(figure.get_figwidth(), _WIDTH))
+    names = len(figure.legends[0].get_texts())
+    figure.set_size_inches(max(figure.get_figwidth(), _WIDTH), 3.4 + 0.19 * -(-names // 2))
     figure.legends[0].remove()
     legend_below(figure, 2)
     if zero:
         figure.axes[0].set_ylim(bottom=0)
-    said = "; ".join(f"{group}: {means(values)}" for group, values in groups.items())
+    said = ". ".join(f"{group}: {means(values)}" for group, values in groups.items())
     return figure_chart(figure, f"{head}, {label}, {title}. {said}", f"{title}. {caption}.")
 
 

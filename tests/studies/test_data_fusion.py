@@ -231,7 +231,7 @@ def test_charts():
         rows.append(StudyRow(method="pretraining", target="town", kind=kind, split="random", oa=99.0))
     drawn = charts(rows, [])
     assert len(drawn) == 4
-    assert "15 per class. overall accuracy: from scratch 70.5, T1 75.5, T3 80.5" in drawn[0].alt
+    assert "15 per class. overall accuracy: from scratch 70.5; T1 75.5; T3 80.5" in drawn[0].alt
     assert [("stand-in" in chart.alt) for chart in drawn] == [False, False, True, True]
     assert "2 seeds" in drawn[0].caption
     alone = [row for row in rows if row.method == "T1"]

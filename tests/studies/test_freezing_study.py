@@ -240,7 +240,7 @@ def test_charts():
     drawn = charts(rows, history)
     # Of each kind by itself: accuracy, loss, training accuracy; share, multiply-adds, seconds.
     assert len(drawn) == 12
-    alt = "Overall accuracy by what trains, field, random split, 5 per class: from scratch 70.5, Network_2 50.5"
+    alt = "Overall accuracy by what trains, field, random split, 5 per class: from scratch 70.5; Network_2 50.5"
     assert drawn[0].alt == alt
     assert sum("stand-ins" in chart.alt for chart in drawn) == 6
     assert not any("source" in chart.alt for chart in drawn)
