@@ -1,7 +1,7 @@
 """Every self-supervised method with four networks on the real scenes, all with the same budget.
 
 Pretrains each pair once on the pixel recipe's scenes without the two that are evaluated on, evaluates it beside the
-same network untrained and beside raw spectra on identical splits, and writes methods.csv and methods.md. What has
+same network untrained and what needs no network on identical splits, and writes methods.csv and methods.md. What has
 been pretrained or measured is skipped, so that an interrupted run goes on where it stopped.
 
     python results/methods_table.py [--methods simclr vicreg] [--networks vit] [--steps 300]
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import labelled_pixels
 from sslhsi.evaluation.monitor import collapse
-from sslhsi.evaluation.network import PRETRAINED, RAW, beside
+from sslhsi.evaluation.network import PRETRAINED, RANDOM, beside
 from sslhsi.evaluation.pretraining_scenes import pretraining_words
 from sslhsi.evaluation.rows import COLUMNS, ResultRow
 from sslhsi.evaluation.runner import evaluate
@@ -50,7 +50,6 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 # Methods that don't take every network.
 FITS = {"mae": ("vit",)}
-NONE, SPECTRA = "none: random weights", "none: raw spectra"
 # Before the columns of a result row: what was pretrained how, for how long, and what the monitor saw at its end.
 HEADS = ("ssl_method", "network", "steps", "batch_size", "rank", "spread", "collapse")
 INTRO = """# Methods and networks
@@ -101,35 +100,52 @@ def trained(recipe: Recipe) -> Path:
     return run
 
 
-def measure(recipe: Recipe, scenes: Sequence[Scene], seeds: int, baselines: bool) -> Iterator[dict[str, Any]]:
-    """Rows of a finished run on all targets; with those of the untrained network and raw spectra where asked."""
-    run, network = recipe.run_dir, recipe.name.split("-")[1]
+def label(row: ResultRow, recipe: Recipe, network: str) -> tuple[str, str]:
+    """The method and the network that a row of a run stands for; what needs no network stands for all."""
+    if row.method == PRETRAINED:
+        return recipe.method.name, network
+    return f"none: {row.method}", network if row.method == RANDOM else ""
+
+
+def measure(
+    recipe: Recipe, network: str, scenes: Sequence[Scene], seeds: int, there: Collection[tuple[str, str]]
+) -> Iterator[dict[str, Any]]:
+    """Rows of a finished run on all targets, and those that it is compared with unless they are there."""
+    run = recipe.run_dir
     metrics = read_rows(run / "metrics.csv")
-    first, *untrained = beside(
+    first, untrained, *means = beside(
         load_backbone(run / "backbone"),
         pretraining=pretraining_words(recipe, len(corpus_sources(recipe.corpus))),
         pretraining_saw_pixels="no",
         projection_saw_pixels="no",
     )
+    wanted = [first] if (f"none: {RANDOM}", network) in there else [first, untrained]
+    wanted += [] if any(not known for _, known in there) else means
     for scene in scenes:
-        labelled = labelled_pixels(
-            scene, [first, *untrained] if baselines else [first], per_class=TARGETS[scene.name]
-        )
+        labelled = labelled_pixels(scene, wanted, per_class=TARGETS[scene.name])
         for row in evaluate([labelled], probes=dict.fromkeys(("k-NN", "linear"), seeds)):
-            budget = {"steps": recipe.training.steps, "batch_size": recipe.training.batch_size}
-            heads = {"ssl_method": NONE, "network": network, **budget}
+            pair = label(row, recipe, network)
+            if pair in there:
+                continue
+            heads = dict(zip(HEADS, (*pair, recipe.training.steps, recipe.training.batch_size), strict=False))
             if row.method == PRETRAINED:
-                heads |= {"ssl_method": recipe.method.name, "collapse": collapse(metrics)}
-                heads |= {key: metrics[-1][key] for key in ("rank", "spread")}
-            elif row.method == RAW:
-                heads |= {"ssl_method": SPECTRA, "network": ""}
-            if row.method == PRETRAINED or baselines:
-                yield {**heads, **row.to_csv()}
+                heads |= {key: metrics[-1][key] for key in ("rank", "spread")} | {"collapse": collapse(metrics)}
+            yield {**heads, **row.to_csv()}
 
 
 def fill(table: RowFile, wanted: Iterable[tuple[str, str]], options: argparse.Namespace) -> None:
-    """Pretrain and measure what is missing."""
+    """Pretrain and measure what is missing.
+
+    Raises:
+        InputError: The table holds rows of another budget.
+    """
     scenes: list[Scene] = []
+    budget = (str(options.steps), str(options.batch_size))
+    if other := next((row for row in table.rows if (row["steps"], row["batch_size"]) != budget), None):
+        raise InputError(
+            f"{options.out / 'methods.csv'}: holds rows of {other['steps']} steps of {other['batch_size']}; move it away, "
+            "give another --out, or the same --steps and --batch-size"
+        )
     for method, network in wanted:
         there = {(row["ssl_method"], row["network"]) for row in table.rows}
         if (method, network) in there:
@@ -140,10 +156,8 @@ def fill(table: RowFile, wanted: Iterable[tuple[str, str]], options: argparse.Na
             sources = {source.name: source for source in corpus_sources(load_recipe(RECIPE).corpus)}
             scenes = [open_source(sources[name], 0) for name in TARGETS]
         # All rows of a pair at once: one that was cut off is measured again.
-        rows = list(measure(recipe, scenes, options.seeds, (NONE, network) not in there))
-        for row in rows:
-            if row["ssl_method"] != SPECTRA or (SPECTRA, "") not in there:
-                table.add(row)
+        for row in list(measure(recipe, network, scenes, options.seeds, there)):
+            table.add(row)
 
 
 def page(rows: Sequence[Mapping[str, str]]) -> str:

@@ -180,7 +180,7 @@ class Training(TrainingSettings):
     timeout: Positive = Field(default=1800, description="seconds that a process waits for the others")
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
-    monitor_every: Count = Field(default=1, description="epochs between k-NN checks; 0 = none")
+    monitor_every: Count = Field(default=1, description="epochs between looks at held-out windows; 0 = none")
     log_every: Positive = 10
     resume: Literal["auto", "never"] = "auto"
 
