@@ -143,8 +143,8 @@ def fill(table: RowFile, wanted: Iterable[tuple[str, str]], options: argparse.Na
     budget = (str(options.steps), str(options.batch_size))
     if other := next((row for row in table.rows if (row["steps"], row["batch_size"]) != budget), None):
         raise InputError(
-            f"{options.out / 'methods.csv'}: holds rows of {other['steps']} steps of {other['batch_size']}; move it away, "
-            "give another --out, or the same --steps and --batch-size"
+            f"{options.out / 'methods.csv'}: holds rows of {other['steps']} steps of {other['batch_size']}; move it "
+            "away, give another --out, or the same --steps and --batch-size"
         )
     for method, network in wanted:
         there = {(row["ssl_method"], row["network"]) for row in table.rows}
