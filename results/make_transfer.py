@@ -49,7 +49,7 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "multitask_four": (
         "multitask_four", None,
-        ("seeds=1", "per_class=[10]", "methods=[single,shared,own]", "schedule.epochs=12",
+        ("seeds=1", "per_class=[10]", "methods=[single,shared,separate]", "schedule.epochs=12",
          "schedule.settling_epochs=4", "schedule.votes=1"),
     ),
     "domain_distance": ("domain_distance", None, ()),

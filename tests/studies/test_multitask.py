@@ -186,7 +186,7 @@ def test_the_experiment(reduced, tmp_path, trainings):
     assert of[SHARED, "corn"].seconds == of[SHARED, "soil"].seconds
     single, shared = int(of[SINGLE, "corn"].parameters), int(of[SHARED, "corn"].parameters)
     assert shared - single == 3 * 65
-    assert int(of["multitask, own first layers", "corn"].parameters) - shared == 64 * (9 * 160 + 1)
+    assert int(of["multitask, separate first layers", "corn"].parameters) - shared == 64 * (9 * 160 + 1)
     assert "resampled to 166 common wavelengths" in of[f"{SHARED}, by wavelength", "corn"].settings
     assert "those of soil in reverse order" in of[f"{SHARED}, inverted bands", "corn"].settings
     assert {(e.epoch, row.target) for row, e in history} == {(e, t) for e in (1, 3) for t in ("corn", "soil")}
@@ -265,7 +265,7 @@ def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
     [
         (["methods=[multi]"], "methods.0: .*'single'"),
         (["methods=[]"], "methods is empty; name some of single, shared"),
-        (["methods=[own,own]"], "methods: 'own' is there twice"),
+        (["methods=[separate,separate]"], "methods: 'separate' is there twice"),
         (["per_class=[5,5]"], "per_class: 5 is there twice"),
         (["together=[[corn]]"], "together: .*is no joint training; name two or more"),
         (["together=[[corn,wheat]]"], "together: no scene is named 'wheat'; the scenes are corn, soil"),

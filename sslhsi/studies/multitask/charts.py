@@ -17,7 +17,7 @@ _LEGEND = {
     METHODS["single"]: "single task",
     METHODS["shared"]: "shared",
     METHODS["shared_wavelength"]: "shared, by wavelength",
-    METHODS["own"]: "separate",
+    METHODS["separate"]: "separate",
     METHODS["inverse"]: "shared, inverted bands",
 }
 _FIRST = "Shared, separate: the tasks' first convolution"

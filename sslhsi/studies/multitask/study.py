@@ -68,7 +68,7 @@ def _trained(plan: Plan, training: Training) -> Iterator[Made]:
         tasks,
         schedule,
         targets=layout.targets,
-        separate_first=layout.method == "own",
+        separate_first=layout.method == "separate",
         seed=training.seed,
         device=device,
     )
