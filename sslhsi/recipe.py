@@ -135,7 +135,7 @@ class Backbone(Network):
 
     @model_validator(mode="after")
     def one_start(self) -> Self:
-        if self.weights is not None and self.options.get("pretrained"):
+        if self.weights is not None and self.options.get("pretrained") and self.options.get("load", True):
             raise ValueError("weights and options.pretrained both say what to start from; give one of them")
         return self
 
@@ -210,6 +210,10 @@ class Corpus(Section):
     leave_out: list[str] = Field(default=[], description="names of scenes not to use")
     cache: str = "corpora"
     bands: Bands = Bands()
+    projection: str | None = Field(
+        default=None,
+        description="folder of a backbone whose projection is kept, bands being its settings; null: one is fitted",
+    )
     patches: Patches = Patches()
 
 

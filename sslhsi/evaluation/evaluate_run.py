@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from sslhsi.corpus.corpus import Corpus
+from sslhsi.corpus.corpus import Corpus, PreparedScene
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene, pixel_protocols
 from sslhsi.evaluation.labelled_windows import labelled_windows
 from sslhsi.evaluation.network import PRETRAINED, Method, Network
-from sslhsi.evaluation.pretraining_scenes import pretraining_words
+from sslhsi.evaluation.pretraining_scenes import Pretraining, pretraining_words, with_origin
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.runner import Labelled, ProbeSettings, evaluate
 from sslhsi.evaluation.window_means import window_means
@@ -42,7 +43,7 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
     labelled: list[Labelled] = []
     rows: list[ResultRow] = []
     if "domain" in wanted.tasks:
-        networks = _networks(encoders, corpus, recipe, pretrained_on=False)
+        networks = _networks(encoders, corpus, recipe)
         sizes = {"per_class": wanted.per_class, "limit": wanted.max_patches}
         try:
             labelled.append(labelled_windows(corpus, patches, networks, **sizes))  # type: ignore[arg-type]
@@ -55,7 +56,7 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
             if method_class(recipe.method.name).uses_labels and not scene.record.held_out:
                 rows.append(ResultRow(scene=scene.name, kind=scene.record.kind, note=READ))
                 continue
-            networks = _networks(encoders, corpus, recipe, pretrained_on=not scene.record.held_out)
+            networks = _networks(encoders, corpus, recipe, scene)
             labels = np.asarray(scene.labels)
             protocols = pixel_protocols(labels, patches.window, wanted.per_class, wanted.schemes)
             labelled.append(LabelledScene(scene, protocols, patches.window, networks))
@@ -68,14 +69,19 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
     return [replace(row, corpus=corpus.key, projection_scope=scope, recipe=recipe.name) for row in rows]
 
 
-def _networks(encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, pretrained_on: bool) -> list[Method]:
+def _networks(
+    encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, scene: PreparedScene | None = None
+) -> list[Method]:
+    """What is compared on a scene; on windows that were held out of the run's own training when None."""
+    pretrained_on = scene is not None and not scene.record.held_out
     # What is held out of pretraining is held out of the projection under scope "train" alone.
     fitted = "yes" if pretrained_on or recipe.corpus.bands.scope != "train" else "no"
-    words = pretraining_words(recipe, len(corpus.scenes))
+    known = Pretraining(pretraining_words(recipe, len(corpus.scenes)), "yes" if pretrained_on else "no", fitted)
+    known = with_origin(recipe, Path(scene.record.source) if scene else None, known)
     networks = [
-        Network(method, encoder, words, "yes" if pretrained_on else "no", fitted)
+        Network(method, encoder, *known)
         if method == PRETRAINED
-        else Network(method, encoder, "none", "no", fitted)
+        else Network(method, encoder, "none", "no", known.projection_saw_pixels)
         for method, encoder in encoders.items()
     ]
-    return [*networks, *window_means(corpus.projector, corpus.key, fitted)]
+    return [*networks, *window_means(corpus.projector, corpus.key, known.projection_saw_pixels)]

@@ -228,7 +228,13 @@ class _Bench:
                 yield replace(row, note=str(error))
                 continue
             scores = score_columns(self.labelled.labels[test], predicted)
-            yield replace(row, chosen=name, **scores, **self.made, seconds=round(time.perf_counter() - began, 3))
+            yield replace(
+                row,
+                chosen=name if len(x) > 1 else "",
+                **scores,
+                **self.made,
+                seconds=round(time.perf_counter() - began, 3),
+            )
 
     def probed(
         self, job: Job, x: Mapping[str, np.ndarray], train: np.ndarray, test: np.ndarray
