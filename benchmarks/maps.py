@@ -35,7 +35,7 @@ from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.moments import moments
 from sslhsi.bands.projector import SpectralProjector
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.encoder.strips import Components, window_features
+from sslhsi.encoder.strips import projected, window_features
 from sslhsi.files import write_atomic, write_rows
 from sslhsi.scenes.scene import Scene
 
@@ -78,7 +78,7 @@ def measure(
     torch.manual_seed(0)
     network = create_backbone(name.split(",")[0], projector.channels, window, **options).to(device)
     encoder = Encoder(network, projector, {"window": window, "border": "reflect"})
-    scene = Components(projector, cube, None, moments(cube[:1]))
+    scene = projected(projector, cube, None, moments(cube[:1]))
 
     def seconds(run: Callable[[], np.ndarray]) -> tuple[float, np.ndarray]:
         if device.type == "cuda":

@@ -3,9 +3,9 @@
 Pretrains on the real scenes under SSLHSI_DATA, evaluates pretrained, random-weights and raw-spectra
 features on identical splits, and writes one CSV per part, results/README.md and the comparison page
 results/label_efficiency.html. What is measured is skipped, so that an interrupted run goes on where it
-stopped; --fresh measures again. Parts may run side by side, each in a process of its own.
+stopped; --fresh measures again. Parts may run side by side, each in a separate process.
 
-    python results/make_results.py [--fresh] [part ...]
+    python results/make_results.py [--fresh | --page | --window-means] [part ...]
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from sslhsi.evaluation.network import INITIALISATIONS, Network, beside
 from sslhsi.evaluation.pretraining_scenes import pretraining_words
 from sslhsi.evaluation.rows import read_result_rows
 from sslhsi.evaluation.runner import Labelled, evaluate
+from sslhsi.evaluation.window_means import window_means
 from sslhsi.pretrain import pretrain
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.scenes.scene import Scene
@@ -61,7 +62,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
         "views.offset=0.2", "views.neighbours.share=1.0", "training.lr=0.002", *PLAIN,
     ),
 }  # fmt: skip
-# Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 share ground.
+# Whole scenes of a type that are left out together; abu-airport-2 and abu-urban-5 overlap.
 FOLDS = (
     ("abu-airport-1", "abu-beach-1", "abu-urban-1"),
     ("abu-airport-2", "abu-beach-2", "abu-urban-5"),
@@ -96,11 +97,27 @@ def encoders(runs: Sequence[Recipe]) -> list[Encoder]:
     return [load_backbone(run.run_dir / "backbone") for run in runs]
 
 
-def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Labelled, dict[str, int]]]:
-    """Labelled pixels of real scenes: pretrained on all, on the scene alone, and on all but it."""
+def pixels(
+    names: tuple[str, ...], variant: str = "pixel", pretrained: bool = True
+) -> Iterator[tuple[Labelled, dict[str, int]]]:
+    """Labelled pixels of real scenes: pretrained on all, on the scene alone, and on all but it.
+
+    First what needs no network, behind the projection that knows nothing of the scene; alone, where nothing is to
+    be pretrained.
+    """
     for name in names:
         scene = pixel_scene(name)
         masks = {"DASE": label_series.dase(scene.labels)} if name == "indian_pines_8bit" else {}
+        sizes = LABELLED[name]
+        probes = dict.fromkeys(("k-NN", "linear"), FEW_SEEDS if max(sizes) <= 5 else SEEDS)
+        honest = (f"corpus.leave_out=[{name}]", *VARIANTS[variant])
+        recipe = load_recipe(RECIPES / "simclr_real_scenes_pixel.yaml", honest)
+        corpus = prepare(recipe)
+        means = window_means(corpus.projector, corpus.key, projection_saw_pixels="no")
+        window = recipe.corpus.patches.window
+        yield labelled_pixels(scene, means, masks=masks, per_class=sizes, window=window), probes
+        if not pretrained:
+            continue
         # The recipe's honest condition is pretrained as often as there are untrained networks beside it.
         most = INITIALISATIONS if variant == "pixel" else 1
         for condition, override, run, seeds in (
@@ -110,21 +127,18 @@ def pixels(names: tuple[str, ...], variant: str = "pixel") -> Iterator[tuple[Lab
         ):
             runs = trained("simclr_real_scenes_pixel", run, override, *VARIANTS[variant], seeds=seeds)
             first, *others = encoders(runs)
-            saw = "no" if condition == "all but the scene" else "yes"
+            overlap = "no" if condition == "all but the scene" else "yes"
             networks = beside(
                 first,
                 pretraining=condition,
-                pretraining_saw_pixels=saw,
-                projection_saw_pixels=saw,
+                pretraining_saw_pixels=overlap,
+                projection_saw_pixels=overlap,
                 others=others,
             )
-            if saw == "yes":
+            if overlap == "yes":
                 # The baseline is measured once, where nothing but the others' projection has seen the scene.
                 networks = networks[:1]
-            yield (
-                labelled_pixels(scene, networks, masks=masks, per_class=LABELLED[name]),
-                dict.fromkeys(("k-NN", "linear"), FEW_SEEDS if max(LABELLED[name]) <= 5 else SEEDS),
-            )
+            yield labelled_pixels(scene, networks, masks=masks, per_class=sizes), probes
 
 
 def without(name: str | None) -> Path:
@@ -140,7 +154,7 @@ def pixel_scene(name: str) -> Scene:
 
 
 def types() -> Iterator[tuple[Labelled, dict[str, int]]]:
-    """Airport, beach or urban: windows of whole scenes that neither pretraining nor the probes saw."""
+    """Airport, beach or urban: windows of whole scenes that are part neither of pretraining nor of probe training."""
     for number, fold in enumerate(FOLDS):
         held = [f"corpus.scenes.{i}.holdout=true" for i in scene_numbers("simclr_real_scenes", fold)]
         words = ("corpus.patches.holdout=0", *held)
@@ -181,15 +195,18 @@ def domains() -> Iterator[tuple[Labelled, dict[str, int]]]:
         yield labelled_windows(corpus, patches, networks, per_class=sizes, limit=limit, name=name), WINDOW_PROBES
 
 
+PIXELS: dict[str, Callable[..., Iterable[tuple[Labelled, dict[str, int]]]]] = {
+    "indian_pines": functools.partial(pixels, ("indian_pines_8bit",)),
+    "indian_pines_field": functools.partial(pixels, ("indian_pines_8bit",), "field"),
+    "small_scenes": functools.partial(pixels, ("salinas_a", "samson", "muufl")),
+}
 PARTS: dict[str, Callable[[], Iterable[tuple[Labelled, dict[str, int]]]]] = {
     "domains": domains,
     "types": types,
-    "indian_pines": lambda: pixels(("indian_pines_8bit",)),
-    "indian_pines_field": lambda: pixels(("indian_pines_8bit",), "field"),
-    "small_scenes": lambda: pixels(("salinas_a", "samson", "muufl")),
+    **PIXELS,
     **{part: functools.partial(make, without, pixel_scene) for part, make in label_series.PARTS.items()},
 }
-# Tables of windows have columns of their own and are measured at one go.
+# Tables of windows have other columns and are measured at one go.
 WHOLE = ("domains", "types")
 
 
@@ -211,6 +228,9 @@ def main() -> int:
     parser.add_argument("parts", nargs="*", metavar="part", help=", ".join(known))
     parser.add_argument("--fresh", action="store_true", help="pretrain and measure again")
     parser.add_argument("--page", action="store_true", help="only write README.md anew from the rows that are there")
+    parser.add_argument(
+        "--window-means", action="store_true", help=f"only these, of {', '.join(PIXELS)}: no pretraining"
+    )
     options = parser.parse_args()
     if unknown := set(options.parts) - set(known):
         parser.error(f"unknown part {unknown.pop()!r}; known are {', '.join(known)}")
@@ -223,14 +243,18 @@ def main() -> int:
         for part in () if options.page else options.parts or known:
             if options.fresh:
                 (HERE / f"{part}.csv").unlink(missing_ok=True)
-            measure(part)
+            if not options.window_means:
+                measure(part)
+            elif part in PIXELS:
+                for labelled, probes in PIXELS[part](pretrained=False):
+                    evaluate([labelled], HERE / f"{part}.csv", probes=probes)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     from page import write_page
 
     write_page(HERE, {part: read_result_rows(HERE / f"{part}.csv") for part in known})
-    if not options.page:
+    if not (options.page or options.window_means):
         label_series.write_label_page(HERE, without, pixel_scene)
     return 0
 

@@ -3,8 +3,8 @@
 Every part is a recipe with the overrides below: shorter schedules, smaller windows, fewer seeds (its comments may
 suggest longer ones). For each, transfer/PART.csv holds the rows, transfer/PART.html the page with all settings. An
 interrupted part goes on after its last row.
-The self-supervised backbones beside them are those of the pixel recipe without random features that never saw the
-target (make_results.py trains them where they aren't there).
+The self-supervised backbones beside them are those of the pixel recipe without random features, pretrained on other
+scenes than the target (make_results.py trains them where they aren't there).
 
     python results/make_transfer.py [part ...]
 """
@@ -49,7 +49,7 @@ PARTS: dict[str, tuple[str, str | None, tuple[str, ...]]] = {
     ),
     "multitask_four": (
         "multitask_four", None,
-        ("seeds=1", "per_class=[10]", "methods=[single,shared,own]", "schedule.epochs=12",
+        ("seeds=1", "per_class=[10]", "methods=[single,shared,separate]", "schedule.epochs=12",
          "schedule.settling_epochs=4", "schedule.votes=1"),
     ),
     "domain_distance": ("domain_distance", None, ()),

@@ -8,8 +8,18 @@ from statistics import fmean
 from typing import Any
 
 from sslhsi.evaluation.calibration import PUBLISHED_SVM
-from sslhsi.evaluation.rows import ResultRow
-from sslhsi.evaluation.summary import Summary, by_split, differences, grouped, mean_of, scored, summarise, tabulate
+from sslhsi.evaluation.rows import WINDOW_MEANS, ResultRow
+from sslhsi.evaluation.summary import (
+    Summary,
+    best_untrained,
+    by_split,
+    differences,
+    grouped,
+    leak_of,
+    scored,
+    summarise,
+    tabulate,
+)
 from sslhsi.files import write_atomic
 from sslhsi.report.tables import markdown
 
@@ -24,13 +34,15 @@ revision and the machine. Mean ± sample standard deviation over splits, percent
 of five splits and then again in turn. *Pretrained on all but the scene* is five pretrainings in turn, each begun
 from the very weights of the untrained network that stands beside it, so that a lucky start counts for neither.
 *All scenes*, *the scene alone* and all of the recipe for broad fields are one pretraining each. *Raw spectra* are
-the camera's bands, without any network. Both probes see identical splits: k-NN (cosine, weighted vote, k = 20
-clamped to the training pixels) and a linear probe (standardised features, logistic regression, C chosen on training
-pixels). *leak* is the share of test windows that contain a training pixel: under `random` it is high, which is why
-`blocks` stands beside it, where it is zero. The spectral projection is fitted on the pretraining scenes only,
-without labels; every scene is standardised and its noise whitened by its unlabelled pixels, the test pixels
-among them. Pretraining under *all scenes* and *the scene alone* saw the test pixels, without labels; under *all but
-the scene* that scene was no part of it.
+the camera's bands, without any network. *Window means* need no network either: means over boxes of 1, 3, 7 and
+13 pixels, side by side, of the components that networks get, standardised or noise-whitened, whichever suits
+the training pixels by validation; both stand beside it. Both probes see identical splits: k-NN (cosine,
+weighted vote, k = 20 clamped to the training pixels) and a linear probe (standardised features, logistic
+regression, C chosen on training pixels). *leak* is the share of test windows that contain a training pixel:
+under `random` it is high, which is why `blocks` stands beside it, where it is zero. The spectral projection is
+fitted on the pretraining scenes only, without labels; every scene is standardised and its noise whitened by its
+unlabelled pixels, the test pixels among them. Pretraining under *all scenes* and *the scene alone* saw the test
+pixels, without labels; under *all but the scene* that scene was no part of it.
 **What was chosen how.** Window, radii, whitening and augmentations of the pixel recipe and of its variant for
 broad fields were tried on these four scenes, on other splits of the same pixels: the figures are slightly
 optimistic for all networks here, trained or not. The random features and the temperature of the pixel recipe were
@@ -62,7 +74,8 @@ Every row, with its intervals and both leak figures, is in the `labels_*.csv` fi
 and stand-ins have separate tables."""
 CALIBRATION = """An SVM on the spectra of each stand-in, random split, less what was published for the real scene
 (Liu and Shi, GRSL 2020), in points of OA: the stand-ins are made about as hard as the scenes they stand for."""
-METHODS = ("raw spectra", "random weights", "pretrained", "from scratch")
+MEANS = (WINDOW_MEANS, f"{WINDOW_MEANS}, whitened", f"{WINDOW_MEANS}, standardised")
+METHODS = ("raw spectra", *MEANS, "random weights", "pretrained", "from scratch")
 PROBES = ("SVM", "k-NN", "linear", "fine-tune")
 # Parts whose rows are those of a calibrated stand-in, with the scene that it stands for.
 STAND_INS = {"labels_stand_in_pavia": "pavia_university", "labels_stand_in_salinas": "salinas"}
@@ -94,7 +107,8 @@ def pixel_tables(rows: Sequence[ResultRow], field: bool) -> Iterable[str]:
             of_probe = [row for row in mine if row.probe == probe]
             yield f"{title}, window {mine[0].window}. {tally(of_probe)}"
             # The untrained network is that of the honest condition: its projection knows nothing of the scene.
-            columns = [f"pretrained on {condition}" for condition in CONDITIONS] + ["random weights", "raw spectra"]
+            columns = [f"pretrained on {condition}" for condition in CONDITIONS] + ["random weights"]
+            columns += [*measured(of_probe, MEANS), "raw spectra"]
             yield table(
                 of_probe,
                 columns,
@@ -135,20 +149,21 @@ def tally(rows: Sequence[ResultRow]) -> str:
     """
     compared = [row for row in rows if scored(row) and row.pretraining in ("none", CONDITIONS[2])]
     pretrained = [row for row in compared if row.method == "pretrained"]
-    ours, *others = (
+    ours, random, raw = (
         by_split((row for row in compared if row.method == method), lambda row: row.setting)
         for method in ("pretrained", "random weights", "raw spectra")
     )
     # A part that another process is still measuring has protocols without all methods.
-    everywhere = set.intersection(*({setting for setting, _ in scores} for scores in (ours, *others)))
+    everywhere = set.intersection(*({setting for setting, _ in scores} for scores in (ours, random, raw)))
     ours = {key: oa for key, oa in ours.items() if key[0] in everywhere}
+    best, _ = best_untrained(compared, lambda row: row.setting)
     said = []
-    for name, scores in zip(("random weights", "raw spectra"), others, strict=True):
+    for name, scores in {"random weights": random, "the best that needs no training": best}.items():
         gain = differences(ours, scores)
         said.append(
             f"{name} in {gain.wins}" + (f" ({gain.mean:+.1f} ± {gain.standard_error:.1f} points)" if gain else "")
         )
-    each = own_starts(pretrained, others[0])
+    each = own_starts(pretrained, random)
     return f"Pretrained on all but the scene beats {' and '.join(said)} of {len(everywhere)} settings.{each}"
 
 
@@ -170,7 +185,7 @@ def patch_tables(rows: Sequence[ResultRow]) -> Iterable[str]:
         columns = [
             f"{method}, {probe}"
             for probe in ("k-NN", "linear")
-            for method in ("pretrained", "random weights", "mean spectrum")
+            for method in ("pretrained", "random weights", *measured(mine, MEANS), "mean spectrum")
         ]
         yield table(mine, columns, method_and_probe, amount)
 
@@ -192,6 +207,12 @@ def unpaired(rows: Sequence[ResultRow], setting: Callable[[ResultRow], Any]) -> 
     """Mean OA of pretrained features less that of random weights, of which there are more networks, by setting."""
     means = tabulate(rows, setting, lambda row: row.method, lambda row: row.oa)
     return {key: cells["pretrained"].mean - cells["random weights"].mean for key, cells in means.items()}
+
+
+def measured(rows: Iterable[ResultRow], methods: Sequence[str]) -> list[str]:
+    """Those of some methods that have rows."""
+    known = {row.method for row in rows}
+    return [method for method in methods if method in known]
 
 
 def amount(row: ResultRow) -> str:
@@ -222,7 +243,7 @@ def table(
     body = []
     for name, mine in grouped(rows, line).items():
         if name in cells:
-            leak = mean_of(row.leak for row in mine)
+            leak = leak_of(mine)
             here = [cells[name].get(column) for column in columns]
             body.append([name, "?" if leak is None else f"{100 * leak:.0f} %", *map(_cell, here)])
     return "\n".join(markdown(["protocol", "leak", *columns], body))

@@ -7,11 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 from sslhsi import __version__
 from sslhsi.commands import compare, completion, data, evaluate, experiment, export, job, publish
 from sslhsi.commands import map as map_command
+from sslhsi.commands.read_arguments import in_flags
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import printed_notes
 
@@ -48,12 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = build_parser()
     options = parser.parse_args(arguments, argparse.Namespace(parser=parser))
     # Commands of a prepared corpus print its notes, and data inspect those of its scenes, by themselves.
-    shown = nullcontext() if options.command in ("data", "prepare", "pretrain") else printed_notes()
+    words = partial(in_flags, options)
+    shown = nullcontext() if options.command in ("data", "prepare", "pretrain") else printed_notes(words)
     try:
         with shown:
             return options.run(options) or 0
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {words(str(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

@@ -16,3 +16,13 @@ class InputError(ValueError):
     def __init__(self, message: object = "") -> None:
         line = "".join(letter if letter.isprintable() else " " for letter in str(message))
         super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST // 2]} ... {line[-LONGEST // 2 :]}")
+
+
+def reason_of(error: BaseException) -> str:
+    r"""What an error of another library says, in one line: its first, or its kind where it says nothing.
+
+    Examples:
+        >>> reason_of(ValueError("no such tensor\nin a file of 300 lines")), reason_of(AssertionError())
+        ('no such tensor', 'AssertionError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -38,8 +38,9 @@ from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.load import read_weights
 from sslhsi.encoder.save import save_backbone
 from sslhsi.errors import InputError
-from sslhsi.evaluation.evaluate_run import evaluate_run, monitor_accuracy
-from sslhsi.files import write_atomic, write_rows
+from sslhsi.evaluation.evaluate_run import evaluate_run
+from sslhsi.evaluation.monitor import Monitor, collapse
+from sslhsi.files import read_rows, write_atomic, write_rows
 from sslhsi.methods.base import Batch, JointEmbedding, Method
 from sslhsi.methods.registry import create_method
 from sslhsi.ranks import all_ranks
@@ -157,6 +158,7 @@ class Loop:
         training, steps = self.training, self.data.steps
         self.model.train()
         with Log(self.recipe, self.data, self.method, self.start, show=self.rank == 0) as log, hold_signals() as stop:
+            log.begin(self.batches.reader)
             for step, batch in enumerate(ahead(self.batches, self.start, steps), self.start):
                 # Every random number is a function of (seed, step, rank), so that a resumed run repeats none.
                 torch.manual_seed(seed := hash_seed(self.recipe.seed, step, self.rank))
@@ -218,36 +220,52 @@ class Log(ExitStack):
     def __init__(self, recipe: Recipe, data: TrainingData, method: Method, start: int, *, show: bool) -> None:
         super().__init__()
         self.recipe, self.data, self.method, self.show = recipe, data, method, show
-        self.clock, self.done, self.knn = time.perf_counter(), start, float("nan")
+        self.clock, self.done, self.watched = time.perf_counter(), start, ""
         title = f"{recipe.name}: step" if not start else f"{recipe.name}: resumed at {start}, step"
         self.advance = self.enter_context(progress(title, data.steps, start, show=show))
         if show:
             self.metrics = Metrics(recipe.run_dir, start, method.columns)
             self.callback(self.metrics.close)
+            self.rows: list[Mapping[str, Any]] = list(read_rows(recipe.run_dir / "metrics.csv"))
+            self.collapsed = collapse(self.rows)
+            if recipe.training.monitor_every:
+                self.monitor = Monitor(data.corpus, recipe.corpus.patches, recipe.evaluation.k)
+
+    def begin(self, reader: PatchReader) -> None:
+        """Log what the monitor sees before the first step, which later figures are compared with."""
+        if self.show and self.recipe.training.monitor_every and not self.done:
+            self.metrics.add({"step": 0, "epoch": 0.0, **self.measure(0, reader)})
+            self.clock = time.perf_counter()
 
     def add(self, done: int, values: Mapping[str, float], reader: PatchReader) -> None:
-        """Log a step, and tell the domains of held-out windows apart where that is due."""
+        """Log a step, with what the monitor sees where that is due."""
         if not self.show:
             return
-        recipe, knn = self.recipe, math.nan
-        if self.monitor_is_due(done):
-            network, corpus = self.method.exported(), self.data.corpus
-            knn = monitor_accuracy(network, corpus, reader, recipe.corpus.patches, recipe.evaluation.k)
-        checked = not math.isnan(knn)
-        self.knn = knn if checked else self.knn
+        measured = self.measure(done, reader) if self.monitor_is_due(done) else {}
         per_epoch, now = self.data.sampler.steps_per_epoch, time.perf_counter()
-        patches = (done - self.done) * recipe.training.batch_size
+        patches = (done - self.done) * self.recipe.training.batch_size
         row = {
             "step": done,
             "epoch": round(done / per_epoch, 3),
             **values,
             "patches_per_second": round(patches / (now - self.clock), 1),
-            "knn": self.knn if checked else "",
+            **measured,
         }
         self.clock, self.done = time.perf_counter(), done
         self.metrics.add(row)
-        note = f"loss {values['loss']:.3f}" + ("" if math.isnan(self.knn) else f"  k-NN {self.knn:.1f} %")
-        self.advance(done, note)
+        self.advance(done, f"loss {values['loss']:.3f}{self.watched}")
+
+    def measure(self, done: int, reader: PatchReader) -> dict[str, float | str]:
+        """What the monitor sees, empty where it can't be measured; a collapse is named once."""
+        measured = self.monitor(self.method.exported(), reader)
+        row: dict[str, float | str] = {key: "" if math.isnan(value) else value for key, value in measured.items()}
+        knn = "" if row["knn"] == "" else f"  k-NN {measured['knn']:.1f} %"
+        self.watched = f"{knn}  rank {measured['rank']:.1f}  spread {measured['spread']:.2f}"
+        self.rows.append({"step": done, **row})
+        if not self.collapsed and (sentence := collapse(self.rows)):
+            print(f"warning: {sentence}", file=sys.stderr, flush=True)
+            self.collapsed = sentence
+        return row
 
     def monitor_is_due(self, done: int) -> bool:
         """Whether ``training.monitor_every`` epochs have been completed since the last logged step."""

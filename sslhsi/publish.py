@@ -12,16 +12,16 @@ from typing import Any
 import timm
 from huggingface_hub import HfApi
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from omegaconf import OmegaConf
 
 from sslhsi.backbones.base import BACKBONES
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
-from sslhsi.errors import InputError
-from sslhsi.evaluation.rows import ResultRow
-from sslhsi.files import atomic_folder, in_use, read_rows, write_atomic, write_rows
+from sslhsi.errors import InputError, reason_of
+from sslhsi.evaluation.rows import COLUMNS, ResultRow, read_result_rows
+from sslhsi.files import atomic_folder, in_use, write_atomic, write_rows
+from sslhsi.recipe import Recipe, load_run_recipe
 from sslhsi.report.model_card import model_card
-from sslhsi.report.tables import KEYS, Row
+from sslhsi.report.tables import KEYS
 
 HUB = "hf:"
 
@@ -56,7 +56,7 @@ def publish(
     recipe, provenance = _read_run(run)
     if not re.fullmatch(r"[a-z0-9][a-z0-9.+-]*", licence):
         raise InputError(f"licence {licence!r}: give an identifier in lower case, such as cc-by-4.0 or apache-2.0")
-    tag = str(recipe["name"]) if name is None else name
+    tag = recipe.name if name is None else name
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", tag):
         raise InputError(f"name {tag!r}: use letters, digits, '.', '_' and '-', beginning with a letter or digit")
     if str(target).startswith(HUB):
@@ -73,7 +73,7 @@ def _write(
     folder: Path,
     where: str,
     run: Path,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     provenance: Mapping[str, Any],
     tag: str,
     licence: str,
@@ -86,16 +86,16 @@ def _write(
         raise InputError(f"{base}.{tag} is the name of timm's own weights; give another --name")
     save_backbone(folder, encoder.backbone, encoder.projector, encoder.config, tag)
     config = json.loads((folder / "config.json").read_text())
-    rows = collect(read_rows(run / "results.csv"), results, str(provenance["corpus"]["key"]))
+    rows = collect(read_result_rows(run / "results.csv"), results, str(provenance["corpus"]["key"]))
     if rows:
-        write_rows(folder / "results.csv", rows)
+        write_rows(folder / "results.csv", [row.to_csv() for row in rows], COLUMNS)
     card = model_card(
         config=config,
         projection=encoder.projector,
         parameters=sum(p.numel() for p in encoder.backbone.parameters()),
         recipe=recipe,
         provenance=provenance,
-        rows=[ResultRow.from_csv(row) for row in rows],
+        rows=rows,
         licence=licence,
         where=where,
     )
@@ -107,7 +107,7 @@ def _write(
     }
 
 
-def collect(of_run: Sequence[Row], files: Sequence[str | Path], corpus: str) -> list[Row]:
+def collect(of_run: Sequence[ResultRow], files: Sequence[str | Path], corpus: str) -> list[ResultRow]:
     """Result rows of a backbone and of its baselines.
 
     Args:
@@ -123,22 +123,22 @@ def collect(of_run: Sequence[Row], files: Sequence[str | Path], corpus: str) -> 
     for path in map(Path, files):
         if not path.is_file():
             raise InputError(f"{path}: there is no such file; give a CSV of result rows")
-        every = read_rows(path)
-        ours = [row for row in every if row.get("corpus") == corpus and row.get("method") == "pretrained"]
+        every = read_result_rows(path)
+        ours = [row for row in every if row.corpus == corpus and row.method == "pretrained"]
         if not ours:
             raise InputError(f"{path}: holds no result of features pretrained on corpus {corpus}; leave it out")
         settings = {_setting(row) for row in ours}
-        others = [row for row in every if row.get("method") != "pretrained" and _setting(row) in settings]
-        mine = [row for row in others if row.get("corpus") == corpus]
+        others = [row for row in every if row.method != "pretrained" and _setting(row) in settings]
+        mine = [row for row in others if row.corpus == corpus]
         rows += ours + (mine or others)
     return rows
 
 
-def _setting(row: Row) -> tuple:
-    return tuple(row.get(key) or "" for key in (*KEYS, "seed", "probe", "recipe"))
+def _setting(row: ResultRow) -> tuple:
+    return tuple(getattr(row, key) for key in (*KEYS, "seed", "probe", "recipe"))
 
 
-def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+def _read_run(run: Path) -> tuple[Recipe, dict[str, Any]]:
     """Recipe and provenance of a finished run."""
     if not (run / "recipe.yaml").is_file():
         raise InputError(f"{run}: not a run directory, recipe.yaml is missing; give the folder that a run wrote")
@@ -147,15 +147,11 @@ def _read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     if not (run / "backbone").is_dir() or not (run / "report.html").is_file():
         raise InputError(f"{run}: the run is not finished; start it again, and it goes on from its last checkpoint")
     try:
-        recipe = OmegaConf.to_container(OmegaConf.load(run / "recipe.yaml"))
         provenance = json.loads((run / "provenance.json").read_text())
-        assert isinstance(recipe, dict)
-        needed = recipe["name"], recipe["corpus"]["scenes"], recipe["training"], provenance["corpus"]["scenes"]
-        assert all(needed)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{run}: recipe.yaml or provenance.json can't be read ({reason}); run it again") from None
-    return recipe, provenance  # type: ignore[return-value]
+        assert provenance["corpus"]["scenes"]
+    except (OSError, ValueError, LookupError, TypeError, AssertionError) as error:
+        raise InputError(f"{run}: provenance.json can't be read ({reason_of(error)}); run it again") from None
+    return load_run_recipe(run), provenance
 
 
 def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:
@@ -176,10 +172,9 @@ def _push(repository: str, private: bool, *write: Any) -> dict[str, Any]:
             raise
         except (HfHubHTTPError, HFValidationError, OSError, ValueError) as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
-            reason = str(error).strip().splitlines()[0]
             way = {
                 401: "log in with `hf auth login` or set HF_TOKEN",
                 403: "this token may not write there",
             }.get(status or 0, "check the network and the name")
-            raise InputError(f"{HUB}{repository}: the hub refuses ({reason}); {way}") from None
+            raise InputError(f"{HUB}{repository}: the hub refuses ({reason_of(error)}); {way}") from None
     return {**published, "target": str(made)}

@@ -135,13 +135,17 @@ class Backbone(Network):
 
     @model_validator(mode="after")
     def one_start(self) -> Self:
-        if self.weights is not None and self.options.get("pretrained"):
+        if self.weights is not None and self.options.get("pretrained") and self.options.get("load", True):
             raise ValueError("weights and options.pretrained both say what to start from; give one of them")
         return self
 
 
 class MethodChoice(Section):
-    """The self-supervised method; it checks its options itself (:func:`sslhsi.methods.registry.method_options`)."""
+    """The self-supervised method; it checks its options itself (:func:`sslhsi.methods.registry.method_options`).
+
+    ``supcon`` alone reads labels, of scenes that have them: never those of held-out pixels, of scenes with
+    ``holdout: true``, or of scenes under ``corpus.leave_out``. Leave every scene out that you evaluate on.
+    """
 
     name: str = "simclr"
     options: dict[str, Any] = {}
@@ -176,7 +180,7 @@ class Training(TrainingSettings):
     timeout: Positive = Field(default=1800, description="seconds that a process waits for the others")
     checkpoint_every: Positive = 200
     keep_checkpoints: Positive = 2
-    monitor_every: Count = Field(default=1, description="epochs between k-NN checks; 0 = none")
+    monitor_every: Count = Field(default=1, description="epochs between looks at held-out windows; 0 = none")
     log_every: Positive = 10
     resume: Literal["auto", "never"] = "auto"
 
@@ -206,6 +210,10 @@ class Corpus(Section):
     leave_out: list[str] = Field(default=[], description="names of scenes not to use")
     cache: str = "corpora"
     bands: Bands = Bands()
+    projection: str | None = Field(
+        default=None,
+        description="folder of a backbone whose projection is kept, bands being its settings; null: one is fitted",
+    )
     patches: Patches = Patches()
 
 

@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCES = {".py", ".html", ".jinja", ".typed"}
+SOURCES = {".py", ".html", ".jinja", ".typed", ".yaml"}
 
 
 def main() -> None:

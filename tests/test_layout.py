@@ -17,7 +17,7 @@ PACKAGE = TESTS.parent / "sslhsi"
 ORDER = [
     "errors", "files", "ranks", "recipe_file", "read_options", "recipe", "scenes", "bands", "corpus", "views",
     "backbones", "methods", "training", "encoder", "splits", "probes", "finetune", "evaluation", "report",
-    "publish", "studies", "pretrain", "commands", "cli",
+    "publish", "studies", "pretrain", "adapt", "commands", "cli",
 ]  # fmt: skip
 FILES = sorted(PACKAGE.rglob("*.py"))
 # Rooms of NumPy and scikit-learn, for use without anything else of the package.

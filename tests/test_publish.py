@@ -115,7 +115,7 @@ def test_the_card_tells_what_the_run_measured(published):
     # Mean of 80..84 with its interval beside both baselines, the best in bold although it is not ours.
     assert "| 82.0 [80.8, 83.2] | 72.0 [70.8, 73.2] | **92.0** [90.8, 93.2] |" in card
     assert "beat random weights by 10.0 points" in card
-    assert "raw spectra win" in card
+    assert "raw spectra by 10.0 points" in card
     assert "| paper-0 | simulated:paper:0 |" in card
     assert "| field | field\\|1.hdr | camera A |" in card
     assert "`bb22`" in card

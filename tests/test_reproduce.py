@@ -14,7 +14,7 @@ import pytest
 from sslhsi.evaluation.calibration import PUBLISHED_SVM
 from sslhsi.scenes.catalog import get_entry
 from sslhsi.studies.experiment import load_experiment
-from sslhsi.studies.table import COLUMNS
+from sslhsi.studies.rows import StudyRow
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "results"))
@@ -142,7 +142,7 @@ def test_commands_that_write_into_one_folder_are_one_recipe(monkeypatch):
 def write(folder, name, rows):
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, COLUMNS)
+        writer = csv.DictWriter(stream, StudyRow.COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
 

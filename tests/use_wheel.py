@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import sslhsi
-from sslhsi.report.rasters import write_class_map
+from sslhsi.report.pictures import class_palette
+from sslhsi.scenes.write_raster import write_labels
 from sslhsi.splits.split import leak, split
 
 folder, data = Path(sys.argv[1]), Path(sys.argv[2])
@@ -58,7 +59,8 @@ for name, values in {"features": features, "raw bands": scene.cube.astype(np.flo
     if name == "features":
         drawn = model.predict(values.reshape(-1, values.shape[2])).reshape(scene.labels.shape).astype(np.uint8)
 names = [scene.class_name(label) for label in range(1, int(scene.labels.max()) + 1)]
-written = [file for path in ("salinas_a.tif", "salinas_a.img") for file in write_class_map(path, drawn, names)]
+palette = class_palette(len(names))
+written = [file for path in ("salinas_a.tif", "salinas_a.img") for file in write_labels(path, drawn, names, palette)]
 for path in ("salinas_a.tif", "salinas_a.img"):
     with rasterio.open(path) as file:
         np.testing.assert_array_equal(file.read(1), drawn)

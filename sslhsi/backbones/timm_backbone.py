@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, choose
-from sslhsi.errors import InputError
+from sslhsi.errors import InputError, reason_of
 
 STEMS = ("fresh", "tiled", "wavelengths")
 SMALL = 64  # windows below this side get a stem that keeps their resolution
@@ -256,4 +256,4 @@ def _too_small(name: str, in_chans: int, window: int, net: nn.Module, error: Exc
         except (RuntimeError, ValueError, AssertionError, IndexError):
             continue
         return f"{name} can't take window {window}; the next that works is {size}"
-    return f"{name} can't take window {window}: {str(error).strip().splitlines()[0]}"
+    return f"{name} can't take window {window}: {reason_of(error)}"

@@ -10,16 +10,15 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from sslhsi.bands.moments import Moments
 from sslhsi.bands.moments import moments as moments_of
 from sslhsi.bands.stripes import over_stripes
 from sslhsi.errors import InputError
+from sslhsi.scenes.scene import check_cube
 
 PROJECTIONS: dict[str, type[Projection]] = {}
-# Of folders that were written before there was more than one.
-FIRST = "pca"
 T = TypeVar("T", bound="type[Projection]")
 
 
@@ -111,7 +110,7 @@ class Projection(Protocol):
         return b"".join([json.dumps(self.state(), sort_keys=True).encode(), *parts])
 
     def save(self, folder: str | Path) -> None:
-        """Write projector.json and projector.safetensors; :func:`load_projection` reads them."""
+        """Write projector.json and projector.safetensors, which ``load_projection`` reads."""
         arrays = {name: np.ascontiguousarray(value) for name, value in self.arrays().items()}
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
@@ -223,38 +222,3 @@ def register_projection(kind: str) -> Callable[[T], T]:
         return cls
 
     return enter
-
-
-def load_projection(folder: str | Path) -> Projection:
-    """Read what :meth:`Projection.save` wrote, whichever kind it is.
-
-    Raises:
-        InputError: The folder holds no projection, or one of a kind that is not known here.
-    """
-    import sslhsi.bands.projector  # noqa: F401  (enters the first kind)
-
-    folder = Path(folder)
-    try:
-        state = json.loads((folder / "projector.json").read_text())
-        arrays = load_file(folder / "projector.safetensors")
-        kind = state.pop("kind", FIRST)
-        if kind not in PROJECTIONS:
-            raise InputError(
-                f"{folder}: projector.json is of kind {kind!r}, known here are {', '.join(PROJECTIONS)}; import the "
-                "module that registers it first"
-            )
-        return PROJECTIONS[kind].from_state(state, arrays)
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(f"{folder}: not a saved projector ({error}); give a folder that holds one") from None
-
-
-def check_cube(cube: np.ndarray, mask: np.ndarray | None = None) -> None:
-    """Refuse what is no (H, W, B) cube of real numbers, or a mask that doesn't lie on it."""
-    if cube.ndim != 3 or 0 in cube.shape:
-        raise InputError(f"a cube must be (height, width, bands), not {cube.shape}")
-    if cube.dtype.kind not in "biuf":
-        raise InputError(f"a cube must hold real numbers, not {cube.dtype}")
-    if mask is not None and mask.shape != cube.shape[:2]:
-        raise InputError(f"the mask is {mask.shape}, the cube is {cube.shape[:2]}")

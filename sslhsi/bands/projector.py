@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, Self
 
 import numpy as np
+from safetensors.numpy import load_file
 
 from sslhsi.bands.moments import Moments, moments, pool
-from sslhsi.bands.projection import Projection, load_projection, register_projection
+from sslhsi.bands.projection import PROJECTIONS, Projection, register_projection
 from sslhsi.bands.resample import band_positions, common_grid, resampling_matrix
 from sslhsi.errors import InputError
 from sslhsi.scenes.scene import Scene
@@ -18,6 +19,8 @@ from sslhsi.scenes.scene import Scene
 _SETTINGS = ("grid", "components", "align", "whiten", "noise_whitening", "quietest_share", "standardize", "scope")
 # What projector.json of 0.1 calls them.
 _FORMERLY = {"denoise": "noise_whitening", "quiet": "quietest_share"}
+# The kind of folders that were written before there was more than one.
+FIRST = "pca"
 _ARRAYS = ("axis", "mean", "basis", "variances", "ratio")
 
 
@@ -32,7 +35,7 @@ class Camera(Protocol):
     def wavelengths(self) -> np.ndarray | None: ...
 
 
-@register_projection("pca")
+@register_projection(FIRST)
 class SpectralProjector(Projection):
     """Resampling, standardisation, centring and PCA, fused into one affine map per scene.
 
@@ -276,6 +279,29 @@ class SpectralProjector(Projection):
         if not isinstance(projection, cls):
             raise InputError(f"{folder}: holds a projection of kind {projection.kind!r}; use load_projection")
         return projection
+
+
+def load_projection(folder: str | Path) -> Projection:
+    """Read what :meth:`Projection.save` wrote, whichever kind it is.
+
+    Raises:
+        InputError: The folder holds no projection, or one of a kind that is not known here.
+    """
+    folder = Path(folder)
+    try:
+        state = json.loads((folder / "projector.json").read_text())
+        arrays = load_file(folder / "projector.safetensors")
+        kind = state.pop("kind", FIRST)
+        if kind not in PROJECTIONS:
+            raise InputError(
+                f"{folder}: projector.json is of kind {kind!r}, known here are {', '.join(PROJECTIONS)}; import the "
+                "module that registers it first"
+            )
+        return PROJECTIONS[kind].from_state(state, arrays)
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"{folder}: not a saved projector ({error}); give a folder that holds one") from None
 
 
 def noise_whitening_matrix(covariance: np.ndarray, power: float) -> np.ndarray:

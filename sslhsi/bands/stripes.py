@@ -11,6 +11,8 @@ from typing import TypeVar
 import numpy as np
 from threadpoolctl import ThreadpoolController
 
+from sslhsi.scenes.bad_bands import row_blocks
+
 # Working memory of one block of pixels in float32: large enough for BLAS, small beside a cache and beside any cube.
 BLOCK_BYTES = 2 << 20
 # Runs of blocks, each summed on its own. A number of its own, so that every machine adds in the same order.
@@ -21,9 +23,7 @@ Result = TypeVar("Result")
 
 def blocks(cube: np.ndarray) -> Iterator[slice]:
     """Row slices of an (H, W, B) cube whose float32 copies fit ``BLOCK_BYTES``."""
-    rows = max(1, BLOCK_BYTES // (4 * cube.shape[1] * cube.shape[2]))
-    for start in range(0, cube.shape[0], rows):
-        yield slice(start, min(start + rows, cube.shape[0]))
+    return row_blocks(cube, BLOCK_BYTES, 4)
 
 
 def over_stripes(cube: np.ndarray, work: Callable[[Sequence[slice]], Result]) -> list[Result]:

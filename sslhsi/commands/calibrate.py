@@ -81,7 +81,7 @@ def _calibrate_one(capture: Path, options: argparse.Namespace) -> dict[str, Any]
     from sslhsi.scenes.calibrate import Counts, calibrated_rows, plan_calibration
     from sslhsi.scenes.captures import references_of
     from sslhsi.scenes.folders import READABLE
-    from sslhsi.scenes.write_cube import write_cube
+    from sslhsi.scenes.write_raster import raster_files, write_raster
     from sslhsi.training.progress import progress
 
     beside = references_of(capture, (p for p in sorted(capture.parent.iterdir()) if p.suffix.lower() in READABLE))
@@ -103,14 +103,16 @@ def _calibrate_one(capture: Path, options: argparse.Namespace) -> dict[str, Any]
     counts = Counts()
     target = Path(options.out).expanduser() / f"{capture.stem}.{'img' if options.format == 'envi' else 'tif'}"
     scene = raw.scene
-    check_replaceable(_record_path(target))
+    for path in (_record_path(target), *raster_files(target)):
+        check_replaceable(path)
     with progress(f"{capture.name}: line", scene.height) as advance:
         strips = calibrated_rows(
             scene, plan, counts, fill_dead=options.dead == "fill", progress=lambda done, total: advance(done)
         )
-        written = write_cube(
-            target, strips, scene.cube.shape, wavelengths=scene.wavelengths, georeference=scene.georeference
-        )
+        written = write_raster(
+            target, strips, scene.cube.shape, georeference=scene.georeference,
+            names=() if scene.wavelengths is None else scene.wavelengths,
+        )  # fmt: skip
     notes = [*plan.notes, *counts.notes("filled from neighbouring bands" if options.dead == "fill" else "masked")]
     record = {
         **plan.record,
@@ -142,7 +144,7 @@ def _record_path(target: Path) -> Path:
 
 def _exposure(path: Path, time: float | None) -> Exposure:
     from sslhsi.scenes.calibrate import Exposure
-    from sslhsi.scenes.envi import integration_time
+    from sslhsi.scenes.envi_header import integration_time
     from sslhsi.scenes.read import read_scene
 
     # Counts as the detector gave them: all bands, nothing scaled.

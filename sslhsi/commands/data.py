@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sslhsi.commands.calibrate import add_action as add_calibrate
 from sslhsi.commands.output import add_json, each, show
-from sslhsi.commands.read_arguments import add_read_options, read_options
+from sslhsi.commands.read_arguments import add_read_options, in_flags, read_options
 from sslhsi.errors import InputError
 from sslhsi.files import MADE_BY, atomic, check_replaceable
 
@@ -78,18 +79,21 @@ def inspect_data(options: argparse.Namespace) -> int:
         if not options.json:
             print(path)
             known = [(key, _plain(value)) for key, value in description.items() if key != "notes"]
-            for key, text in [*known, *(("note", line) for line in description["notes"])]:
+            for key, text in [*known, *(("note", in_flags(options, line)) for line in description["notes"])]:
                 print(f"  {key:<16} {text}")
         return description
 
-    scenes, unlisted = _listed(options.paths, read_options(options))
-    descriptions, failed = each(scenes, inspect)
+    words = partial(in_flags, options)
+    scenes, unlisted = _listed(options.paths, read_options(options), words)
+    descriptions, failed = each(scenes, inspect, words)
     if options.json:
         show(options, descriptions, ())
     return max(failed, unlisted)
 
 
-def _listed(paths: Sequence[str], keywords: dict[str, Any]) -> tuple[list[tuple[str, dict[str, Any]]], int]:
+def _listed(
+    paths: Sequence[str], keywords: dict[str, Any], words: Callable[[str], str]
+) -> tuple[list[tuple[str, dict[str, Any]]], int]:
     """Each scene that paths, folders and patterns name, with how to read it, and the exit code so far."""
     from sslhsi.recipe import SceneSource
     from sslhsi.recipe_file import validated
@@ -97,8 +101,10 @@ def _listed(paths: Sequence[str], keywords: dict[str, Any]) -> tuple[list[tuple[
     from sslhsi.scenes.notes import printed_notes
     from sslhsi.scenes.sources import expand, one_for_many
 
-    with printed_notes():
-        named, failed = each(paths, lambda path: expand([validated({"path": path, **keywords}, "", SceneSource)]))
+    with printed_notes(words):
+        named, failed = each(
+            paths, lambda path: expand([validated({"path": path, **keywords}, "", SceneSource)]), words
+        )
     scenes = [
         (str(source.path), {k: v for k, v in source.given().items() if k != "name"})
         for sources in named

@@ -14,7 +14,7 @@ from sslhsi.errors import InputError
 if TYPE_CHECKING:
     from sslhsi.encoder.encoder import Encoder
     from sslhsi.evaluation.labelled_scene import LabelledScene
-    from sslhsi.evaluation.network import Network
+    from sslhsi.evaluation.network import Method
     from sslhsi.scenes.scene import Scene
 
 COLUMNS_TEXT = """
@@ -27,11 +27,13 @@ columns:
   saw the pixels  whether pretraining saw the test pixels (never their labels); after the slash whether the
                   spectral projection was fitted on them, or knows their statistics
 All methods of a line's split train and test on the same pixels. "raw spectra" are the bands without any
-network, "random weights" is the same network untrained, "from scratch" that network trained on the labels.
+network, "window means" averages of components over boxes of 1, 3, 7 and 13 pixels (standardised or noise-whitened,
+whichever suits the training pixels), "random weights" is the same network untrained, "from scratch" that network
+trained on the labels.
 """
 EVALS: dict[str, dict[str, Any]] = {
     "knn": {
-        "help": "k-NN on frozen features beside random weights and raw spectra",
+        "help": "k-NN on frozen features beside random weights, window means and raw spectra",
         "example": "sslhsi eval knn runs/mine/backbone field.mat --labels field_gt.mat --per-class 5 10 30",
         "probes": ("k-NN",),
     },
@@ -74,7 +76,7 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
     series = name == "label-efficiency"
     tunes = "fine-tune" in about["probes"]
     parser.add_argument(
-        "backbone", metavar="BACKBONE", help="a run, its backbone/ folder, a hub id, or none: raw spectra alone"
+        "backbone", metavar="BACKBONE", help="a run, its backbone/ folder, a hub id, or none: what needs no network"
     )
     parser.add_argument("scenes", nargs="+" if series else 1, metavar="SCENE", help="a labelled cube, any format")
     parser.add_argument(
@@ -98,6 +100,11 @@ def _add(names: argparse._SubParsersAction, name: str, about: dict[str, Any]) ->
             "--set", action="append", default=[], metavar="KEY=VALUE",
             help="a setting of the fine-tuning: epochs, lr_backbone, lr_head, policy, mirror ... (see FineTuning)",
         )  # fmt: skip
+    if "linear" in about["probes"]:
+        parser.add_argument(
+            "--smooth", choices=("box", "likeness"),
+            help="also a linear probe whose class probabilities are averaged over 9x9 pixels, plainly or by likeness",
+        )  # fmt: skip
     if "k-NN" in about["probes"]:
         parser.add_argument("--k", type=int, default=20, help="neighbours, clamped to what there is (default: 20)")
         parser.add_argument("--vote", choices=("weighted", "plain"), default="weighted", help="default: weighted")
@@ -115,6 +122,7 @@ def evaluate(options: argparse.Namespace) -> int:
     """Evaluate one backbone on one or more scenes, print a table and, of a series, draw the curves."""
     from sslhsi.evaluation.runner import TUNE, ProbeSettings
     from sslhsi.evaluation.runner import evaluate as measure
+    from sslhsi.evaluation.smoothed import SMOOTHED
     from sslhsi.finetune.settings import FineTuning
     from sslhsi.recipe_file import settings_of
     from sslhsi.report.tables import score_lines
@@ -126,6 +134,8 @@ def evaluate(options: argparse.Namespace) -> int:
         raise InputError(f"--per-class must be at least 1, not {least[0]}")
     names = [WORDS[word] for word in options.probes] if options.series else options.probe_names
     probes = {name: options.tune_seeds if name == TUNE else options.seeds for name in names}
+    if (smooth := getattr(options, "smooth", None)) is not None:
+        probes |= {name: options.seeds for name, likeness in SMOOTHED.items() if likeness == (smooth == "likeness")}
     chosen: dict[str, Any] = {"tuning": settings_of(FineTuning, options.set, "--set")} if TUNE in probes else {}
     if "k-NN" in probes:
         chosen |= {"k": options.k, "weighted": options.vote == "weighted"}
@@ -145,6 +155,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     from sslhsi.evaluation.labelled_scene import labelled_pixels
+    from sslhsi.evaluation.window_means import scene_projection, window_means
     from sslhsi.scenes.read import read_scene
 
     labels = options.labels or [None]
@@ -167,7 +178,9 @@ def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     return [
         labelled_pixels(
             scene,
-            networks(backbones, encoders, scene) if encoders else (),
+            networks(backbones, encoders, scene)
+            if encoders
+            else window_means(scene_projection(scene), projection_saw_pixels="yes"),
             schemes=schemes,
             per_class=sizes,
             window=options.window,
@@ -176,7 +189,7 @@ def _labelled(options: argparse.Namespace) -> list[LabelledScene]:
     ]
 
 
-def networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Network]:
+def networks(backbones: list[str], encoders: list[Encoder], scene: Scene) -> list[Method]:
     """The backbones, which must be of one pretraining, beside their untrained twins."""
     from sslhsi.evaluation.network import beside
     from sslhsi.evaluation.pretraining_scenes import pretraining_of

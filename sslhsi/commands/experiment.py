@@ -34,6 +34,8 @@ def run_experiment(options: argparse.Namespace) -> int:
     rows, history = run_experiment(settings)
     page = write_experiment_page(settings, rows, history)
     if options.json:
-        return show(options, {"folder": str(settings.folder), "page": str(page), "rows": rows}, ())
+        return show(
+            options, {"folder": str(settings.folder), "page": str(page), "rows": [row.to_csv() for row in rows]}, ()
+        )
     print(page, file=sys.stderr)
     return 0

@@ -175,7 +175,7 @@ def _write_features(
     import numpy as np
 
     from sslhsi.report.feature_picture import feature_picture
-    from sslhsi.report.rasters import write_raster
+    from sslhsi.scenes.write_raster import write_raster
 
     shape = (*scene.cube.shape[:2], count)
     base = prefix.with_name(f"{prefix.name}_features")
@@ -207,7 +207,8 @@ def _write_classes(
     prefix: Path, formats: list[str], classes: np.ndarray, scene: Scene, summary: dict[str, Any]
 ) -> list[Path]:
     from sslhsi.report.class_map import class_map
-    from sslhsi.report.rasters import write_class_map
+    from sslhsi.report.pictures import class_palette
+    from sslhsi.scenes.write_raster import write_labels
 
     assert scene.labels is not None
     names = [scene.class_name(label) for label in range(1, max(int(scene.labels.max()), len(scene.classes)) + 1)]
@@ -218,7 +219,7 @@ def _write_classes(
             notes = [_trained(summary), *_scored(summary)]
             files.append(class_map(target, classes, names, title=scene.name, notes=notes))
         else:
-            files += write_class_map(target, classes, names, scene.georeference)
+            files += write_labels(target, classes, names, class_palette(len(names)), scene.georeference)
     return files
 
 

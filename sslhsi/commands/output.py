@@ -31,13 +31,18 @@ def show(options: argparse.Namespace, result: Any, lines: Iterable[str]) -> int:
     return 0
 
 
-def each(items: Iterable[Item], work: Callable[[Item], Result]) -> tuple[list[Result], int]:
-    """Results of the items that did, and the exit code: a bad file among many must not keep the others from it."""
+def each(
+    items: Iterable[Item], work: Callable[[Item], Result], words: Callable[[str], str] = str
+) -> tuple[list[Result], int]:
+    """Results of the items that did, and the exit code: a bad file among many must not keep the others from it.
+
+    ``words`` turns an error into the words of the command.
+    """
     results, code = [], 0
     for item in items:
         try:
             results.append(work(item))
         except InputError as error:
             code = 2
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {words(str(error))}", file=sys.stderr)
     return results, code

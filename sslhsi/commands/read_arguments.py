@@ -13,16 +13,6 @@ from sslhsi.read_options import DESCRIPTIONS, ReadOptions
 
 #: The options as the command line has them; a scene is named after its file there.
 KEYS = tuple(key for key in ReadOptions.model_fields if key not in DESCRIPTIONS)
-_METAVARS = {"labels": "GT", "mask": "FILE", "wavelengths": "WL", "nodata": "VALUE", "scale": "DIVISOR",
-             "unit": "UNIT", "purity": "SHARE", "drop_bands": "BANDS", "classes": "NAMES",
-             "layout": "AXES", "shape": "HxW", "order": "C|F"}  # fmt: skip
-_WRITTEN = {
-    "ignore": "; several with commas between",
-    "wavelengths": "; numbers with commas between",
-    "drop_bands": ": bad, none, or 0-3,107,150-162",
-    "classes": ", with commas between",
-    "shape": ", as 145x145",
-}
 
 
 def add_read_options(
@@ -38,23 +28,19 @@ def add_read_options(
     group = parser.add_argument_group("reading the scene", "Whatever is given overrules what the file says.")
     for key in keys:
         if ReadOptions.model_fields[key].annotation is bool:
-            flag = {"action": "store_const", "const": True}
-            group.add_argument(f"--{key.replace('_', '-')}", **flag, help=_description(key))  # type: ignore[arg-type]
+            group.add_argument(_flag(key), action="store_const", const=True, help=_description(key))
             continue
         group.add_argument(
-            f"--{key.replace('_', '-')}",
-            metavar=_METAVARS.get(key, "NAME"),
+            _flag(key),
+            metavar=_WRITTEN[key][0] if key in _WRITTEN else "NAME",
             nargs="+" if key in per_scene else None,
             help=_description(key) + ("; one per scene" if key in per_scene else ""),
         )
     if "drop_bands" in keys:
         group.add_argument(
-            "--drop-bad-bands",
-            dest="drop_bands",
-            action="store_const",
-            const="bad",
+            "--drop-bad-bands", dest="drop_bands", action="store_const", const="bad",
             help="the same as --drop-bands bad",
-        )
+        )  # fmt: skip
     parser.set_defaults(read_keys=tuple(keys))
 
 
@@ -72,18 +58,49 @@ def read_options(namespace: argparse.Namespace, **changed: Any) -> dict[str, Any
     return {key: _parse(key, value) for key, value in given.items() if value is not None}
 
 
+def in_flags(namespace: argparse.Namespace, text: str) -> str:
+    """A message of the readers in the words of a command: options that it takes as they are typed there.
+
+    Examples:
+        >>> options = argparse.Namespace(read_keys=("cube", "shape", "drop_bands"))
+        >>> in_flags(options, 'two matrices; give cube="one", shape=(rows, columns) or drop_bands=, or labels=')
+        'two matrices; give --cube one, --shape HxW or --drop-bands, or labels='
+    """
+    keys = getattr(namespace, "read_keys", ())
+    if not keys:
+        return text
+
+    def flag(match: re.Match[str]) -> str:
+        key, quoted, several, word = match.groups()
+        if several is not None:
+            several = re.sub(", *", "x" if key == "shape" else ",", several) or "none"
+            # (rows, columns) in words stands for two numbers.
+            several = several.replace("rowsxcolumns", "HxW")
+        return f"{_flag(key)} {quoted or several or word or ''}".rstrip()
+
+    names, value = "|".join(keys), r"""(?:["']([^"']*)["']|[([]([^()\[\]]*)[)\]]|([\w./-]*\w))?"""
+    text = re.sub(rf"(?<![\w./-])({names})={value}", flag, text)
+    # A key of two words is no word of a sentence.
+    compound = "|".join(key for key in keys if "_" in key) or "-"
+    return re.sub(rf"(?<![\w./-])({compound})(?!\.?\w)", lambda match: _flag(match[1]), text)
+
+
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
 def _description(key: str) -> str:
     text = ReadOptions.model_fields[key].description or ""
-    written = _WRITTEN.get(key, "")
+    _, written, _ = _WRITTEN.get(key, ("", "", None))
     return (text.split(":")[0] if written.startswith(":") else text) + written
 
 
 def _parse(key: str, text: Any) -> Any:
-    parser = _PARSERS.get(key)
+    *_, parser = _WRITTEN.get(key, ("", "", None))
     try:
         return parser(text) if parser and isinstance(text, str) else text
     except ValueError:
-        raise InputError(f"--{key.replace('_', '-')} {text}: write it as {_description(key)}") from None
+        raise InputError(f"{_flag(key)} {text}: write it as {_description(key)}") from None
 
 
 def _bands(text: str) -> str | list[int]:
@@ -110,14 +127,20 @@ def _yes(text: str) -> bool:
     return text.lower() in ("true", "yes")
 
 
-_PARSERS: dict[str, Callable[[str], Any]] = {
-    "ignore": lambda text: [int(word) for word in text.split(",")],
-    "zero_is_class": _yes,
-    "drop_bands": _bands,
-    "wavelengths": _centres,
-    "shape": lambda text: [int(word) for word in re.split("[x, ]+", text.strip())],
-    "classes": lambda text: [word.strip() for word in text.split(",")],
-    "nodata": _number,
-    "scale": _number,
-    "purity": float,
+# Options whose value is a placeholder other than NAME: the placeholder, how the value is written, and what reads it.
+_WRITTEN: dict[str, tuple[str, str, Callable[[str], Any] | None]] = {
+    "labels": ("GT", "", None),
+    "mask": ("FILE", "", None),
+    "unit": ("UNIT", "", None),
+    "layout": ("AXES", "", None),
+    "order": ("C|F", "", None),
+    "purity": ("SHARE", "", float),
+    "nodata": ("VALUE", "", _number),
+    "scale": ("DIVISOR", "", _number),
+    "zero_is_class": ("NAME", "", _yes),
+    "ignore": ("NAME", "; several with commas between", lambda text: [int(word) for word in text.split(",")]),
+    "wavelengths": ("WL", "; numbers with commas between", _centres),
+    "drop_bands": ("BANDS", ": bad, none, or 0-3,107,150-162", _bands),
+    "classes": ("NAMES", ", with commas between", lambda text: [word.strip() for word in text.split(",")]),
+    "shape": ("HxW", ", as 145x145", lambda text: [int(word) for word in re.split("[x, ]+", text.strip())]),
 }

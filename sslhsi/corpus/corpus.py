@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from sslhsi.bands.projection import Projection, load_projection
+from sslhsi.bands.projection import Projection
+from sslhsi.bands.projector import load_projection
 from sslhsi.corpus.windows import window_positions
 from sslhsi.errors import InputError
 from sslhsi.recipe import Patches
@@ -236,6 +237,21 @@ class Corpus:
     @cached_property
     def _zero_spectra(self) -> np.ndarray:
         return np.array([s.record.zero_spectrum for s in self.scenes], dtype=np.float32)
+
+    def centre_labels(self, windows: np.ndarray, window: int, held: bool = False) -> np.ndarray:
+        """(n,) class number of the pixel at each window's centre, row and column S // 2; -1 where it has none.
+
+        Labels of held-out pixels, and so of all scenes that are held out, are never given unless ``held`` asks for
+        them, to evaluate on; scenes that a recipe leaves out are no part of a corpus.
+        """
+        labels = np.full(len(windows), -1, dtype=np.int64)
+        for number in np.unique(windows[:, 0]):
+            scene, mine = self.scenes[number], windows[:, 0] == number
+            if scene.labels is not None:
+                row, column = windows[mine, 1:].T + window // 2
+                known = scene.labels[row, column].astype(np.int64) - 1
+                labels[mine] = known if held else np.where(scene.held[row, column], -1, known)
+        return labels
 
     def domain_numbers(self, windows: np.ndarray) -> np.ndarray:
         """(n,) number of each window's domain in ``domains``."""

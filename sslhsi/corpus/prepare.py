@@ -16,7 +16,7 @@ import numpy as np
 
 from sslhsi.bands.moments import Moments, moments
 from sslhsi.bands.projection import Projection
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projector import SpectralProjector, load_projection
 from sslhsi.corpus.corpus import FORMAT, Corpus, Manifest, SceneRecord
 from sslhsi.corpus.holdout import holdout_map, shared_sites
 from sslhsi.corpus.masks import background_mask
@@ -60,7 +60,30 @@ def corpus_key(recipe: Recipe, hashes: Sequence[str]) -> str:
         f"holdout {recipe.corpus.patches.holdout} seed {recipe.seed if recipe.corpus.patches.holdout else 0}",
         *hashes,
     ]
+    if (kept := kept_projection(recipe)) is not None:
+        parts.append(f"projection {hashlib.sha256(kept.content()).hexdigest()}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def kept_projection(recipe: Recipe) -> Projection | None:
+    """The projection that a recipe keeps instead of fitting one; None where it fits one.
+
+    Raises:
+        InputError: Its folder holds none, or ``corpus.bands`` describes another.
+    """
+    folder = recipe.corpus.projection
+    if folder is None:
+        return None
+    projection = load_projection(folder)
+    bands = recipe.corpus.bands
+    settings = {"components": projection.channels, **projection.state()} if bands.components else projection.state()
+    for key, value in bands.model_dump().items():
+        if key in settings and settings[key] != value:
+            raise InputError(
+                f"corpus.bands.{key} is {value}, but the projection kept from {folder} has {settings[key]}; give "
+                "corpus.bands as that one has them, or leave corpus.projection out"
+            )
+    return projection
 
 
 def prepare(
@@ -147,7 +170,9 @@ class _Job:
 
 def _fill(job: _Job, key: str) -> None:
     """Measure every scene, fit the projection, write every scene and the manifest."""
-    projector = SpectralProjector(**job.recipe.corpus.bands.model_dump())
+    kept = kept_projection(job.recipe)
+    fitted = SpectralProjector(**job.recipe.corpus.bands.model_dump())
+    projector = kept or fitted
     # Cubes that had to be loaded whole, kept for the second pass as far as they fit.
     loaded: dict[int, Scene] = {}
     mine: dict[int, Measured] = {}
@@ -156,7 +181,8 @@ def _fill(job: _Job, key: str) -> None:
             mine[number] = _measured(job, projector, number, loaded, done + 1)
     measured = _merged(job.gather(mine))
     with all_ranks(job.gather):
-        projector.fit_moments(measured, [scene.fit for scene in measured])
+        if kept is None:
+            fitted.fit_moments(measured, [scene.fit for scene in measured])
     records: dict[int, SceneRecord] = {}
     with all_ranks(job.gather), writing(job.folder):
         for done, number in enumerate(job.mine, len(job.mine)):
@@ -175,7 +201,7 @@ def _fill(job: _Job, key: str) -> None:
             write_atomic(job.folder / "manifest.json", manifest.model_dump_json(indent=1) + "\n")
 
 
-def _measured(job: _Job, projector: SpectralProjector, number: int, loaded: dict[int, Scene], done: int) -> Measured:
+def _measured(job: _Job, projector: Projection, number: int, loaded: dict[int, Scene], done: int) -> Measured:
     """Read one scene: its mask and held-out pixels go to the folder, what the projection needs comes back."""
     if (known := load_measured(job.folder, number)) is not None:
         job.say(f"{known.name} had been read", done)
@@ -188,7 +214,7 @@ def _measured(job: _Job, projector: SpectralProjector, number: int, loaded: dict
     held = holdout_map(source, shape, job.recipe.corpus.patches.holdout, on_shared_site, seed)
     foreground = projector.scene_moments(scene.cube, scene.mask)
     check_bands(scene, foreground)
-    train = projector.fit_mask(scene, ~held)
+    train = projector.fit_mask(scene, ~held) if isinstance(projector, SpectralProjector) else scene.mask
     fit = foreground if train is scene.mask else moments(scene.cube, train)
     measured = Measured(scene.name, scene.domain, scene.bands, scene.wavelengths, foreground, fit)
     save_measured(job.folder, number, measured, scene.foreground, held)

@@ -11,19 +11,12 @@ from torch import nn
 
 from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.bands.moments import Moments
-from sslhsi.bands.projection import Projection, check_cube
+from sslhsi.bands.projection import Projection
 from sslhsi.corpus.reader import PatchReader
-from sslhsi.encoder.strips import (
-    Components,
-    PreparedComponents,
-    Source,
-    WholeImage,
-    corners,
-    stored,
-    window_features,
-)
+from sslhsi.encoder.strips import Components, WholeImage, corners, projected, stored, window_features
 from sslhsi.errors import InputError
 from sslhsi.scenes.labelled_array import unpack
+from sslhsi.scenes.scene import check_cube
 
 # Projected pixels, and features, that are held at a time.
 STRIP_BYTES, FEATURE_BYTES = 64 << 20, 256 << 20
@@ -158,7 +151,7 @@ class Encoder:
                 features = window_features(self.backbone, strip, at, self.window, self.device, batch_size, advance)
             yield slice(start, start + some.size), features.reshape(some.size, columns.size, -1)
 
-    def _lines(self, scene: Source, columns: int, whole: WholeImage | None) -> int:
+    def _lines(self, scene: Components, columns: int, whole: WholeImage | None) -> int:
         """Rows of a strip, without what its windows overlap the next."""
         # No fewer than a window has: neighbouring strips project the rows between them twice.
         row = 4 * scene.shape[1] * self.projector.channels
@@ -181,11 +174,12 @@ class Encoder:
 
     def encode_components(self, components: np.ndarray, pixels: np.ndarray) -> np.ndarray:
         """What :meth:`encode_pixels` gives, of a scene that a corpus holds as (H, W, K) float16 components."""
-        return self._pixels(PreparedComponents(components), pixels)
+        height, width = components.shape[:2]
+        return self._pixels(Components((height, width), lambda top, bottom: components[top:bottom]), pixels)
 
     def _pixels(
         self,
-        scene: Source,
+        scene: Components,
         pixels: np.ndarray,
         batch_size: int | None = None,
         progress: Callable[[int, int], None] | None = None,
@@ -214,8 +208,7 @@ class Encoder:
     ) -> PatchReader:
         """Windows of a projected cube as the backbone takes them; arguments and errors as for :meth:`encode`."""
         scene = self._check(cube, wavelengths, mask)
-        projected = self.projector.transform(scene.cube, scene.wavelengths, moments=scene.moments, scaled=True)
-        return PatchReader([stored(projected)], self.window, device=self.device)
+        return PatchReader([scene.rows(0, scene.shape[0])], self.window, device=self.device)
 
     def windows(self, pixels: np.ndarray) -> np.ndarray:
         """(n, 2) rows and columns -> (n, 3) windows around them, for :meth:`reader`."""
@@ -299,7 +292,7 @@ class Encoder:
             moments = Moments(1, np.asarray(cube[:1], dtype=np.float64).mean(axis=(0, 1)), np.zeros((0, 0)))
         # Checks the camera before anything long starts.
         self.projector.affine(wavelengths, cube.shape[2], moments)
-        return Components(self.projector, cube, wavelengths, moments)
+        return projected(self.projector, cube, wavelengths, moments)
 
 
 def untrained(encoder: Encoder, seed: int = 0) -> Encoder:

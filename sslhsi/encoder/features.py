@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+Advance = Callable[[int], None]
+
 
 @torch.inference_mode()
 def features(
@@ -15,16 +17,21 @@ def features(
     reader: Callable[[np.ndarray], Tensor],
     windows: np.ndarray,
     batch_size: int = 512,
+    advance: Advance = lambda windows: None,
 ) -> np.ndarray:
-    """(n, D) float32 features of (n, 3) windows, with the backbone in evaluation mode; (0, D) of no windows."""
+    """(n, D) float32 features of (n, 3) windows, with the backbone in evaluation mode; (0, D) of no windows.
+
+    ``advance`` is called with the number of windows in each batch.
+    """
     if not len(windows):
         return np.zeros((0, int(backbone.num_features)), dtype=np.float32)  # type: ignore[arg-type]
     training = backbone.training
     backbone.eval()
+    parts = []
     try:
-        parts = [
-            backbone(reader(windows[i : i + batch_size])).float().cpu() for i in range(0, len(windows), batch_size)
-        ]
+        for start in range(0, len(windows), batch_size):
+            parts.append(backbone(reader(windows[start : start + batch_size])).float().cpu())
+            advance(len(parts[-1]))
     finally:
         backbone.train(training)
     return torch.cat(parts).numpy()

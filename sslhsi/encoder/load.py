@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.backbones.timm_backbone import TimmBackbone
-from sslhsi.bands.projection import load_projection
+from sslhsi.bands.projector import load_projection
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.errors import InputError
+from sslhsi.errors import InputError, reason_of
 
 FILES = ("config.json", "model.safetensors", "projector.json", "projector.safetensors")
 
@@ -45,23 +45,7 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
         >>> encoder.encode(cube, wavelengths, stride=1).shape[2] == encoder.num_features
         True
     """
-    folder = Path(source)
-    if not folder.is_dir():
-        try:
-            name = str(source).removeprefix("hf:")
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
-        except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            at = "" if revision is None else f" at revision {revision!r}"
-            raise InputError(
-                f"{source}{at}: neither a folder nor a repository that can be reached ({reason})"
-            ) from None
-    elif revision is not None:
-        raise InputError(f"{source}: a folder has no revision {revision!r}; leave revision out")
-    elif (folder / "backbone" / "config.json").is_file() and not (folder / "config.json").is_file():
-        folder = folder / "backbone"
-    if missing := [name for name in FILES if not (folder / name).is_file()]:
-        raise InputError(f"{folder}: not a backbone, {missing[0]} is missing; give the backbone/ folder of a run")
+    folder = backbone_folder(source, revision)
     projector = load_projection(folder)
     try:
         config = BackboneConfig.of(json.loads((folder / "config.json").read_text()))
@@ -76,8 +60,29 @@ def load_backbone(source: str | Path, revision: str | None = None) -> Encoder:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(f"{folder}: the weights can't be loaded ({str(error).splitlines()[0]})") from None
+        raise InputError(f"{folder}: the weights can't be loaded ({reason_of(error)})") from None
     return Encoder(backbone.eval(), projector, config)
+
+
+def backbone_folder(source: str | Path, revision: str | None = None) -> Path:
+    """The folder that :func:`load_backbone` reads, fetched where it is on the hub; arguments and errors as there."""
+    folder = Path(source)
+    if not folder.is_dir():
+        try:
+            name = str(source).removeprefix("hf:")
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(FILES)))
+        except (HFValidationError, HfHubHTTPError, OSError, ValueError) as error:
+            at = "" if revision is None else f" at revision {revision!r}"
+            raise InputError(
+                f"{source}{at}: neither a folder nor a repository that can be reached ({reason_of(error)})"
+            ) from None
+    elif revision is not None:
+        raise InputError(f"{source}: a folder has no revision {revision!r}; leave revision out")
+    elif (folder / "backbone" / "config.json").is_file() and not (folder / "config.json").is_file():
+        folder = folder / "backbone"
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise InputError(f"{folder}: not a backbone, {missing[0]} is missing; give the backbone/ folder of a run")
+    return folder
 
 
 def read_weights(source: str, key: str) -> dict[str, Tensor]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -13,13 +12,11 @@ from torch import Tensor, nn
 from sslhsi.bands.moments import Moments
 from sslhsi.bands.projection import Projection
 from sslhsi.corpus.reader import PatchReader
-from sslhsi.encoder.features import features
+from sslhsi.encoder.features import Advance, features
 from sslhsi.errors import InputError
 
 # Values of a batch of windows on a CPU: larger batches fall out of its caches.
 BATCH_VALUES = 1 << 20
-
-Advance = Callable[[int], None]
 
 
 def corners(length: int, window: int, reflect: bool, stride: int = 1) -> np.ndarray:
@@ -52,20 +49,29 @@ def stored(components: np.ndarray) -> np.ndarray:
     return components.astype(np.float16)
 
 
-class Source(Protocol):
-    """Where the components of a scene come from, a strip at a time."""
+@dataclass(frozen=True)
+class Components:
+    """The components of a scene, a strip at a time.
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Height and width of the scene."""
+    Args:
+        shape: Height and width of the scene.
+        rows: First row and the one after the last -> (h, W, K) float16.
+    """
+
+    shape: tuple[int, int]
+    rows: Callable[[int, int], np.ndarray]
 
     def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
         """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the scene."""
+        down, across = (mirrored(*side, length) for side, length in zip((rows, columns), self.shape, strict=True))
+        top, bottom = int(down.min()), int(down.max()) + 1
+        return self.rows(top, bottom)[np.ix_(down - top, across)]
 
 
-@dataclass(frozen=True)
-class Components:
-    """A cube whose components are computed where they are wanted.
+def projected(
+    projector: Projection, cube: np.ndarray, wavelengths: np.ndarray | None, moments: Moments
+) -> Components:
+    """Components of a cube, computed where they are wanted.
 
     Args:
         projector: What makes them.
@@ -74,39 +80,10 @@ class Components:
         moments: The scene's; where the projection doesn't need them, the spectrum that it is done about.
     """
 
-    projector: Projection
-    cube: np.ndarray
-    wavelengths: np.ndarray | None
-    moments: Moments
+    def rows(top: int, bottom: int) -> np.ndarray:
+        return stored(projector.transform(cube[top:bottom], wavelengths, moments=moments, scaled=True))
 
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.cube.shape[0], self.cube.shape[1]
-
-    def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the cube."""
-        down, across = mirrored(*rows, self.cube.shape[0]), mirrored(*columns, self.cube.shape[1])
-        top, bottom = int(down.min()), int(down.max()) + 1
-        projected = self.projector.transform(
-            self.cube[top:bottom], self.wavelengths, moments=self.moments, scaled=True
-        )
-        return stored(projected)[np.ix_(down - top, across)]
-
-
-@dataclass(frozen=True)
-class PreparedComponents:
-    """A scene whose components are there already: (H, W, K) float16, as a corpus holds them."""
-
-    components: np.ndarray
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.components.shape[0], self.components.shape[1]
-
-    def strip(self, rows: tuple[int, int], columns: tuple[int, int]) -> np.ndarray:
-        """(h, w, K) float16 of rows and columns from .. to, mirrored where they leave the scene."""
-        down, across = (mirrored(*side, length) for side, length in zip((rows, columns), self.shape, strict=True))
-        return self.components[np.ix_(down, across)]
+    return Components((cube.shape[0], cube.shape[1]), rows)
 
 
 def window_features(
@@ -136,11 +113,7 @@ def window_features(
         batch_size = 512 if device.type != "cpu" else min(512, max(1, BATCH_VALUES // (window**2 * strip.shape[2])))
     reader = PatchReader([strip], window, device=device, resident=True)
     windows = np.column_stack([np.zeros(len(corner), np.int64), corner])
-    parts = []
-    for start in range(0, len(windows), batch_size):
-        parts.append(features(backbone, reader, windows[start : start + batch_size], batch_size))
-        advance(len(parts[-1]))
-    return np.concatenate(parts)
+    return features(backbone, reader, windows, batch_size, advance)
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from torch import nn
 
-from sslhsi.corpus.corpus import Corpus
-from sslhsi.corpus.reader import PatchReader
+from sslhsi.corpus.corpus import Corpus, PreparedScene
 from sslhsi.encoder.encoder import Encoder
-from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene, pixel_protocols
 from sslhsi.evaluation.labelled_windows import labelled_windows
-from sslhsi.evaluation.network import PRETRAINED, Network
-from sslhsi.evaluation.pretraining_scenes import pretraining_words
+from sslhsi.evaluation.network import PRETRAINED, Method, Network
+from sslhsi.evaluation.pretraining_scenes import Pretraining, pretraining_words, with_origin
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.runner import Labelled, ProbeSettings, evaluate
-from sslhsi.probes.knn import knn_predict
-from sslhsi.recipe import Patches, Recipe
+from sslhsi.evaluation.window_means import window_means
+from sslhsi.methods.registry import method_class
+from sslhsi.recipe import Recipe
+
+# Of a scene that can't be evaluated on.
+READ = "pretraining read its labels; hold the scene out (holdout: true) to evaluate on it"
 
 
 def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Recipe) -> list[ResultRow]:
@@ -40,7 +43,7 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
     labelled: list[Labelled] = []
     rows: list[ResultRow] = []
     if "domain" in wanted.tasks:
-        networks = _networks(encoders, corpus, recipe, pretrained_on=False)
+        networks = _networks(encoders, corpus, recipe)
         sizes = {"per_class": wanted.per_class, "limit": wanted.max_patches}
         try:
             labelled.append(labelled_windows(corpus, patches, networks, **sizes))  # type: ignore[arg-type]
@@ -50,7 +53,10 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
         for scene in corpus.scenes:
             if scene.labels is None:
                 continue
-            networks = _networks(encoders, corpus, recipe, pretrained_on=not scene.record.held_out)
+            if method_class(recipe.method.name).uses_labels and not scene.record.held_out:
+                rows.append(ResultRow(scene=scene.name, kind=scene.record.kind, note=READ))
+                continue
+            networks = _networks(encoders, corpus, recipe, scene)
             labels = np.asarray(scene.labels)
             protocols = pixel_protocols(labels, patches.window, wanted.per_class, wanted.schemes)
             labelled.append(LabelledScene(scene, protocols, patches.window, networks))
@@ -63,28 +69,19 @@ def evaluate_run(backbones: Mapping[str, nn.Module], corpus: Corpus, recipe: Rec
     return [replace(row, corpus=corpus.key, projection_scope=scope, recipe=recipe.name) for row in rows]
 
 
-def _networks(encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, pretrained_on: bool) -> list[Network]:
+def _networks(
+    encoders: Mapping[str, Encoder], corpus: Corpus, recipe: Recipe, scene: PreparedScene | None = None
+) -> list[Method]:
+    """What is compared on a scene; on windows that were held out of the run's own training when None."""
+    pretrained_on = scene is not None and not scene.record.held_out
     # What is held out of pretraining is held out of the projection under scope "train" alone.
     fitted = "yes" if pretrained_on or recipe.corpus.bands.scope != "train" else "no"
-    words = pretraining_words(recipe, len(corpus.scenes))
-    return [
-        Network(method, encoder, words, "yes" if pretrained_on else "no", fitted)
+    known = Pretraining(pretraining_words(recipe, len(corpus.scenes)), "yes" if pretrained_on else "no", fitted)
+    known = with_origin(recipe, Path(scene.record.source) if scene else None, known)
+    networks = [
+        Network(method, encoder, *known)
         if method == PRETRAINED
-        else Network(method, encoder, "none", "no", fitted)
+        else Network(method, encoder, "none", "no", known.projection_saw_pixels)
         for method, encoder in encoders.items()
     ]
-
-
-def monitor_accuracy(
-    backbone: nn.Module, corpus: Corpus, reader: PatchReader, patches: Patches, k: int, limit: int = 1000
-) -> float:
-    """k-NN accuracy (percent) of telling the domains of held-out windows; NaN when nothing is held out."""
-    bank = corpus.windows(patches, stride=patches.window)
-    queries = corpus.windows(patches, held=True, stride=patches.window)
-    if not len(queries):
-        return float("nan")
-    rng = np.random.default_rng(0)
-    bank, queries = (w[np.sort(rng.permutation(len(w))[:limit])] for w in (bank, queries))
-    x, y = (features(backbone, reader.without_margin, w) for w in (bank, queries))
-    predicted = knn_predict(x, corpus.domain_numbers(bank), y, k=k)
-    return 100.0 * float(np.mean(predicted == corpus.domain_numbers(queries)))
+    return [*networks, *window_means(corpus.projector, corpus.key, known.projection_saw_pixels)]

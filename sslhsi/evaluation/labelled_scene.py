@@ -10,12 +10,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 
+from sslhsi.bands.projection import Projection
 from sslhsi.corpus.corpus import PreparedScene
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.encoder import Encoder
+from sslhsi.encoder.strips import stored
 from sslhsi.errors import InputError
 from sslhsi.evaluation.measure import split_columns
-from sslhsi.evaluation.network import RAW, Network
+from sslhsi.evaluation.network import RAW, Method, Network, widest
+from sslhsi.evaluation.window_means import SIZES, WindowMeans, pixel_means
 from sslhsi.scenes.crowns import EARLY_LATE, Crop, crown_split, mosaic
 from sslhsi.scenes.identity import data_hash, kind_of
 from sslhsi.scenes.scene import Scene
@@ -74,7 +77,7 @@ class LabelledScene:
     scene: Scene | PreparedScene
     protocols: Sequence[Protocol[Split]]
     window: int
-    networks: Sequence[Network] = ()
+    networks: Sequence[Method] = ()
     task: str = "pixels"
     groups: np.ndarray | None = None
     note: str = ""
@@ -131,9 +134,9 @@ class LabelledScene:
         numbers[tuple(self.pixels.T)] = self.samples
         return numbers
 
-    def sides(self, drawn: Split) -> Sides:
-        """The samples of a split, and its leak."""
-        columns = split_columns(drawn)
+    def sides(self, drawn: Split, window: int | None = None) -> Sides:
+        """The samples of a split, and its leak through windows of some side; the split's when None."""
+        columns = split_columns(drawn, window)
         if self.task == "spectra":
             # Where there are no positions, nobody can tell which spectra were neighbours.
             columns |= {"leak": None, "leak_overlap": None}
@@ -153,6 +156,20 @@ class LabelledScene:
             x = np.asarray(scene.cube[tuple(self.pixels.T)], dtype=np.float32)
         else:
             x = network.encoder.encode_pixels(scene.cube, self.pixels, scene.wavelengths, mask=scene.mask)
+        return self._of_samples(x)
+
+    def window_means(self, projector: Projection) -> dict[str, np.ndarray]:
+        """By variant, (n, D) means over boxes of all samples: see :func:`pixel_means`."""
+        scene = self.scene
+        if isinstance(scene, PreparedScene):
+            components = scene.components
+        else:
+            components = stored(projector.transform(scene.cube, scene.wavelengths, mask=scene.mask, scaled=True))
+        means = pixel_means(components, self.pixels, scene.mask)
+        return {name: self._of_samples(x) for name, x in means.items()}
+
+    def _of_samples(self, x: np.ndarray) -> np.ndarray:
+        """(p, D) of pixels -> (n, D) of samples."""
         if self.groups is None:
             return x
         total = np.zeros((len(self.labels), x.shape[1]))
@@ -198,7 +215,7 @@ def pixel_protocols(
 
 def labelled_pixels(
     scene: Scene,
-    networks: Sequence[Network] = (),
+    networks: Sequence[Method] = (),
     *,
     schemes: Sequence[str] = ("random", "blocks"),
     masks: Mapping[str, Masks] | None = None,
@@ -228,7 +245,7 @@ def labelled_pixels(
     """
     if scene.labels is None:
         raise InputError(f"{scene.name}: no labels to evaluate on; give the ground truth")
-    needed = max((network.encoder.window for network in networks), default=1)
+    needed = widest(networks)
     window = needed if window is None else window
     if window < needed:
         raise InputError(f"window {window}: a network looks at {needed}x{needed} pixels, splits must allow for that")
@@ -274,7 +291,7 @@ def labelled_spectra(
 
 
 def labelled_crowns(
-    crops: Sequence[Crop], networks: Sequence[Network] = (), *, name: str = "crowns", years: Sequence[int] = (1, 2)
+    crops: Sequence[Crop], networks: Sequence[Method] = (), *, name: str = "crowns", years: Sequence[int] = (1, 2)
 ) -> LabelledScene:
     """Tree crowns cut out of flights of several years: earlier years train, later years test.
 
@@ -291,8 +308,10 @@ def labelled_crowns(
     Raises:
         InputError: The crops don't fit together, or no tree has a later year to test on.
     """
-    window = max((network.encoder.window for network in networks), default=1)
-    scene, groups = mosaic(crops, window // 2, name)
+    window = widest(networks)
+    # Boxes around the pixels of a crop must not reach into another.
+    reach = max([window, *(max(SIZES) for method in networks if isinstance(method, WindowMeans))])
+    scene, groups = mosaic(crops, reach // 2, name)
     protocols = [
         Protocol(EARLY_LATE, n, functools.partial(_early_late, crops, scene, groups, n, window), chance=False)
         for n in years

@@ -8,12 +8,14 @@ from functools import partial
 
 import numpy as np
 
+from sslhsi.bands.projection import Projection
 from sslhsi.corpus.corpus import Corpus, PreparedScene
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.features import features, mean_spectra
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import Protocol, Sides
-from sslhsi.evaluation.network import Network
+from sslhsi.evaluation.network import Method, Network
+from sslhsi.evaluation.window_means import central_means
 from sslhsi.recipe import Patches
 
 
@@ -24,6 +26,7 @@ class LabelledWindows:
     Args:
         name: What rows of results call them.
         reader: Reads them.
+        masks: Reads what is foreground in them.
         windows: (n, 3) scene, row and column; those that may train come first.
         labels: (n,) class of each.
         trained: How many may train; all others are tested.
@@ -37,11 +40,12 @@ class LabelledWindows:
 
     name: str
     reader: PatchReader
+    masks: PatchReader
     windows: np.ndarray
     labels: np.ndarray
     trained: int
     protocols: Sequence[Protocol[np.ndarray]]
-    networks: Sequence[Network]
+    networks: Sequence[Method]
     task: str
     kind: str
     digest: str
@@ -53,7 +57,7 @@ class LabelledWindows:
         """Side in pixels."""
         return self.reader.window
 
-    def sides(self, drawn: np.ndarray) -> Sides:
+    def sides(self, drawn: np.ndarray, window: int | None = None) -> Sides:
         """Training windows lie side by side, and none shares a pixel with a test window."""
         return Sides(drawn, np.arange(self.trained, len(self.windows)), {"leak": 0.0, "leak_overlap": 0.0})
 
@@ -63,11 +67,15 @@ class LabelledWindows:
             return mean_spectra(self.reader, self.windows)
         return features(network.encoder.backbone, self.reader, self.windows)
 
+    def window_means(self, projector: Projection) -> dict[str, np.ndarray]:
+        """By variant, (n, D) means over central boxes of all windows: see :func:`central_means`."""
+        return central_means(self.reader, self.masks, self.windows, self.trained)
+
 
 def labelled_windows(
     corpus: Corpus,
     patches: Patches,
-    networks: Sequence[Network],
+    networks: Sequence[Method],
     *,
     per_class: Sequence[int],
     limit: int | None = None,
@@ -108,7 +116,8 @@ def labelled_windows(
         test = test[[corpus.scenes[number].name == tested for number in test[:, 0]]]
     windows = np.concatenate([train, test])
     labels = of_scene[windows[:, 0]]
-    device = networks[0].encoder.device if networks else "cpu"
+    device = next((one.encoder.device for one in networks if isinstance(one, Network)), "cpu")
+    masks = [np.asarray(scene.mask, dtype=np.float16)[:, :, None] for scene in corpus.scenes]
     split = about.pop("split", "held-out ground")
     draw = partial(_draw, labels[: len(train)])
     protocols = [Protocol(split, n, partial(draw, n), chance=n is not None) for n in (*per_class, None)]
@@ -116,6 +125,7 @@ def labelled_windows(
     return LabelledWindows(
         about.pop("name", "all scenes"),
         PatchReader(corpus.arrays, patches.window, device=device),
+        PatchReader(masks, patches.window, device=device),
         windows,
         labels,
         len(train),

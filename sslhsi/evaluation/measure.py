@@ -28,14 +28,14 @@ def score_columns(truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
     return {key: round(value, 3) for key, value in values.items()}
 
 
-def split_columns(split: Split) -> dict[str, Any]:
+def split_columns(split: Split, window: int | None = None) -> dict[str, Any]:
     """What a split is worth: its leak through windows, and classes that it left out or cut short.
 
     ``leak`` is the share of the test windows that contain a training pixel, ``leak_overlap`` of those that
     share any pixel with a training window, ``left_out`` the number of classes on neither side, ``short`` of
-    those with fewer training pixels than asked.
+    those with fewer training pixels than asked. ``window`` is the side of the windows; the split's when None.
     """
-    shares = leak(split)
+    shares = leak(split, window)
     return {
         "leak": round(shares.pixel, 4),
         "leak_overlap": round(shares.window, 4),

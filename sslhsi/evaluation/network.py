@@ -6,9 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from sslhsi.encoder.encoder import Encoder, untrained
 from sslhsi.errors import InputError
+from sslhsi.evaluation.measure import projection_saw
+from sslhsi.evaluation.window_means import WindowMeans, window_means
 
 PRETRAINED, RANDOM, RAW, SCRATCH = "pretrained", "random weights", "raw spectra", "from scratch"
 # Untrained networks that splits take in turn: one lucky initialisation must not stand for all.
@@ -67,6 +70,33 @@ class Network:
         digest.update(self.encoder.projector.content())
         return digest.hexdigest()[:12]
 
+    @property
+    def window(self) -> int:
+        """Side in pixels of what it looks at."""
+        return self.encoder.window
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What rows say of it."""
+        projector = self.encoder.projector
+        return {
+            "method": self.method,
+            "pretraining": self.pretraining,
+            "pretraining_saw_pixels": self.pretraining_saw_pixels,
+            "projection_saw_pixels": projection_saw(projector, self.projection_saw_pixels),
+            "projection_scope": projector.scope,
+            "corpus": self.encoder.config.corpus,
+            "backbone": self.digest,
+        }
+
+
+Method = Network | WindowMeans
+
+
+def widest(methods: Sequence[Method]) -> int:
+    """Side of the largest window that a network looks at, which splits must allow for; 1 without networks."""
+    return max((method.window for method in methods if isinstance(method, Network)), default=1)
+
 
 def beside(
     encoder: Encoder,
@@ -75,8 +105,10 @@ def beside(
     pretraining_saw_pixels: str,
     projection_saw_pixels: str,
     others: Sequence[Encoder] = (),
-) -> list[Network]:
-    """A pretrained backbone and the same network with random weights; arguments as for :class:`Network`.
+) -> list[Method]:
+    """A pretrained backbone, the same network with random weights, and window means.
+
+    Arguments as for :class:`Network`.
 
     Several pretrainings stand beside as many untrained networks: given in the order of their seeds from 0 on, each
     stands beside the initialisation it began from.
@@ -95,4 +127,5 @@ def beside(
     return [
         Network(PRETRAINED, encoder, pretraining, pretraining_saw_pixels, projection_saw_pixels, others),
         Network(RANDOM, untrained(encoder), "none", "no", projection_saw_pixels, others, drawn),
+        *window_means(encoder.projector, encoder.config.corpus, projection_saw_pixels),
     ]

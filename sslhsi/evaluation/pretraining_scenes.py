@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sslhsi.errors import InputError
 from sslhsi.files import sha256
+from sslhsi.methods.registry import method_class
 from sslhsi.recipe import Recipe, load_run_recipe
 from sslhsi.scenes.sources import companions, corpus_sources
 
@@ -43,9 +44,9 @@ def pretraining_of(backbone: str | Path, scene: Path | None) -> Pretraining:
     try:
         recipe = load_run_recipe(run)
         sources = corpus_sources(recipe.corpus)
+        words = pretraining_words(recipe, len(sources))
     except InputError:
         return Pretraining()
-    words = pretraining_words(recipe, len(sources))
     if scene is None or not scene.is_file():
         return Pretraining(words)
     digest = sha256(scene)
@@ -55,10 +56,31 @@ def pretraining_of(backbone: str | Path, scene: Path | None) -> Pretraining:
         files = [path for path in companions(Path(source.path)) if path.stat().st_size == scene.stat().st_size]
         if any(sha256(path) == digest for path in files):
             fitted = "no" if source.holdout and recipe.corpus.bands.scope == "train" else "yes"
-            return Pretraining(words, "no" if source.holdout else "yes", fitted)
-    return Pretraining(words, "no", "no")
+            return with_origin(recipe, scene, Pretraining(words, "no" if source.holdout else "yes", fitted))
+    return with_origin(recipe, scene, Pretraining(words, "no", "no"))
+
+
+def with_origin(recipe: Recipe, scene: Path | None, run: Pretraining) -> Pretraining:
+    """What a run says of a scene, and what the weights and the projection say that it began from.
+
+    Args:
+        recipe: The run's.
+        scene: File that holds the scene's cube; None where it is not known.
+        run: What is known of the run by itself.
+    """
+    weights, projection = recipe.backbone.weights, recipe.corpus.projection
+    if weights is not None and run.pretraining_saw_pixels != "yes":
+        run = run._replace(pretraining_saw_pixels=pretraining_of(weights, scene).pretraining_saw_pixels)
+    if projection is not None:
+        run = run._replace(projection_saw_pixels=pretraining_of(projection, scene).projection_saw_pixels)
+    return run
 
 
 def pretraining_words(recipe: Recipe, scenes: int) -> str:
-    """As rows of results name a pretraining: its recipe and the number of its scenes."""
-    return f"{recipe.name}: {scenes} scene{'s' if scenes > 1 else ''}"
+    """As rows of results name a pretraining: recipe, number of scenes, whether it read labels, and where it began."""
+    labels = ", with their labels" if method_class(recipe.method.name).uses_labels else ""
+    words = f"{recipe.name}: {scenes} scene{'s' if scenes > 1 else ''}{labels}"
+    if recipe.backbone.weights is None:
+        return words
+    given = Path(recipe.backbone.weights)
+    return f"{words}, from {given.parent.name if given.name == 'backbone' else given.name}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,19 +16,23 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene, Protocol
 from sslhsi.evaluation.labelled_windows import LabelledWindows
-from sslhsi.evaluation.measure import projection_saw, score_columns
-from sslhsi.evaluation.network import PRETRAINED, SCRATCH, Network
+from sslhsi.evaluation.measure import score_columns
+from sslhsi.evaluation.network import PRETRAINED, SCRATCH, Method, Network
 from sslhsi.evaluation.rows import COLUMNS, KEY, RENAMED, ResultRow
+from sslhsi.evaluation.smoothed import SMOOTHED, smoothable, smoothed_labels, surroundings
+from sslhsi.evaluation.window_means import WindowMeans
 from sslhsi.finetune.finetune import fine_tune
 from sslhsi.finetune.samples import Remembered
 from sslhsi.finetune.settings import FineTuning, described
-from sslhsi.probes.fit import NEIGHBOURS, PROBES, fit_probe
+from sslhsi.probes.context import WINDOW
+from sslhsi.probes.fit import NEIGHBOURS, PROBES, fit_best
 from sslhsi.splits.split import Split
 from sslhsi.training.progress import progress
 from sslhsi.training.provenance import git_revision, machine
 from sslhsi.training.row_file import RowFile
 
 TUNE = "fine-tune"
+READ_OUTS = (*PROBES, *SMOOTHED, TUNE)
 DEFAULTS = FineTuning()
 Labelled = LabelledScene | LabelledWindows
 
@@ -57,7 +62,7 @@ class Job:
     labelled: Labelled
     protocol: Protocol[Any]
     seed: int
-    network: Network | None
+    network: Method | None
     probe: str
     settings: str
 
@@ -86,18 +91,9 @@ class Job:
         )
         if network is None:
             return row
-        projector = network.encoder.projector
+        row = replace(row, **network.columns)
         scratch = self.probe == TUNE and network.method != PRETRAINED
-        return replace(
-            row,
-            method=SCRATCH if scratch else network.method,
-            pretraining=network.pretraining,
-            pretraining_saw_pixels=network.pretraining_saw_pixels,
-            projection_saw_pixels=projection_saw(projector, network.projection_saw_pixels),
-            projection_scope=projector.scope,
-            corpus=network.encoder.config.corpus,
-            backbone=network.digest,
-        )
+        return replace(row, method=SCRATCH) if scratch else row
 
 
 def evaluate(
@@ -110,10 +106,11 @@ def evaluate(
 ) -> list[ResultRow]:
     """Measure what is not measured yet, and append it to a CSV as it comes.
 
-    On every split each method meets each probe: raw spectra (no fine-tuning), and the networks. Random weights
-    are drawn anew for each of the first seeds and then again in turn, and so pretrainings of several seeds take
-    turns; fine-tuning random weights is training from scratch. All methods see identical splits. Features are
-    computed once per labelled scene and network.
+    On every split each method meets each probe: raw spectra and window means (no fine-tuning), and the networks.
+    Random weights are drawn anew for each of the first seeds and then again in turn, and so pretrainings of several
+    seeds take turns; fine-tuning random weights is training from scratch. All methods see identical splits. Features
+    are computed once per labelled scene and method; where a method offers several, those are taken that suit the
+    training samples best.
 
     A split that can't be drawn, and a probe that can't be fitted, leave a row whose ``note`` says why. Rows
     that are there already (see :data:`sslhsi.evaluation.rows.KEY`, which holds hashes of the data and of the
@@ -122,8 +119,9 @@ def evaluate(
     Args:
         labelled: What to evaluate on.
         path: The CSV; None keeps the rows in memory.
-        probes: Seeds by probe: ``k-NN``, ``linear``, ``SVM``, ``fine-tune``. Where a protocol leaves nothing
-            to chance, the first three run once for each of a method's networks.
+        probes: Seeds by probe: ``k-NN``, ``linear``, ``SVM``, one of ``SMOOTHED``, ``fine-tune``. Where a protocol
+            leaves nothing to chance, all but the last run once for each of a method's networks. What is smoothed
+            needs pixels of a scene, raw spectra of a scene that was read.
         settings: Of the probes.
         show: Show progress, rate and time left.
 
@@ -134,8 +132,8 @@ def evaluate(
         InputError: A probe is not known, the file can't be written or holds another table, or a backbone
             does not fit a camera. Rows measured before that are kept.
     """
-    if unknown := sorted(set(probes) - {*PROBES, TUNE}):
-        raise InputError(f"probe {unknown[0]!r} is not known: use {', '.join((*PROBES, TUNE))}")
+    if unknown := sorted(set(probes) - {*READ_OUTS}):
+        raise InputError(f"probe {unknown[0]!r} is not known: use one of {'; '.join(READ_OUTS)}")
     columns = _columns(path)
     with RowFile(path, columns) as table:
         measured = {row.key: row for row in map(ResultRow.from_csv, table.rows)}
@@ -168,16 +166,18 @@ def _jobs(labelled: Labelled, probes: Mapping[str, int], settings: ProbeSettings
         for seed in range(max(probes.values(), default=0)):
             for network in (None, *labelled.networks):
                 for probe, seeds in probes.items():
-                    if seed < _times(protocol, network, probe, seeds):
+                    if seed < _times(labelled, protocol, network, probe, seeds):
                         taken = network.of(seed) if network else None
                         yield Job(labelled, protocol, seed, taken, probe, settings.of(probe))
 
 
-def _times(protocol: Protocol[Any], network: Network | None, probe: str, seeds: int) -> int:
+def _times(labelled: Labelled, protocol: Protocol[Any], method: Method | None, probe: str, seeds: int) -> int:
     """How often a probe of a method is run on a protocol: without chance once for each of its networks."""
     if probe == TUNE:
-        return seeds if network else 0
-    return seeds if protocol.chance else min(seeds, network.count if network else 1)
+        return seeds if isinstance(method, Network) else 0
+    if probe in SMOOTHED and not smoothable(labelled, method):
+        return 0
+    return seeds if protocol.chance else min(seeds, method.count if method else 1)
 
 
 def _measure(labelled: Labelled, jobs: Iterable[Job], settings: ProbeSettings) -> Iterator[ResultRow]:
@@ -195,7 +195,7 @@ class _Bench:
 
     def __init__(self, labelled: Labelled, settings: ProbeSettings) -> None:
         self.labelled, self.settings = labelled, settings
-        self.features: dict[int | None, np.ndarray] = {}
+        self.features: dict[int | None, dict[str, np.ndarray]] = {}
         self.readers: dict[tuple[int, int], Remembered] = {}
 
     @cached_property
@@ -209,35 +209,74 @@ class _Bench:
         except InputError as error:
             yield from (replace(job.row, note=str(error)) for job in jobs)
             return
-        train, test, columns = self.labelled.sides(drawn)
+        sides = functools.cache(functools.partial(self.labelled.sides, drawn))
         for job in jobs:
+            smoothed = job.probe in SMOOTHED
+            reach = max(self.labelled.window, job.network.window if job.network else 1)
+            train, test, columns = sides(reach + WINDOW - 1 if smoothed else reach)
             row = replace(job.row, **columns, train=len(train), test=len(test))
-            x = None if job.probe == TUNE else self.encoded(job.network)
+            x = {} if job.probe == TUNE else (self.wide if smoothed else self).encoded(job.network)
             began = time.perf_counter()
             try:
-                if x is None:
-                    predicted = self.fine_tuned(job.network, drawn, job.seed)
+                if job.probe == TUNE:
+                    name, predicted = "", self.fine_tuned(job.network, drawn, job.seed)
+                elif smoothed:
+                    name, predicted = self.smoothed(job, x, drawn)
                 else:
-                    k, weighted = self.settings.k, self.settings.weighted
-                    y = self.labelled.labels[train]
-                    predicted = fit_probe(job.probe, x[train], y, seed=job.seed, k=k, weighted=weighted)(x[test])
+                    name, predicted = self.probed(job, x, train, test)
             except InputError as error:
                 yield replace(row, note=str(error))
                 continue
             scores = score_columns(self.labelled.labels[test], predicted)
-            yield replace(row, **scores, **self.made, seconds=round(time.perf_counter() - began, 3))
+            yield replace(
+                row,
+                chosen=name if len(x) > 1 else "",
+                **scores,
+                **self.made,
+                seconds=round(time.perf_counter() - began, 3),
+            )
 
-    def encoded(self, network: Network | None) -> np.ndarray:
-        """(n, D) features of all samples."""
+    def probed(
+        self, job: Job, x: Mapping[str, np.ndarray], train: np.ndarray, test: np.ndarray
+    ) -> tuple[str, np.ndarray]:
+        """Features that suit the training samples best, and labels of the test samples by a probe on them."""
+        known = {name: features[train] for name, features in x.items()}
+        k, weighted = self.settings.k, self.settings.weighted
+        y = self.labelled.labels[train]
+        name, predict = fit_best(job.probe, known, y, seed=job.seed, k=k, weighted=weighted)
+        return name, predict(x[name][test])
+
+    @cached_property
+    def wide(self) -> _Bench:
+        """The same for all pixels that smoothing takes into account."""
+        assert isinstance(self.labelled, LabelledScene)
+        return _Bench(surroundings(self.labelled), self.settings)
+
+    def smoothed(self, job: Job, x: Mapping[str, np.ndarray], drawn: Split) -> tuple[str, np.ndarray]:
+        """As :meth:`probed`, from features of all pixels that smoothing takes into account."""
+        wide = self.wide.labelled
+        assert isinstance(wide, LabelledScene)
+        assert isinstance(self.labelled, LabelledScene)
+        known = drawn.train, self.labelled.label_map[tuple(drawn.train.T)]
+        return smoothed_labels(wide, x, known, drawn.test, by_likeness=SMOOTHED[job.probe], seed=job.seed)
+
+    def encoded(self, network: Method | None) -> dict[str, np.ndarray]:
+        """(n, D) features of all samples; by name where a probe may choose."""
         key = None if network is None else id(network)
+        if isinstance(network, WindowMeans):
+            # Its variants, and the choice between them, share the work.
+            key = id(network.projector)
+            if key not in self.features:
+                self.features[key] = self.labelled.window_means(network.projector)
+            return {name: self.features[key][name] for name in network.variants}
         if key not in self.features:
-            self.features[key] = self.labelled.features(network)
+            self.features[key] = {"": self.labelled.features(network)}
         return self.features[key]
 
-    def fine_tuned(self, network: Network | None, drawn: Split, seed: int) -> np.ndarray:
+    def fine_tuned(self, network: Method | None, drawn: Split, seed: int) -> np.ndarray:
         """Labels of the test samples by a network fine-tuned on the training pixels; pixels of a sample vote."""
         scene = self.labelled
-        if network is None or not isinstance(scene, LabelledScene):
+        if not isinstance(network, Network) or not isinstance(scene, LabelledScene):
             raise InputError("fine-tuning needs a network and a labelled scene")
         encoder = network.encoder
         shared = id(encoder.projector), encoder.window

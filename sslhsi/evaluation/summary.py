@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from sslhsi.evaluation.rows import ResultRow
+from sslhsi.evaluation.rows import NO_TRAINING, WINDOW_MEANS, ResultRow
 from sslhsi.probes import metrics
 
 R = TypeVar("R")
@@ -74,6 +74,13 @@ def mean_of(values: Iterable[float | None]) -> float | None:
     """Mean of the values that are known; None where none is."""
     known = [value for value in values if value is not None]
     return sum(known) / len(known) if known else None
+
+
+def leak_of(rows: Iterable[ResultRow], column: Literal["leak", "leak_overlap"] = "leak") -> float | None:
+    """Mean leak through the windows that splits are made for; boxes of window means may reach further."""
+    rows = list(rows)
+    within = [row for row in rows if not row.method.startswith(WINDOW_MEANS)]
+    return mean_of(getattr(row, column) for row in within or rows)
 
 
 def grouped(rows: Iterable[R], key: Callable[[R], K]) -> dict[K, list[R]]:
@@ -141,6 +148,28 @@ def tabulate(
 def by_split(rows: Iterable[ResultRow], setting: Callable[[ResultRow], K]) -> dict[tuple[K, int | None], float]:
     """One method's OA by setting and seed; what was measured twice counts as measured last."""
     return {(setting(row), row.seed): row.oa for row in rows if scored(row) and row.oa is not None}
+
+
+def best_untrained(
+    rows: Iterable[ResultRow], setting: Callable[[ResultRow], K]
+) -> tuple[dict[tuple[K, int | None], float], dict[K, str]]:
+    """OA by setting and seed of the best that needs no training, and what that is.
+
+    In each setting the method with the highest mean is taken: chosen by the scores that it is compared with, it is as
+    hard to beat as can be.
+
+    Args:
+        rows: Of one probe; methods other than ``NO_TRAINING`` are passed over.
+        setting: What seeds belong to.
+    """
+    scores: dict[tuple[K, int | None], float] = {}
+    names: dict[K, str] = {}
+    untrained = (row for row in rows if row.method in NO_TRAINING and scored(row))
+    for place, mine in grouped(untrained, setting).items():
+        methods = {name: by_split(some, setting) for name, some in grouped(mine, lambda row: row.method).items()}
+        names[place] = max(methods, key=lambda name: fmean(methods[name].values()))
+        scores |= methods[names[place]]
+    return scores, names
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,10 @@ class Batch(NamedTuple):
     first: int  # place of the first sample in the global batch
     total: int  # samples of the global batch
     seed: int  # of the run
+    # For methods with ``uses_labels`` alone, (n,) each: class number of the pixel at each window's centre, -1 where
+    # it has none or is held out, and the number of its scene.
+    labels: Tensor | None = None
+    scenes: Tensor | None = None
 
     def uniform(self, *shape: int) -> Tensor:
         """(n, *shape) numbers in [0, 1) on the views' device, for masks and the like.
@@ -63,6 +67,7 @@ class Method(nn.Module):
     class Options(Section):
         """Settings of the method, ``method.options`` of a recipe."""
 
+    uses_labels: ClassVar[bool] = False  # True: batches bring ``labels`` and ``scenes``
     columns: ClassVar[tuple[str, ...]] = ()  # further columns of metrics.csv, those of ``forward``
     backbone: nn.Module
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import torch
 from lightly.loss import NegativeCosineSimilarity
 from lightly.models.modules.heads import BYOLPredictionHead, BYOLProjectionHead
-from lightly.models.utils import deactivate_requires_grad, update_momentum
+from lightly.models.utils import update_momentum
 from lightly.utils.debug import std_of_l2_normalized
 from lightly.utils.scheduler import cosine_schedule
 from pydantic import Field
 from torch import Tensor, nn
 
 from sslhsi.methods.base import Batch, Method, register_method
+from sslhsi.methods.momentum import full_precision, momentum_copy
 from sslhsi.recipe import Positive
 from sslhsi.recipe_file import Section
 
@@ -47,9 +47,7 @@ class BYOL(Method):
         super().__init__(backbone, options)
         self.head = BYOLProjectionHead(backbone.num_features, options.hidden, options.output)
         self.predictor = BYOLPredictionHead(options.output, options.hidden, options.output)
-        self.momentum_backbone, self.momentum_head = copy.deepcopy(backbone), copy.deepcopy(self.head)
-        deactivate_requires_grad(self.momentum_backbone)
-        deactivate_requires_grad(self.momentum_head)
+        self.momentum_backbone, self.momentum_head = momentum_copy(backbone), momentum_copy(self.head)
         self.momentum = options.momentum
         self.criterion = NegativeCosineSimilarity()
 
@@ -59,18 +57,13 @@ class BYOL(Method):
         with torch.no_grad():
             targets = [self.momentum_head(self.momentum_backbone(view)) for view in batch.views]
         with torch.autocast(batch.views[0].device.type, enabled=False):
-            first, second, target_first, target_second = _full(predictions + targets)
+            first, second, target_first, target_second = full_precision(predictions + targets)
             # Squared distances of unit vectors, one view to the other and back (equation 2).
             loss = 4 + 2 * (self.criterion(first, target_second) + self.criterion(second, target_first))
-            spread = std_of_l2_normalized(torch.cat(_full(projections)))
+            spread = std_of_l2_normalized(torch.cat(full_precision(projections)))
         return loss, {"embedding_std": spread}
 
     def after_step(self, step: int, steps: int) -> None:
         momentum = cosine_schedule(step, steps, self.momentum, 1.0)
         update_momentum(self.backbone, self.momentum_backbone, momentum)
         update_momentum(self.head, self.momentum_head, momentum)
-
-
-def _full(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """At least float32, whatever autocast made of them."""
-    return [x.to(torch.promote_types(x.dtype, torch.float32)) for x in tensors]

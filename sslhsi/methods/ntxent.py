@@ -63,15 +63,25 @@ class NTXentLoss(nn.Module):
             place = torch.cat([first, first + total])
             positive = torch.cat([first + total, first])
             attraction = (anchors * keys[positive]).sum(1) / self.temperature
-            return (_LogSumExp.apply(anchors, keys, place, self.temperature, self.chunk) - attraction).mean()
+            return (log_sum_exp(anchors, keys, place, self.temperature, self.chunk) - attraction).mean()
 
 
-class _LogSumExp(torch.autograd.Function):
+def log_sum_exp(anchors: Tensor, keys: Tensor, place: Tensor, temperature: float, chunk: int) -> Tensor:
     """(a,) log of the summed exp(anchor . key / temperature) over all keys but the anchor's own, by chunks.
 
     The backward pass computes each chunk of similarities anew from the anchors, the keys and the result.
-    """
 
+    Args:
+        anchors: (a, D).
+        keys: (k, D), of all processes.
+        place: (a,) number of the key that is the anchor itself.
+        temperature: Divides the products.
+        chunk: Keys that the anchors meet at a time.
+    """
+    return _LogSumExp.apply(anchors, keys, place, temperature, chunk)
+
+
+class _LogSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, anchors: Tensor, keys: Tensor, place: Tensor, temperature: float, chunk: int) -> Tensor:
         total = anchors.new_full((len(anchors),), float("-inf"))

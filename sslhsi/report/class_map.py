@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Rectangle
@@ -15,8 +14,8 @@ from matplotlib.textpath import TextToPath
 
 from sslhsi.report.pictures import class_colours
 from sslhsi.report.plots import save_png, short
+from sslhsi.report.scene_pictures import UNCLASSIFIED, class_picture
 
-UNCLASSIFIED = (0.93, 0.93, 0.93)
 # Pixels of the picture: of the map's longest side, of a line of the legend, and between things.
 _SIDE, _LINE, _GAP = 720, 26, 24
 _INK, _FAINT = "#1b1f24", "#66707a"
@@ -55,7 +54,8 @@ def class_map(
     shown = classes[::step, ::step]
     scale = max(1, round(_SIDE / max(shown.shape)))
     map_height, map_width = shown.shape[0] * scale, shown.shape[1] * scale
-    colours = np.vstack([[UNCLASSIFIED], class_colours(max(1, len(names)))[:, :3]])
+    colours = class_colours(max(1, len(names)))
+    image = class_picture(np.minimum(np.kron(shown, np.ones((scale, scale), shown.dtype)), len(names)), colours)
     entries = _entries(classes, names)
     words = max(_wide(title, 13, "bold"), *(_wide(note, 9.5) for note in notes), 0)
     # A patch, the name, the share, and room around them.
@@ -72,14 +72,7 @@ def class_map(
     total_width = max(content, words) + 2 * _GAP
 
     figure = Figure(figsize=(total_width / _DPI, total_height / _DPI), dpi=_DPI)
-    FigureCanvasAgg(figure)
-    figure.figimage(
-        (255 * colours[np.minimum(np.kron(shown, np.ones((scale, scale), shown.dtype)), len(names))]).astype(
-            np.uint8
-        ),
-        xo=_GAP,
-        yo=total_height - head - map_height,
-    )
+    figure.figimage((255 * image).astype(np.uint8), xo=_GAP, yo=total_height - head - map_height)
     axis = figure.add_axes((0, 0, 1, 1), facecolor="none")
     axis.set(xlim=(0, total_width), ylim=(total_height, 0))
     axis.set_axis_off()
@@ -90,7 +83,16 @@ def class_map(
     left, top = (_GAP + map_width + _GAP, head) if beside else (_GAP, head + map_height + _GAP)
     for number, (label, name, share) in enumerate(entries):
         x, y = left + column * (number // room), top + _LINE * (number % room)
-        axis.add_patch(Rectangle((x, y + 4), 16, 16, facecolor=colours[label], edgecolor="#00000040", linewidth=0.6))
+        axis.add_patch(
+            Rectangle(
+                (x, y + 4),
+                16,
+                16,
+                facecolor=colours[label - 1] if label else UNCLASSIFIED,
+                edgecolor="#00000040",
+                linewidth=0.6,
+            )
+        )
         axis.text(x + 26, y + 12, name, fontsize=10, color=_INK, va="center")
         axis.text(x + column - _GAP, y + 12, share, fontsize=9.5, color=_FAINT, va="center", ha="right")
     return save_png(figure, path)

@@ -12,7 +12,7 @@ from sslhsi.errors import InputError
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import grouped
 from sslhsi.files import write_atomic
-from sslhsi.report import class_pictures, curves, example_charts, tables
+from sslhsi.report import curves, example_charts, scene_pictures, tables
 from sslhsi.report.chart import Chart, figure_chart
 from sslhsi.report.examples import Example
 from sslhsi.report.method_table import split_table
@@ -161,7 +161,7 @@ def _example(scene: Scene, example: Example, first: bool) -> dict[str, Any]:
         "title": example.title,
         "split": example_charts.split_chart(scene, example),
         "lines": example_charts.split_lines(scene, example),
-        "legend": class_pictures.legend(scene),
+        "legend": scene_pictures.legend(scene),
         "maps": example_charts.maps(scene, example),
         "confusions": example_charts.confusions(scene, example),
         "embeddings": example_charts.embeddings(scene, example) if first else [],

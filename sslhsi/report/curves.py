@@ -86,7 +86,7 @@ def write_curves(rows: Iterable[ResultRow], folder: Path) -> list[Path]:
 def _drawn(scores: Sequence[Score]) -> dict[str, list[Score]]:
     """Scores at numbered sizes by probe; only methods with two sizes or more."""
     probes: dict[str, list[Score]] = {}
-    numbered = [score for score in scores if isinstance(score.row.per_class, int)]
+    numbered = [score for score in scores if isinstance(score.row.per_class, int) and not score.row.variant]
     for (probe, _), mine in grouped(numbered, lambda score: (score.row.probe, score.method)).items():
         if len(sizes_of(mine)) >= LEAST_SIZES:
             probes.setdefault(probe, []).extend(mine)

@@ -8,11 +8,10 @@ from matplotlib.colors import to_hex
 from sslhsi.probes.metrics import assess
 from sslhsi.report import plots
 from sslhsi.report.chart import Chart, figure_chart, picture_chart
-from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture, scene_picture
 from sslhsi.report.embedding import class_scatter, principal, thinned, tsne
 from sslhsi.report.examples import Example
 from sslhsi.report.pictures import label_colours
-from sslhsi.report.split_picture import SIDES, split_picture
+from sslhsi.report.scene_pictures import ERRORS, SIDES, class_picture, composite, error_picture, split_picture
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import describe
 
@@ -39,9 +38,9 @@ def maps(scene: Scene, example: Example) -> list[Chart]:
     assert scene.labels is not None
     truth = scene.labels
     colours, known = label_colours(truth, scene.classes), np.unique(truth[truth > 0]).size
-    what, composite = scene_picture(scene)
+    what, _, picture = composite(scene)
     charts = [
-        picture_chart(composite, f"{scene.name}: {what}", f"The scene ({what})"),
+        picture_chart(picture, f"{scene.name}: {what}", f"The scene ({what})"),
         picture_chart(class_picture(truth, colours), f"Ground truth: {known} classes", "Ground truth"),
     ]
     for name, predicted in example.predictions.items():

@@ -9,7 +9,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.evaluation.labelled_scene import LabelledScene
-from sslhsi.evaluation.network import RAW, Network
+from sslhsi.evaluation.network import RAW, Method, Network, widest
 from sslhsi.probes.fit import fit_probe
 from sslhsi.report.tables import probe_title
 from sslhsi.scenes.scene import Scene
@@ -41,12 +41,12 @@ class Example:
         return f"{self.split.scheme}{amount}, window {self.split.window}, seed {self.split.seed}"
 
 
-def make_examples(scene: Scene, networks: Sequence[Network], *, per_class: int) -> list[Example]:
+def make_examples(scene: Scene, methods: Sequence[Method], *, per_class: int) -> list[Example]:
     """Classify the labelled pixels of a scene by linear probes once under ``blocks`` and once under ``random``.
 
     Args:
         scene: With labels.
-        networks: Backbones to set beside the raw spectra.
+        methods: Of which backbones are set beside the raw spectra.
         per_class: Training pixels per class.
 
     Returns:
@@ -55,7 +55,8 @@ def make_examples(scene: Scene, networks: Sequence[Network], *, per_class: int) 
     Raises:
         InputError: No scheme suits the scene, or a backbone does not fit its camera.
     """
-    window = max((network.encoder.window for network in networks), default=1)
+    window = widest(methods)
+    networks = [method for method in methods if isinstance(method, Network)]
     labelled = LabelledScene(scene, (), window, networks)
     features = {network.method: labelled.features(network) for network in networks}
     features[RAW] = labelled.features(None)

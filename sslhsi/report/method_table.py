@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from sslhsi.evaluation.rows import PerClass, ResultRow
-from sslhsi.evaluation.summary import Summary, grouped, mean_of, tabulate
+from sslhsi.evaluation.summary import Summary, grouped, leak_of, tabulate
 from sslhsi.report.scores import METRICS, Score, method_order, sizes_of
 from sslhsi.report.tables import percent, probe_order, probe_title
 
@@ -127,10 +128,10 @@ def _stated(values: Iterable[str]) -> str:
     return " / ".join(sorted(filter(None, set(values))))
 
 
-def _shares(rows: Sequence[ResultRow], column: str) -> str:
+def _shares(rows: Sequence[ResultRow], column: Literal["leak", "leak_overlap"]) -> str:
     """Mean share over seeds; for windows of several sizes from the least to the greatest."""
     windows = grouped(rows, lambda row: row.window).values()
-    means = sorted(mean for mine in windows if (mean := mean_of(getattr(row, column) for row in mine)) is not None)
+    means = sorted(mean for mine in windows if (mean := leak_of(mine, column)) is not None)
     return " to ".join(dict.fromkeys(percent(mean) for mean in (*means[:1], *means[-1:])))
 
 

@@ -15,6 +15,8 @@ from sslhsi.backbones.base import BACKBONES
 from sslhsi.bands.projection import Projection
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.evaluation.summary import Summary
+from sslhsi.methods.registry import method_class
+from sslhsi.recipe import Recipe
 from sslhsi.report import tables
 from sslhsi.report.verdict import verdict
 
@@ -29,7 +31,7 @@ def model_card(
     config: Mapping[str, Any],
     projection: Projection,
     parameters: int,
-    recipe: Mapping[str, Any],
+    recipe: Recipe,
     provenance: Mapping[str, Any],
     rows: Sequence[ResultRow],
     licence: str,
@@ -43,19 +45,19 @@ def model_card(
         config: config.json of the backbone.
         projection: What brings a camera's bands to the network's channels.
         parameters: Of the network.
-        recipe: The run's recipe.yaml.
+        recipe: Of the run.
         provenance: The run's provenance.json.
         rows: Result rows of the backbone and of its baselines; may be empty.
         licence: Identifier, or ``unknown``.
         where: What a reader gives to ``load_backbone``.
     """
     projector = {"kind": projection.kind, **projection.state()}
-    scenes = [_scene(name, entry, recipe["corpus"]) for name, entry in provenance["corpus"]["scenes"].items()]
-    settings = {k: v for k, v in recipe.items() if k not in ("corpus", "output", "name")}
-    settings["corpus"] = {k: recipe["corpus"][k] for k in ("bands", "patches")}
-    start = str(recipe["backbone"].get("weights") or "")
+    scenes = [_scene(name, entry, recipe) for name, entry in provenance["corpus"]["scenes"].items()]
+    settings = recipe.model_dump(mode="json", exclude={"corpus", "output", "name"})
+    settings["corpus"] = recipe.corpus.model_dump(mode="json", include={"bands", "patches"})
+    start = recipe.backbone.weights or ""
     # Without what named weights on this machine.
-    settings["backbone"] = {"name": recipe["backbone"]["name"], "options": config.get("options") or {}}
+    settings["backbone"] = {"name": recipe.backbone.name, "options": config.get("options") or {}}
     table = tables.results_table(rows)
     heads, body = _grid(table)
     timm = _timm(str(config["architecture"]))
@@ -79,7 +81,7 @@ def model_card(
         parameters=parameters,
         scope=SCOPES.get(str(projector.get("scope")), projector.get("scope", "")),
         recipe=recipe,
-        method=recipe["method"]["name"] if "method" in recipe else "simclr",
+        uses_labels=method_class(recipe.method.name).uses_labels,
         recipe_text=OmegaConf.to_yaml(OmegaConf.create(settings)).strip(),
         provenance=provenance,
         scenes=scenes,
@@ -110,23 +112,22 @@ def cell(value: Any) -> str:
     return " ".join(str(value).split()).replace("|", "\\|").replace("<", "&lt;")
 
 
-def _scene(name: str, entry: Mapping[str, Any], corpus: Mapping[str, Any]) -> dict[str, Any]:
+def _scene(name: str, entry: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     """One line of the corpus table; camera and domain where the recipe names them."""
     source = str(entry["source"])
     simulated = source.startswith("simulated:")
-    asked: Mapping[str, Any] = {}
-    for one in corpus["scenes"]:
-        its_source = one["path"] or f"simulated:{one['simulated']}:{one['index']}"
-        if its_source == source or one["name"] == name:
-            asked = one
+    asked = [one for one in recipe.corpus.scenes if one.origin == source or one.name == name][-1:]
+    sensor, domain, held_out = next(
+        ((one.sensor, one.domain or one.simulated, one.holdout) for one in asked), ("", "", 0)
+    )
     return {
         "name": name,
         "file": source if simulated else PurePosixPath(source.replace("\\", "/")).name,
         "hash": entry["hash"],
         "shape": entry["shape"],
-        "sensor": asked.get("sensor") or "",
-        "domain": asked.get("domain") or asked.get("simulated") or "",
-        "note": "held out" if asked.get("holdout") else "",
+        "sensor": sensor,
+        "domain": domain or "",
+        "note": "held out" if held_out else "",
         "simulated": simulated,
     }
 

@@ -148,7 +148,8 @@ def _duel_words(duel: Duel, leader: Entry) -> tuple[str, str]:
 
 
 def _entries(scores: Sequence[Score]) -> list[Entry]:
-    ordered = sorted(scores, key=lambda score: (probe_order(score.row.probe), method_order(score)))
+    compared = (score for score in scores if not score.row.variant)
+    ordered = sorted(compared, key=lambda score: (probe_order(score.row.probe), method_order(score)))
     entries = []
     for (probe, method), mine in grouped(ordered, lambda score: (score.row.probe, score.method)).items():
         rows = [score.row for score in mine]

@@ -87,6 +87,12 @@ def class_colours(count: int) -> np.ndarray:
     return colormaps["tab20"](np.arange(count)) if count <= 20 else colormaps["hsv"](np.linspace(0, 0.95, count))
 
 
+def class_palette(count: int) -> np.ndarray:
+    """(count + 1, 3) colours in 0..255 of labels 0 (black, as ENVI has it), 1, 2, ..."""
+    colours = np.round(255 * class_colours(count)[:, :3]).astype(int)
+    return np.vstack([np.zeros((1, 3), dtype=int), colours])
+
+
 def label_colours(labels: np.ndarray, classes: Sequence[str] = ()) -> np.ndarray:
     """(C, 4) colours of labels 1 to C, where C covers a scene's labels and its class names."""
     return class_colours(max(int(labels.max(initial=1)), len(classes), 1))

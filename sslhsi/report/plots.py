@@ -13,7 +13,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -39,6 +38,7 @@ def method_style(number: int, family: str) -> tuple[str, str, str]:
     fixed = {
         "raw spectra": (_COLOURS[6], "v", ":"),
         "mean spectrum": (_COLOURS[6], "v", ":"),
+        "window means": (_COLOURS[6], "P", "-"),
         "random weights": (_COLOURS[4], "s", "--"),
         "from scratch": (_COLOURS[3], "D", "-."),
     }
@@ -60,7 +60,6 @@ def new_figure(
 ) -> tuple[Figure, Axes]:
     """A figure with one set of axes, in ink; sizes in inches; ``x`` and ``y`` say what the axes are."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=130)
-    FigureCanvasAgg(figure)
     axis = figure.add_subplot()
     axis.set_facecolor("none")
     for spine in axis.spines.values():
@@ -180,7 +179,6 @@ def contact_sheet(
     tops = np.cumsum([0.4 if any(line) else 0.1 for line in titles]) + 1.1 * np.arange(len(tiles))
     height, width = (float(tops[-1]) if len(tops) else 0.0) + 1.2, 1.2 * across + margin
     figure = Figure(figsize=(width, height), dpi=100)
-    FigureCanvasAgg(figure)
     # One set of axes in inches: a set for each image costs seconds.
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set_axis_off()

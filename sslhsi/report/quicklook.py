@@ -8,45 +8,18 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from sslhsi.report.pictures import class_colours, label_colours, stretch
+from sslhsi.report.pictures import class_colours, label_colours
 from sslhsi.report.plots import save_png
+from sslhsi.report.scene_pictures import class_picture, composite
 from sslhsi.scenes.bad_bands import bad_bands
 from sslhsi.scenes.scene import Scene
 
 _LONGEST_SIDE = 1024  # pixels of the image shown; larger scenes are thinned
 _PIXELS_PER_CLASS = 400
 _MOST_SPECTRA = 16
-# Red, green and blue as tried in turn: true colour, near infrared, short-wave infrared (nm).
-_COMPOSITES = (("true colour", (650, 550, 450)), ("near infrared", (860, 650, 550)), ("infrared", (1650, 1250, 1050)))
-_TOLERANCE = 30.0  # nm that a band may lie off
-
-
-def choose_bands(wavelengths: np.ndarray | None, usable: np.ndarray) -> tuple[str, tuple[int, int, int]]:
-    """Three bands for red, green and blue.
-
-    Args:
-        wavelengths: (B,) nm or None.
-        usable: (B,) booleans.
-
-    Returns:
-        What the composite shows and its three band numbers: near 650, 550 and 450 nm where the camera sees
-        them, else near-infrared or infrared equivalents, else bands at 1/4, 1/2 and 3/4 of the usable ones.
-    """
-    numbers = np.flatnonzero(usable) if usable.any() else np.arange(len(usable))
-    if wavelengths is not None:
-        for title, targets in _COMPOSITES:
-            nearest = [int(numbers[np.argmin(np.abs(wavelengths[numbers] - target))]) for target in targets]
-            off = [abs(wavelengths[band] - target) for band, target in zip(nearest, targets, strict=True)]
-            if max(off) <= _TOLERANCE and len(set(nearest)) == 3:
-                red, green, blue = nearest
-                return title, (red, green, blue)
-    blue, green, red = (int(numbers[round(share * (len(numbers) - 1))]) for share in (0.25, 0.5, 0.75))
-    return "bands over the range", (red, green, blue)
 
 
 def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
@@ -63,14 +36,10 @@ def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
         The path.
     """
     step = max(1, -(-max(scene.height, scene.width) // _LONGEST_SIDE))
-    usable = ~bad_bands(scene)
-    title, bands = choose_bands(scene.wavelengths, usable)
+    title, bands, picture = composite(scene, step)
     mask = scene.foreground[::step, ::step]
-    picture = np.stack([np.asarray(scene.cube[::step, ::step, band]) for band in bands], axis=2)
-    picture = stretch(picture, mask)
     labelled = scene.labels is not None and bool((scene.labels > 0).any())
     figure = Figure(figsize=(14 if labelled else 10, 4.6), layout="constrained", dpi=100)
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3 if labelled else 2, width_ratios=[1, 1, 1.3] if labelled else [1, 1.3])
     axes[0].imshow(picture, interpolation="nearest")
     masked = 1 - float(scene.foreground.mean())
@@ -91,7 +60,7 @@ def quicklook(scene: Scene, path: str | os.PathLike[str]) -> Path:
     for axis in axes[:-1]:
         axis.set_xticks([])
         axis.set_yticks([])
-    _spectra(axes[-1], scene, usable, ids)
+    _spectra(axes[-1], scene, ids)
     figure.suptitle(
         f"{scene.name}{' (stand-in)' if scene.stand_in else ''}  |  {scene.height} x {scene.width} x {scene.bands} "
         f"{scene.cube.dtype.name}" + (f"  |  {scene.sensor}" if scene.sensor else "")
@@ -107,23 +76,19 @@ def _band_names(scene: Scene, bands: Sequence[int]) -> str:
 
 def _label_map(axis: Axes, scene: Scene, labels: np.ndarray, ids: list[int]) -> None:
     assert scene.labels is not None
-    shown = label_colours(scene.labels, scene.classes)[np.array(ids) - 1]
-    colours = np.vstack([[[0.93, 0.93, 0.93, 1.0]], shown])
-    ranks = np.searchsorted(ids, labels) + 1
-    ranks[labels == 0] = 0
-    norm = BoundaryNorm(np.arange(len(ids) + 2) - 0.5, len(ids) + 1)
-    axis.imshow(ranks, cmap=ListedColormap(colours), norm=norm, interpolation="nearest")
+    colours = label_colours(scene.labels, scene.classes)
+    axis.imshow(class_picture(labels, colours), interpolation="nearest")
     counts = {label: int(np.count_nonzero(scene.labels == label)) for label in ids}
     handles = [
-        Patch(facecolor=colour, label=f"{scene.class_name(label)} ({counts[label]:,})")
-        for label, colour in zip(ids, colours[1:], strict=True)
-    ][:24]
+        Patch(facecolor=colours[label - 1], label=f"{scene.class_name(label)} ({counts[label]:,})")
+        for label in ids[:24]
+    ]
     axis.legend(handles=handles, fontsize="xx-small", loc="upper center", bbox_to_anchor=(0.5, -0.02), ncols=3)
     axis.set_title(f"{len(ids)} classes, {sum(counts.values()):,} labelled pixels", fontsize="small")
 
 
-def _spectra(axis: Axes, scene: Scene, usable: np.ndarray, ids: list[int]) -> None:
-    generator = np.random.default_rng(0)
+def _spectra(axis: Axes, scene: Scene, ids: list[int]) -> None:
+    usable, generator = ~bad_bands(scene), np.random.default_rng(0)
     positions = np.arange(scene.bands) if scene.wavelengths is None else scene.wavelengths
     order = np.argsort(positions, kind="stable")
     order = order[usable[order]] if usable.any() else order

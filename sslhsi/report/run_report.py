@@ -59,6 +59,7 @@ def write_report(
         "overview": page.part("overview", lambda: _overview(recipe, corpus, run_dir), []),
         "tasks": page.part("results", lambda: _tasks(rows), []),
         "notes": tables.notes(rows),
+        "collapsed": page.part("collapse", lambda: sections.collapsed(page), ""),
         "curves": page.part("training curves", lambda: sections.curves(page), []),
         "spectra": page.part("explained variance", lambda: sections.variance(page, corpus), [])
         + page.part("components by domain", lambda: sections.components(page, corpus), []),

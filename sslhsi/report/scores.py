@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sslhsi.evaluation.rows import PerClass, ResultRow
+from sslhsi.evaluation.rows import WINDOW_MEANS, PerClass, ResultRow
 from sslhsi.evaluation.summary import grouped, scored
 from sslhsi.report.tables import RAW
 
@@ -18,7 +18,8 @@ KINDS = {
     "": "Scenes of a kind that the rows don't state",
 }
 METRICS = {"oa": "overall accuracy", "aa": "average accuracy", "kappa": "kappa × 100", "f1_macro": "macro F1"}
-UNTRAINED = ("from scratch", "random weights", *RAW)
+_MEANS = (WINDOW_MEANS, f"{WINDOW_MEANS}, whitened", f"{WINDOW_MEANS}, standardised")
+UNTRAINED = ("from scratch", "random weights", *_MEANS, *RAW)
 # These splits draw the same pixels for every window; all others are made for one.
 _ANY_WINDOW = ("random", "given")
 # What tells rows of one method apart, in the order in which it enters the name, and how it is put there.

@@ -16,6 +16,8 @@ from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.encoder.features import features
 from sslhsi.errors import InputError
+from sslhsi.evaluation.monitor import COLUMNS as MONITORED
+from sslhsi.evaluation.monitor import collapse
 from sslhsi.files import read_rows
 from sslhsi.probes.knn import knn_predict
 from sslhsi.probes.metrics import assess
@@ -55,8 +57,13 @@ class Page:
         return figure_chart(figure, alt, caption)
 
 
+def collapsed(page: Page) -> str:
+    """Where metrics.csv says that the features collapsed, in one sentence; else nothing."""
+    return collapse(row for row in read_rows(page.run_dir / "metrics.csv") if number(row.get("step")) is not None)
+
+
 def curves(page: Page) -> list[Chart]:
-    """Loss, learning rate, k-NN monitor and throughput: those that metrics.csv holds."""
+    """Loss, learning rate, what the monitor saw, and throughput: those that metrics.csv holds."""
     rows = [row for row in read_rows(page.run_dir / "metrics.csv") if number(row.get("step")) is not None]
     if not rows:
         return []
@@ -66,6 +73,9 @@ def curves(page: Page) -> list[Chart]:
         ("loss", "Loss", "contrastive loss"),
         ("lr", "Learning rate", "learning rate"),
         ("knn", "k-NN monitor on held-out pixels", "domains recognised (%)"),
+        ("knn_class", "k-NN monitor on held-out labels", "classes recognised (%)"),
+        ("rank", "Effective rank of the features", "effective rank"),
+        ("spread", "Spread of the features", "spread"),
         ("patches_per_second", "Throughput", "patches per second"),
     ):
         values = [number(row.get(key)) for row in rows]
@@ -74,7 +84,7 @@ def curves(page: Page) -> list[Chart]:
             y = [np.nan if value is None else value for value in values]
             alt = f"{title} over {step[-1]:,.0f} steps, from {known[0]:.4g} to {known[-1]:.4g}"
             figure = plots.curve(
-                step, y, title, y_label, stairs=key == "knn", zero=key in ("lr", "patches_per_second")
+                step, y, title, y_label, stairs=key in MONITORED, zero=key in ("lr", "patches_per_second")
             )
             charts.append(page.chart(figure, key, alt))
     return charts

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sslhsi.evaluation.rows import ResultRow
-from sslhsi.evaluation.summary import Summary, grouped, mean_of, scored, summarise, tabulate
+from sslhsi.evaluation.summary import Summary, grouped, leak_of, mean_of, scored, summarise, tabulate
 
 # A row of a table that is none of results: a study's, or metrics.csv.
 Row = Mapping[str, Any]
@@ -16,7 +16,7 @@ Row = Mapping[str, Any]
 RAW = {"raw spectra": "raw baseline", "mean spectrum": "raw baseline"}
 KEYS = ("task", "scene", "split", "per_class", "window")
 _METHODS = ("pretrained", "random weights")
-_SHORT = {"random weights": "random", "raw baseline": "raw"}
+_SHORT = {"random weights": "random", "raw baseline": "raw", "window means": "means"}
 _PROBES = {"k-NN": "k-NN", "linear": "linear probe", "SVM": "SVM", "fine-tune": "fine-tuning"}
 _TITLES = {"per_class": "per class", "pretraining_saw_pixels": "pretraining saw pixels"}
 
@@ -68,10 +68,6 @@ class _Score:
     column: tuple[str, str]
     value: float
     rows: Sequence[ResultRow]
-
-    @property
-    def leak(self) -> float | None:
-        return mean_of(row.leak for row in self.rows)
 
 
 def probe_title(probe: str) -> str:
@@ -148,7 +144,7 @@ def _line(scores: Sequence[_Score], cells: dict[tuple[str, str], Summary]) -> Li
     trained = [row for row in rows if row.method == "pretrained"] or rows
     known = " / ".join(sorted({row.pretraining_saw_pixels for row in trained if row.pretraining_saw_pixels}))
     setting = dict(zip(KEYS, scores[0].setting, strict=True))
-    leak, seeds = mean_of(score.leak for score in scores), max(cell.seeds for cell in cells.values())
+    leak, seeds = leak_of(rows), max(cell.seeds for cell in cells.values())
     return Line(setting, leak, known, seeds, cells, max(len(score.rows) for score in scores))
 
 
@@ -191,7 +187,7 @@ def text_table(rows: Iterable[ResultRow], limit: int | None = None) -> list[str]
         rows: Result rows.
         limit: Most lines after the two of the heading; a last one says what was left out.
     """
-    table = results_table(rows, pooled=True)
+    table = results_table((row for row in rows if not row.variant), pooled=True)
     if not table.lines:
         return []
     heads = ["task", "split", "per class", *(_SHORT.get(method, method) for _, method in table.columns)]

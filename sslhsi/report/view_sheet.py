@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,13 @@ from sslhsi.recipe import Neighbours, Patches, Views
 from sslhsi.report.pictures import false_colour, limits, shown_channels
 from sslhsi.views import make_views
 
-AUGMENTATIONS = ("crop", "flip, turn", "neighbours", "gain", "scaling", "offset", "noise", "dropout", "blur")
+# The keys of a recipe's views that set each augmentation, and what they are where it is off.
+_OFF: dict[str, dict[str, Any]] = {
+    "crop": {"crop": (1.0, 1.0)}, "flip, turn": {"flip": 0.0, "quarter_turns": False},
+    "neighbours": {"neighbours": Neighbours()},
+    **{key: {key: 0.0} for key in ("gain", "scaling", "offset", "noise", "dropout", "blur")},
+}  # fmt: skip
+AUGMENTATIONS = tuple(_OFF)
 # Most augmentations work by chance; the strongest of so many draws shows how far they go.
 DRAWS = 16
 
@@ -32,20 +39,12 @@ class ViewSheet:
 
 def neutral(views: Views) -> Views:
     """A copy of the recipe's views with every augmentation off."""
-    return views.model_copy(
-        update={
-            "crop": (1.0, 1.0), "flip": 0.0, "quarter_turns": False, "neighbours": Neighbours(), "scaling": 0.0,
-            "gain": 0.0, "offset": 0.0, "noise": 0.0, "dropout": 0.0, "blur": 0.0,
-        }
-    )  # fmt: skip
+    return views.model_copy(update={key: value for keys in _OFF.values() for key, value in keys.items()})
 
 
 def only(views: Views, augmentation: str) -> Views:
     """A copy of the recipe's views with one of ``AUGMENTATIONS`` on."""
-    keys = {"flip, turn": ("flip", "quarter_turns"), "blur": ("blur", "blur_sigma")}.get(
-        augmentation, (augmentation,)
-    )
-    return neutral(views).model_copy(update={key: getattr(views, key) for key in keys})
+    return neutral(views).model_copy(update={key: getattr(views, key) for key in _OFF[augmentation]})
 
 
 def strength(views: Views, augmentation: str) -> str:

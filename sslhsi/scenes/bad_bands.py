@@ -43,10 +43,16 @@ class BandStatistics:
         return ~(self.maximum > self.minimum) | (self.nonfinite + self.missing > self.pixels / 2)
 
 
-def row_blocks(cube: np.ndarray) -> Iterator[slice]:
-    """Slices over the rows, each block about 32 MiB as float64, at least one row."""
+def row_blocks(cube: np.ndarray, most: int | None = None, itemsize: int = 8) -> Iterator[slice]:
+    """Slices over the rows of an (H, W, B) cube, each as many as fit, at least one.
+
+    Args:
+        cube: The cube.
+        most: Bytes of a block; 32 MiB when None.
+        itemsize: Bytes of a number as it is worked on; 8 for float64.
+    """
     height, width, bands = cube.shape
-    step = max(1, BLOCK_BYTES // (8 * width * bands))
+    step = max(1, (BLOCK_BYTES if most is None else most) // (itemsize * width * bands))
     for start in range(0, height, step):
         yield slice(start, min(start + step, height))
 

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from sslhsi.errors import InputError
 from sslhsi.files import write_atomic
-from sslhsi.scenes.catalog import get_entry
-from sslhsi.scenes.catalog_entry import CatalogFile
+from sslhsi.scenes.catalog import CatalogFile, get_entry
 from sslhsi.scenes.resumable import download, file_checksum
 from sslhsi.scenes.scene import Scene
 

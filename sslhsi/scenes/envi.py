@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
-import tempfile
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,11 @@ from spectral.io import envi
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.bits import ON_DISK, doubts_about
+from sslhsi.scenes.envi_header import LARGEST, Header, header_beside
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, check_memory, reading
-from sslhsi.scenes.scaling import Scaling
-from sslhsi.scenes.wavelengths import centres_in_names
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_memory, reading, variable_of
 
-_LARGEST_HEADER = 64 * 2**20
-_SCALINGS = {
-    "data gain values", "data offset values", "data reflectance gain values", "data reflectance offset values",
-    "reflectance scale factor",
-}  # fmt: skip
 _DATA_SUFFIXES = ["", *(f".{suffix}" for suffix in (*envi.KNOWN_EXTS, *ON_DISK))]
-
-
-def header_beside(path: Path) -> Path | None:
-    """The header of a data file: ``name.ext.hdr`` or ``name.hdr`` in the same folder."""
-    for suffix in (".hdr", ".HDR"):
-        for candidate in (path.with_name(path.name + suffix), path.with_suffix(suffix)):
-            if candidate.is_file() and candidate != path:
-                return candidate
-    return None
 
 
 def is_envi_data(path: Path) -> bool:
@@ -61,55 +45,15 @@ def open_envi(path: Path) -> Raw | list[Variable]:
     """
     if path.suffix.lower() == ".zip":
         return _open_zip(path)
-    if path.suffix.lower() == ".hdr":
-        header_path = path
-    elif (beside := header_beside(path)) is not None:
-        header_path = beside
-    else:
+    header_path = path if path.suffix.lower() == ".hdr" else header_beside(path)
+    if header_path is None:
         raise InputError(f"{path}: no ENVI header beside it ({path.name}.hdr or {path.stem}.hdr)")
-    header = read_header(header_path)
-    data = _data_file(header_path, header) if path == header_path else path
-    size = data.stat().st_size
-    header.check_size(data, size)
+    image = _Image.of(Header(header_path))
+    data = _data_file(image) if path == header_path else path
+    image.check_size(data, data.stat().st_size)
     with reading(data, "ENVI data"):
-        flat = np.memmap(data, header.dtype, "r", header.offset, header.on_disk)
-    if header.library:
-        return header.spectra(flat)
-    return header.image(flat, data, _georeference(data) if "map info" in header.fields else None)
-
-
-# What headers call the time that the shutter was open: Specim, Headwall, Resonon, HySpex.
-_TIMES = ("tint", "integration time", "exposure time", "exposure", "shutter", "integrationtime", "tint (ms)")
-
-
-def integration_time(path: Path) -> float | None:
-    """The integration time that an ENVI header tells, in the unit of the header; None for other files or silence.
-
-    Args:
-        path: The header or the data file beside it.
-    """
-    header = path if path.suffix.lower() == ".hdr" else header_beside(path)
-    if header is None or not header.is_file():
-        return None
-    with reading(header, "an ENVI header"):
-        fields = _Header(header.read_bytes(), header).fields
-    for key in _TIMES:
-        if match := re.match(r"\s*{?\s*([0-9.eE+-]+)", str(fields.get(key, ""))):
-            return float(match[1])
-    return None
-
-
-def read_header(path: Path) -> _Header:
-    """What an ENVI header says.
-
-    Raises:
-        InputError: It isn't one.
-    """
-    check_file(path)
-    if path.stat().st_size > _LARGEST_HEADER:
-        raise InputError(f"{path}: is too large to be an ENVI header")
-    with reading(path, "an ENVI header"):
-        return _Header(path.read_bytes(), path)
+        flat = np.memmap(data, image.dtype, "r", image.offset, image.on_disk)
+    return image.opened(flat, data)
 
 
 def _open_zip(path: Path) -> Raw | list[Variable]:
@@ -120,41 +64,41 @@ def _open_zip(path: Path) -> Raw | list[Variable]:
         if len(headers) != 1:
             listed = ", ".join(files) or "nothing"
             raise InputError(f"{path}: needs exactly one .hdr inside, not {len(headers)} among {listed}")
-        if files[headers[0]].file_size > _LARGEST_HEADER:
-            raise InputError(f"{path}: {headers[0]} is too large to be an ENVI header")
-        header = _Header(archive.read(headers[0]), path)
+        with archive.open(headers[0]) as member:
+            image = _Image.of(Header(path, member.read(LARGEST + 1)))
         base = headers[0][:-4]
         data = [name for name in files if name != headers[0] and name.lower() in _data_names(base)]
         if len(data) != 1:
             raise InputError(f"{path}: {len(data)} data files belong to {headers[0]}, one is needed")
-        header.check_size(path, files[data[0]].file_size)
-        check_memory(path, header.on_disk, header.dtype.itemsize)
+        image.check_size(path, files[data[0]].file_size)
+        check_memory(path, image.on_disk, image.dtype.itemsize)
         with archive.open(data[0]) as member:
-            member.read(header.offset)
-            content = member.read(math.prod(header.on_disk) * header.dtype.itemsize)
-        flat = np.frombuffer(content, header.dtype).reshape(header.on_disk)
-    return header.spectra(flat) if header.library else header.image(flat, path, None)
+            member.read(image.offset)
+            content = member.read(image.size - image.offset)
+        flat = np.frombuffer(content, image.dtype).reshape(image.on_disk)
+    return image.opened(flat, path)
 
 
 def _data_names(base: str) -> set[str]:
     return {(base + suffix).lower() for suffix in _DATA_SUFFIXES}
 
 
-def _data_file(header_path: Path, header: _Header) -> Path:
+def _data_file(image: _Image) -> Path:
     """The data file that a header describes; of several, the one of exactly the right size."""
-    base = header_path.with_suffix("")
+    path = image.header.path
+    base = path.with_suffix("")
     names = _data_names(base.name)
-    with reading(header_path, "an ENVI header"):
-        files = [p for p in header_path.parent.iterdir() if p.name.lower() in names and p.is_file()]
+    with reading(path, "an ENVI header"):
+        files = [p for p in path.parent.iterdir() if p.name.lower() in names and p.is_file()]
     if len(files) > 1:
-        files = [p for p in files if p.stat().st_size == header.size] or files
+        files = [p for p in files if p.stat().st_size == image.size] or files
     if len(files) == 1:
         return files[0]
     if files:
         listed = ", ".join(sorted(p.name for p in files))
-        raise InputError(f"{header_path}: several data files beside it ({listed}); give the data file itself")
+        raise InputError(f"{path}: several data files beside it ({listed}); give the data file itself")
     raise InputError(
-        f"{header_path}: header without data, looked for {base.name} with no suffix or "
+        f"{path}: header without data, looked for {base.name} with no suffix or "
         f"{', '.join(_DATA_SUFFIXES[1:])}; if the data has another name, give the data file itself"
     )
 
@@ -167,145 +111,85 @@ def _georeference(data: Path) -> dict[str, Any] | None:
         return None
 
 
-class _Header:
-    """A parsed header: a class, because shape, dtype and size are asked for in several places."""
+@dataclass(frozen=True)
+class _Image:
+    """How data lie, as their header says: shape on disk, element type, bytes to skip."""
 
-    def __init__(self, content: bytes, path: Path) -> None:
-        self.path = path
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("latin-1")  # older software writes the micro sign so
-        if "\0" in text or not text.lstrip().upper().startswith("ENVI"):
-            raise InputError(f"{path}: isn't an ENVI header (its first line isn't ENVI)")
-        with tempfile.TemporaryDirectory() as folder:  # spectral's parser takes a path
-            copy = Path(folder) / "header.hdr"
-            copy.write_text(text.lstrip(), encoding="utf-8")
-            self.fields: dict[str, Any] = {
-                key.lower(): value for key, value in envi.read_envi_header(str(copy)).items()
-            }
-        if "byte order" not in self.fields:
+    header: Header
+    dtype: np.dtype
+    interleave: str
+    offset: int
+    on_disk: tuple[int, ...]
+
+    @classmethod
+    def of(cls, header: Header) -> _Image:
+        path, fields = header.path, dict(header.fields)
+        if "byte order" not in fields:
             note(path, "no byte order, little-endian assumed")
-            self.fields["byte order"] = "0"
-        if self.fields.get("file compression", "0") not in ("", "0"):
+            fields["byte order"] = "0"
+        if fields.get("file compression", "0") not in ("", "0"):
             raise InputError(f"{path}: compressed ENVI data; save it uncompressed first")
-        envi.check_compatibility(self.fields)
-        if str(self.fields["data type"]) not in envi.envi_to_dtype:
-            raise InputError(f"{path}: unknown data type {self.fields['data type']}")
-        if str(self.fields["byte order"]) not in ("0", "1"):
-            raise InputError(f"{path}: byte order must be 0 or 1, not {self.fields['byte order']}")
-        params = envi.gen_params(self.fields)
-        self.dtype = np.dtype(params.dtype)
-        if self.dtype.kind == "c":
-            raise InputError(f"{path}: a cube must hold real numbers, not {self.dtype}")
-        self.interleave = str(self.fields["interleave"]).lower()
-        if self.interleave not in ON_DISK:
-            raise InputError(f"{path}: interleave must be bsq, bil or bip, not {self.fields['interleave']}")
+        if "major frame offsets" in fields:
+            fields["major frame offsets"] = header.listed("major frame offsets")
+        with reading(path, "an ENVI header"):
+            envi.check_compatibility(fields)
+            if fields["data type"] not in envi.envi_to_dtype:
+                raise InputError(f"{path}: unknown data type {fields['data type']}")
+            if fields["byte order"] not in ("0", "1"):
+                raise InputError(f"{path}: byte order must be 0 or 1, not {fields['byte order']}")
+            params = envi.gen_params(fields)
+        dtype = np.dtype(params.dtype)
+        if dtype.kind == "c":
+            raise InputError(f"{path}: a cube must hold real numbers, not {dtype}")
+        interleave = fields["interleave"].lower()
+        if interleave not in ON_DISK:
+            raise InputError(f"{path}: interleave must be bsq, bil or bip, not {fields['interleave']}")
         sizes = {"h": params.nrows, "w": params.ncols, "b": params.nbands}
         if min(sizes.values()) < 1 or params.offset < 0:
             raise InputError(
                 f"{path}: lines, samples and bands must be at least 1 and the offset at least 0, "
                 f"not {params.nrows}, {params.ncols}, {params.nbands} and {params.offset}"
             )
-        self.library = "spectral library" in str(self.fields.get("file type", "")).lower()
-        self.bands = params.ncols if self.library else params.nbands
-        self.offset = params.offset
-        self.on_disk = tuple(sizes[axis] for axis in ON_DISK[self.interleave])
+        return cls(header, dtype, interleave, params.offset, tuple(sizes[axis] for axis in ON_DISK[interleave]))
 
     @property
     def size(self) -> int:
         """Bytes that the data file must have."""
-        return self.offset + self.bands * self.size_of_band
-
-    @property
-    def size_of_band(self) -> int:
-        """Bytes of one band."""
-        return math.prod(self.on_disk) // self.bands * self.dtype.itemsize
+        return self.offset + math.prod(self.on_disk) * self.dtype.itemsize
 
     def check_size(self, data: Path, size: int) -> None:
         if size == self.size:
             return
-        band = self.size_of_band
+        along = ON_DISK[self.interleave].index("w" if self.header.library else "b")
+        band = (self.size - self.offset) // self.on_disk[along]
         whole_bands = (size - self.offset) % band == 0 and size > self.offset
         hint = f", {(size - self.offset) // band} bands would fit" if whole_bands else ""
         problem = "it is truncated" if size < self.size else "its end would be left out"
         raise InputError(
             f"{data}: holds {size:,} bytes but its header claims {self.size:,}; {problem}, or "
-            f"lines, samples, bands, data type or header offset are wrong{hint}; correct {self.path.name}"
+            f"lines, samples, bands, data type or header offset are wrong{hint}; correct {self.header.path.name}"
         )
 
-    def _numbers(self, key: str) -> list[float] | None:
-        value = self.fields.get(key)
-        if value is None:
-            return None
-        words = [word for word in (value if isinstance(value, list) else [value]) if word]
-        try:
-            return [float(word) for word in words]
-        except ValueError as error:
-            raise InputError(f"{self.path}: {key} must hold numbers ({error})") from error
-
-    def _number(self, key: str) -> float | None:
-        values = self._numbers(key)
-        return values[0] if values else None
-
-    def _words(self, key: str) -> list[str]:
-        value = self.fields.get(key, [])
-        return [word for word in (value if isinstance(value, list) else [value]) if word]
-
-    def wavelengths(self) -> Centres | None:
-        """Band centres as the header writes them, from ``wavelength`` or else from the names of the bands."""
-        if values := self._words("wavelength"):
-            unit = str(self.fields.get("wavelength units", ""))
-            if not unit and "wavenumber" in str(self.fields.get("z plot titles", "")).lower():
-                unit = "wavenumber"
-            return Centres(values, unit, str(self.path))
-        return centres_in_names(self._words("band names"), str(self.path))
-
-    def bad_bands(self) -> np.ndarray | None:
-        """True where ``bbl`` is 0; None without one."""
-        bad = self._numbers("bbl")
-        return np.array(bad) == 0 if bad else None
-
-    def scaling(self) -> Scaling:
-        """Gains and offsets where the header has any, else the reflectance scale factor."""
-        for kind in ("data", "data reflectance"):
-            keys = [f"{kind} gain values", f"{kind} offset values"]
-            gain, offset = (self._numbers(key) for key in keys)
-            origin = ", ".join(key for key, values in zip(keys, (gain, offset), strict=True) if values)
-            others = ", ".join(sorted(_SCALINGS & self.fields.keys() - set(keys)))
-            scaling = Scaling(origin, gain or 1.0, offset or 0.0, others=others)
-            if not scaling.identity:
-                return scaling
-        factor = self._number("reflectance scale factor")
-        return Scaling("reflectance scale factor", divisor=1.0 if factor is None else factor)
-
-    def spectra(self, flat: np.ndarray) -> list[Variable]:
-        """A spectral library: its lines are spectra, its samples bands."""
-        matrix = flat.transpose([ON_DISK[self.interleave].index(axis) for axis in "hwb"])[:, :, 0]
-        names = self.fields.get("spectra names", [])
-        names = tuple(names) if isinstance(names, list) and len(names) == len(matrix) else ()
-        variables = [Variable("spectral library", matrix.shape, matrix.dtype, lambda: matrix, {"names": names})]
-        if (written := self.wavelengths()) is not None:
-            try:
-                values = np.asarray(written.values, dtype=np.float64)
-            except ValueError as error:
-                raise InputError(f"{self.path}: wavelength must hold numbers ({error})") from error
-            units = {"units": written.unit}
-            variables.append(Variable("wavelengths", values.shape, values.dtype, lambda: values, units))
-        return variables
-
-    def image(self, flat: np.ndarray, data: Path, georeference: dict[str, Any] | None) -> Raw:
+    def opened(self, flat: np.ndarray, data: Path) -> Raw | list[Variable]:
+        """The data as an image, or those of a spectral library, whose lines are spectra and whose samples bands."""
         cube = flat.transpose([ON_DISK[self.interleave].index(axis) for axis in "hwb"])
+        info = self.header.bands()
+        names = tuple(self.header.listed("spectra names" if self.header.library else "class names"))
+        if self.header.library:
+            return _spectra(cube[:, :, 0], names, info.wavelengths)
         for doubt in doubts_about(flat, self.interleave):
-            note(data, f"{doubt}; if so, correct the header {self.path.name}")
-        names = self.fields.get("class names", [])
-        return Raw(
-            cube,
-            data,
-            wavelengths=self.wavelengths(),
-            classes=tuple(names) if isinstance(names, list) else (),
-            bad=self.bad_bands(),
-            nodata=self._number("data ignore value"),
-            scaling=self.scaling(),
-            georeference=georeference,
-        )
+            note(data, f"{doubt}; if so, correct the header {self.header.path.name}")
+        place = _georeference(data) if "map info" in self.header.fields and data.suffix.lower() != ".zip" else None
+        return Raw(cube, data, classes=names, georeference=place, **vars(info))
+
+
+def _spectra(matrix: np.ndarray, names: tuple[str, ...], written: Centres | np.ndarray | None) -> list[Variable]:
+    names = names if len(names) == len(matrix) else ()
+    variables = [variable_of("spectral library", matrix, {"names": names})]
+    if isinstance(written, Centres):
+        try:
+            values = np.asarray(written.values, dtype=np.float64)
+        except ValueError as error:
+            raise InputError(f"{written.where}: wavelength must hold numbers ({error})") from error
+        variables.append(variable_of("wavelengths", values, {"units": written.unit}))
+    return variables

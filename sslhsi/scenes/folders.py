@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,18 +11,19 @@ import rasterio
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.captures import reference_role
-from sslhsi.scenes.envi import header_beside, is_envi_data
+from sslhsi.scenes.envi import is_envi_data
+from sslhsi.scenes.envi_header import header_beside, is_library
 from sslhsi.scenes.labels import whole
 from sslhsi.scenes.raw import Raw
 from sslhsi.scenes.read import READERS, open_file
-from sslhsi.scenes.sidecar import header_fields, product_layer, spectral_images
+from sslhsi.scenes.sidecar import TIFFS, product_layer, spectral_images
+from sslhsi.scenes.stack import matching
 
 # In a folder, an ENVI cube is found by its header; text tables and archives are taken when they are named.
 READABLE = tuple(
     suffix for suffix in READERS if suffix not in (".img", ".raw", ".dat", ".bil", ".bip", ".bsq", ".sli", ".zip")
     and suffix not in (".csv", ".txt", ".tsv", ".xz", ".png")
 )  # fmt: skip
-TIFFS = (".tif", ".tiff")
 
 
 class SceneFiles(NamedTuple):
@@ -57,8 +57,7 @@ def scene_files(pattern: str) -> SceneFiles:
         candidates = sorted({*inside, *spectral_images(path)})
         what = f"{path}: the folder holds no file ending in {', '.join(READABLE)}"
     elif any(sign in pattern for sign in "*?["):
-        anchor, rest = _literal_part(path)
-        matches = list(anchor.glob(rest))
+        matches = matching(path)
         products = [image for p in matches if p.is_dir() for image in spectral_images(p)]
         candidates = sorted({*products, *(p for p in matches if p.is_file())})
         what = f"{pattern}: no file matches this pattern"
@@ -112,15 +111,6 @@ def beside_scene(pattern: str, scene: Path) -> str:
     return str(local if local.is_file() else Path(name).expanduser())
 
 
-def _literal_part(path: Path) -> tuple[Path, str]:
-    """The part of a pattern that exists as it is written (a folder named ``[2021] trip``), and the rest."""
-    anchor = Path(path.anchor or ".")
-    parts = list(path.parts[1:] if path.anchor else path.parts)
-    while len(parts) > 1 and (anchor / parts[0]).is_dir():
-        anchor /= parts.pop(0)
-    return anchor, os.path.join(*parts)
-
-
 def _pass_over(candidates: Sequence[Path]) -> SceneFiles:
     """What is a scene among files, and why the others are none."""
     reasons: dict[Path, str] = {}
@@ -137,7 +127,7 @@ def _pass_over(candidates: Sequence[Path]) -> SceneFiles:
             reasons[path] = "a layer of the product beside it"
         elif not _readable(path):
             reasons[path] = "no cube"
-        elif path.suffix.lower() == ".hdr" and "library" in header_fields(path).get("file type", "").lower():
+        elif path.suffix.lower() == ".hdr" and is_library(path):
             reasons[path] = "a library of spectra"
     left = [p for p in shown if p not in reasons]
     references = [p for p in left if reference_role(p.stem)[0]]

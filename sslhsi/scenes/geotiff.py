@@ -12,10 +12,12 @@ from rasterio.windows import Window
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.bad_bands import row_blocks
+from sslhsi.scenes.envi_header import numbers_in
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Centres, Raw, check_memory, reading
 from sslhsi.scenes.scaling import Scaling
-from sslhsi.scenes.sidecar import Sidecar, beside, listed, passed_over
+from sslhsi.scenes.sidecar import take_from_beside
+from sslhsi.scenes.stack import joined_bands
 from sslhsi.scenes.wavelengths import NUMBER_UNIT, joined
 
 # Files with blocks left out are smaller than what they hold, but not without measure.
@@ -62,10 +64,7 @@ def _open(path: Path, driver: str | None, what: str) -> Raw:
             raw = _image(path, file)
             if len(pages) > 1:
                 note(path, f"{len(pages) - 1} further pages passed over, the first has {file.count} bands")
-    for sidecar in beside(path, (raw.cube.shape[0], raw.cube.shape[1], raw.cube.shape[2])):
-        _take(raw, sidecar)
-    if layers := passed_over(path):
-        note(path, layers)
+    take_from_beside(raw)
     return raw
 
 
@@ -92,52 +91,24 @@ def _image(path: Path, file: rasterio.DatasetReader) -> Raw:
     if file.crs is not None or not file.transform.is_identity:
         georeference = {"crs": file.crs, "transform": file.transform}
     scaling = Scaling("scales and offsets of the file", file.scales, file.offsets)
-    return Raw(cube, path, _wavelengths(file), nodata=file.nodata, scaling=scaling, georeference=georeference)
+    return Raw(
+        cube, path, wavelengths=_wavelengths(file), nodata=file.nodata, scaling=scaling, georeference=georeference
+    )
 
 
 def _stacked(path: Path, first: rasterio.DatasetReader, pages: list[str]) -> Raw:
     """Pages of one band each as the bands of one cube; pages of another size or type are passed over."""
-    raw = _image(path, first)
-    bands, others, centres, scalings = [raw.cube], 0, [raw.wavelengths], [raw.scaling]
+    bands = [_image(path, first)]
     for page in pages[1:]:
         with rasterio.open(page) as file:
-            if (file.height, file.width, file.count, file.dtypes) != (first.height, first.width, 1, first.dtypes):
-                others += 1
-                continue
-            raw_page = _image(path, file)
-            bands.append(raw_page.cube)
-            centres.append(raw_page.wavelengths)
-            scalings.append(raw_page.scaling)
-            check_memory(path, (first.height, first.width, len(bands)), raw.cube.itemsize)
-    raw.cube = np.concatenate(bands, axis=2)
-    raw.wavelengths = joined(centres)
-    if not all(scaling.identity for scaling in scalings):
-        gains, offsets = ([float(getattr(s, part)[0]) for s in scalings] for part in ("gain", "offset"))
-        raw.scaling = Scaling("scales and offsets of the pages", gains, offsets)
+            if (file.height, file.width, file.count, file.dtypes) == (first.height, first.width, 1, first.dtypes):
+                bands.append(_image(path, file))
+                check_memory(path, (*bands[0].size, len(bands)), bands[0].cube.itemsize)
     if len(bands) > 1:
         note(path, f"{len(bands)} pages read as the bands of one image")
-    if others:
+    if others := len(pages) - len(bands):
         note(path, f"{others} pages of another size, type or number of bands passed over")
-    return raw
-
-
-def _take(raw: Raw, sidecar: Sidecar) -> None:
-    """Fill in what the image file itself leaves open."""
-    used = []
-    if raw.wavelengths is None and sidecar.wavelengths is not None:
-        raw.wavelengths = sidecar.wavelengths
-        used.append("wavelengths")
-    if raw.bad is None and sidecar.bad is not None:
-        raw.bad = sidecar.bad
-        used.append("bad bands")
-    if raw.nodata is None and sidecar.nodata is not None:
-        raw.nodata = sidecar.nodata
-        used.append("no-data value")
-    if raw.scaling.identity and not sidecar.scaling.identity:
-        raw.scaling = sidecar.scaling
-        used.append("scaling")
-    if used:
-        note(raw.source, f"{', '.join(used)} from {sidecar.path.name}")
+    return joined_bands(bands, path)
 
 
 def _wavelengths(file: rasterio.DatasetReader) -> Centres | None:
@@ -170,7 +141,7 @@ def _of_file(file: rasterio.DatasetReader) -> Centres | None:
     tags = {**_lower(file.tags()), **_lower(file.tags(ns="ENVI"))}
     for key in ("wavelength", "wavelengths"):
         try:
-            values = listed(tags.get(key, ""))
+            values = numbers_in(tags.get(key, ""))
         except ValueError:
             continue
         if len(values) == file.count:

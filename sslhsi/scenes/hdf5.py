@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +23,8 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
     """The numeric datasets of an HDF5 file, named by their path (``group/dataset``).
 
     Contiguous, unfiltered datasets are memory-mapped; chunked ones are read whole. Axes keep their names where the
-    file has them (dimension scales, as netCDF writes them); leading axes of length one are left out. Known
-    products (PRISMA, NEON, PACE) come first, as images.
+    file has them (dimension scales, as netCDF writes them). Known products (PRISMA, NEON, PACE) come first, as
+    images.
 
     Args:
         path: The file.
@@ -41,8 +40,11 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
         def visit(name: str, item: Any) -> None:
             if not isinstance(item, h5py.Dataset) or name.startswith("#"):  # "#refs#": MATLAB's cells
                 return
-            kind = item.attrs.get("MATLAB_class", b"")
-            if kind in (b"char", b"cell", "char", "cell") or item.shape is None or not item.dtype.kind:
+            if item.shape is None or not item.dtype.kind or item.attrs.get("MATLAB_class", b"") in (b"char", "char"):
+                return
+            if reverse and h5py.check_ref_dtype(item.dtype) is h5py.Reference:
+                for number, reference in enumerate(item[()].ravel(), 1):
+                    visit(f"{name}{{{number}}}", file[reference])
                 return
             if item.dtype.kind not in "biufcV" or item.attrs.get("MATLAB_empty", 0):
                 return
@@ -55,7 +57,7 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
             elif dtype.kind == "V":
                 return
             attributes, dims = ({}, ()) if reverse else (_simple(item.attrs), _dims(item))
-            variables.append(squeezed(Variable(name, shape, dtype, _loader(path, name, reverse), attributes, dims)))
+            variables.append(Variable(name, shape, dtype, _loader(path, item.name, reverse), attributes, dims))
 
         file.visititems(visit)
     if reverse:
@@ -63,19 +65,6 @@ def open_hdf5(path: Path, *, reverse: bool = False) -> list[Variable]:
     images = [image for product in _PRODUCTS for image in product(path, variables)]
     names = {image.name for image in images}
     return images + [v for v in variables if v.name not in names]
-
-
-def squeezed(variable: Variable) -> Variable:
-    """A variable of four or more axes without its leading axes of length one (a time, say)."""
-    leading = 0
-    while len(variable.shape) - leading > 3 and variable.shape[leading] == 1:
-        leading += 1
-    if not leading:
-        return variable
-    shape = variable.shape[leading:]
-    return replace(
-        variable, shape=shape, dims=variable.dims[leading:], load=lambda: np.asarray(variable.load()).reshape(shape)
-    )
 
 
 def _check_heaps(path: Path) -> None:

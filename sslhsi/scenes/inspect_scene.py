@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,18 +28,9 @@ def describe(scene: Scene) -> dict[str, Any]:
         ``labelled`` pixels; ``crs`` as text or None; ``stand_in``; ``notes`` of the reader.
     """
     statistics = band_statistics(scene.cube, foreground=scene.mask)
-    finite = np.isfinite(statistics.minimum) & np.isfinite(statistics.maximum)
-    lowest = statistics.minimum[finite].min() if finite.any() else None
-    highest = statistics.maximum[finite].max() if finite.any() else None
-    wavelengths = scene.wavelengths
+    extremes = np.concatenate((statistics.minimum, statistics.maximum))
     crs = (scene.georeference or {}).get("crs")
-    classes = []
-    if scene.labels is not None:
-        labels, counts = np.unique(scene.labels[scene.labels > 0], return_counts=True)
-        classes = [
-            {"label": int(label), "name": scene.class_name(int(label)), "pixels": int(count)}
-            for label, count in zip(labels, counts, strict=True)
-        ]
+    classes = _counted(scene.labels, 1, scene.class_name, "pixels")
     return {
         "name": scene.name,
         "source": None if scene.source is None else str(scene.source),
@@ -49,8 +41,8 @@ def describe(scene: Scene) -> dict[str, Any]:
         "bands": scene.bands,
         "dtype": scene.cube.dtype.name,
         "memory_mapped": _memory_mapped(scene.cube),
-        "wavelengths": None if wavelengths is None else (float(wavelengths.min()), float(wavelengths.max())),
-        "values": None if lowest is None or highest is None else (float(lowest), float(highest)),
+        "wavelengths": _range(scene.wavelengths),
+        "values": _range(extremes),
         "bad_bands": np.flatnonzero(statistics.bad).tolist(),
         "nonfinite_bands": np.flatnonzero(statistics.nonfinite).tolist(),
         "masked_share": 0.0 if scene.mask is None else float(np.mean(~scene.mask)),
@@ -69,28 +61,34 @@ def describe_spectra(spectra: Spectra) -> dict[str, Any]:
         name, source; ``spectra`` and ``bands``, how many; dtype; ``wavelengths`` and ``values`` as (lowest,
         highest) or None; ``classes``, a list of label, name and spectra; ``labelled`` spectra; ``notes``.
     """
-    finite = np.isfinite(spectra.spectra)
-    values = None
-    if finite.any():
-        values = float(np.min(spectra.spectra[finite])), float(np.max(spectra.spectra[finite]))
-    classes = []
-    if spectra.labels is not None:
-        for label, count in zip(*np.unique(spectra.labels[spectra.labels >= 0], return_counts=True), strict=True):
-            name = spectra.classes[label] if spectra.classes else f"class {label}"
-            classes.append({"label": int(label), "name": name, "spectra": int(count)})
-    centres = spectra.wavelengths
+    names = spectra.classes
+    classes = _counted(spectra.labels, 0, lambda label: names[label] if names else f"class {label}", "spectra")
     return {
         "name": spectra.name,
         "source": None if spectra.source is None else str(spectra.source),
         "spectra": len(spectra),
         "bands": spectra.spectra.shape[1],
         "dtype": spectra.spectra.dtype.name,
-        "wavelengths": None if centres is None else (float(centres.min()), float(centres.max())),
-        "values": values,
+        "wavelengths": _range(spectra.wavelengths),
+        "values": _range(spectra.spectra),
         "classes": classes,
         "labelled": sum(entry["spectra"] for entry in classes),
         "notes": list(spectra.notes),
     }
+
+
+def _range(values: np.ndarray | None) -> tuple[float, float] | None:
+    """Lowest and highest finite value; None without any."""
+    finite = np.empty(0) if values is None else values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else None
+
+
+def _counted(labels: np.ndarray | None, least: int, name: Callable[[int], str], what: str) -> list[dict[str, Any]]:
+    """How many pixels or spectra bear each label from the least one on."""
+    if labels is None:
+        return []
+    listed = zip(*np.unique(labels[labels >= least], return_counts=True), strict=True)
+    return [{"label": int(label), "name": name(int(label)), what: int(count)} for label, count in listed]
 
 
 def _memory_mapped(array: np.ndarray) -> bool:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.labels import NO_TRUTH, abundance_axis, named, small_abundances, whole
+from sslhsi.scenes.labels import NO_TRUTH, LabelRules, abundance_axis, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
+from sslhsi.scenes.placing import laid_onto
 from sslhsi.scenes.raw import Raw, Variable, check_file
 from sslhsi.scenes.regions import is_regions, read_regions
 from sslhsi.scenes.vectors import VECTORS, read_vectors
@@ -23,27 +24,70 @@ OpenFile = Callable[[Path], Raw | list[Variable]]
 
 
 @dataclass(frozen=True)
-class LabelFile:
-    """What a file says about the labels of a scene, not yet laid onto one.
+class Truth:
+    """Labels that were given for a scene, not yet laid onto it.
 
     Args:
-        path: The file.
+        where: Their file, for messages.
         array: Labels or abundances as they stand there; None where they are drawn onto a scene.
+        name: Of the variable of the scene's file that holds them.
+        abundances: The array holds abundances even if they don't sum to one.
         georeference: ``{"crs": ..., "transform": ...}`` of the array, or None.
         classes: Names of labels 1, 2, ...
         zero_is_class: Whether the class names of the file make value 0 a class.
         draw: (shape, georeference of the scene) -> labels (H, W) and class names, for points, polygons, regions.
     """
 
-    path: Path
+    where: Path | str = "labels"
     array: np.ndarray | None = None
+    name: str = ""
+    abundances: bool = False
     georeference: dict[str, Any] | None = None
     classes: Sequence[str] = ()
     zero_is_class: bool = False
     draw: Callable[[Shape, dict[str, Any] | None], tuple[np.ndarray, tuple[str, ...]]] | None = None
 
+    @property
+    def map(self) -> np.ndarray | None:
+        """The array where it lies on the scene as it is: one that says where it lies may be of another size."""
+        return self.array if self.georeference is None else None
 
-def open_labels(path: Path, key: str | None, open_file: OpenFile, *, truth: bool = True) -> LabelFile:
+    def among(self, variables: Sequence[Variable], path: Path) -> Truth:
+        """With the array, where a variable of the scene's file is named."""
+        if not self.name:
+            return self
+        if not variables:
+            raise InputError(f"{self.name}: no such file, and {path} holds no named variables")
+        return replace(self, array=np.asarray(named(variables, self.name, path).load()), where=path)
+
+    def on(self, shape: Shape, scene: dict[str, Any] | None, outside: int = 0) -> np.ndarray:
+        """The values on the grid of a scene of (H, W) that lies there; True where something is drawn."""
+        if self.draw is not None:
+            return self.draw(shape, scene)[0] > 0
+        assert self.array is not None
+        if self.name or not isinstance(self.where, Path):
+            return self.array
+        return laid_onto(self.array, self.georeference, shape, scene, self.where, outside)
+
+    def labels(
+        self, shape: Shape, scene: dict[str, Any] | None, rules: LabelRules, order: str = "C"
+    ) -> tuple[np.ndarray, Sequence[str]]:
+        """(H, W) int32 labels of a scene that lies there, and class names; ``order`` is that of flattened pixels."""
+        classes = self.classes
+        if self.draw is not None:
+            array, classes = self.draw(shape, scene)
+            if classes:
+                return array, classes
+        else:
+            array = self.on(shape, scene, outside=-1)
+        if self.zero_is_class and rules.zero_is_class is None:
+            note(self.where, "its class names give 0 a name, so that 0 is a class (zero_is_class=false overrules)")
+            rules = replace(rules, zero_is_class=True)
+        where, abundances = str(self.where), self.abundances
+        return to_labels(array, shape, where=where, order=order, rules=rules, abundances=abundances), classes
+
+
+def open_labels(path: Path, key: str | None, open_file: OpenFile, *, truth: bool = True) -> Truth:
     """Open a file that holds labels.
 
     Args:
@@ -59,28 +103,28 @@ def open_labels(path: Path, key: str | None, open_file: OpenFile, *, truth: bool
     """
     check_file(path)
     if path.suffix.lower() in VECTORS:
-        return LabelFile(path, draw=read_vectors(path, key))
+        return Truth(path, draw=read_vectors(path, key))
     if is_regions(path):
-        return LabelFile(path, draw=read_regions(path))
+        return Truth(path, draw=read_regions(path))
     opened = open_file(path)
     if isinstance(opened, Raw):
         return _of_raster(path, opened, void=-1 if truth else 0)
-    return LabelFile(path, _of_variables(path, key, opened, truth))
+    return Truth(path, _of_variables(path, key, opened, truth))
 
 
-def _of_raster(path: Path, raw: Raw, void: int) -> LabelFile:
+def _of_raster(path: Path, raw: Raw, void: int) -> Truth:
     cube = np.asarray(raw.cube)
     bands = cube.shape[2]
     if bands == 1:
         array = cube[:, :, 0]
         array = _without_nodata(path, array, raw.nodata, void)
         classes, zero = class_names(raw.classes, array)
-        return LabelFile(path, array, raw.georeference, classes, zero)
+        return Truth(path, array, georeference=raw.georeference, classes=classes, zero_is_class=zero)
     if abundance_axis(cube) == 2:
-        return LabelFile(path, cube, raw.georeference, raw.classes)
+        return Truth(path, cube, georeference=raw.georeference, classes=raw.classes)
     if bands in (2, 3, 4) and cube.dtype == np.uint8:
         array, classes = _of_colours(path, cube)
-        return LabelFile(path, array, raw.georeference, classes)
+        return Truth(path, array, georeference=raw.georeference, classes=classes)
     raise InputError(
         f"{path}: has {bands} bands, and a label map has one, or three of colours, or layers that sum to 1; give the "
         "ground truth itself"
@@ -162,7 +206,7 @@ def _of_variables(path: Path, key: str | None, variables: list[Variable], truth:
 
 def without_masks(variables: Sequence[Variable]) -> list[Variable]:
     """Those that may be ground truth: a mask, quality or flag layer never is, nor what is the same everywhere."""
-    return [v for v in variables if not NO_TRUTH.search(v.name.split("/")[-1].split(".")[-1]) and not _constant(v)]
+    return [v for v in variables if not NO_TRUTH.search(v.tail) and not _constant(v)]
 
 
 def _constant(variable: Variable) -> bool:

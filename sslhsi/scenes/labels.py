@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -202,6 +202,32 @@ def _doubt_zero(values: np.ndarray, none: np.ndarray, where: str) -> None:
         note(where, f"255 is read as a class ({count} pixels); if it stands for none, pass ignore=255")
 
 
+def painted(
+    shape: tuple[int, int], parts: Iterable[tuple[int, np.ndarray]], path: Path
+) -> tuple[np.ndarray, int, int]:
+    """Labels drawn one over another.
+
+    Args:
+        shape: (H, W) of the scene.
+        parts: A label and the (H, W) booleans of its pixels.
+        path: File, for the note.
+
+    Returns:
+        (H, W) int32, 0 where nothing or two different labels are drawn; how many parts there are, and how many of
+        them have no pixel.
+    """
+    labels, doubtful = np.zeros(shape, np.int32), np.zeros(shape, bool)
+    count = empty = 0
+    for label, mine in parts:
+        count, empty = count + 1, empty + (not mine.any())
+        doubtful |= mine & (labels > 0) & (labels != label)
+        labels[mine] = label
+    labels[doubtful] = 0
+    if doubtful.any():
+        note(path, f"{int(doubtful.sum())} pixels bear two classes and are left unlabelled")
+    return labels, count, empty
+
+
 def _axis_by_shape(array: np.ndarray, shape: tuple[int, int]) -> int | None:
     height, width = shape
     if array.ndim == 3:
@@ -214,7 +240,7 @@ def _axis_by_shape(array: np.ndarray, shape: tuple[int, int]) -> int | None:
 def named(variables: Sequence[Variable], name: str, path: Path) -> Variable:
     """The variable called ``name``, full or last part, or an error that lists what there is."""
     exact = [v for v in variables if v.name == name]
-    tail = [v for v in variables if v.name.replace("/", ".").split(".")[-1] == name]
+    tail = [v for v in variables if v.tail == name]
     if len(matches := exact or tail) == 1:
         return matches[0]
     listed = ", ".join(map(str, variables)) or "nothing"

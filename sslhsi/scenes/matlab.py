@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -11,7 +13,7 @@ import scipy.io
 from sslhsi.errors import InputError
 from sslhsi.scenes.hdf5 import open_hdf5
 from sslhsi.scenes.mat5_check import check_mat5
-from sslhsi.scenes.raw import Variable, check_memory, reading
+from sslhsi.scenes.raw import Variable, check_memory, reading, variable_of
 
 _CLASSES = {
     "double": "f8", "single": "f4", "logical": "u1",
@@ -26,7 +28,7 @@ def open_matlab(path: Path) -> list[Variable]:
     """The numeric variables of a .mat file, as MATLAB shows them.
 
     Version 7.3 stores axes in reverse: they are turned back. Fields of 1 x 1 structs are listed as
-    ``struct.field``.
+    ``struct.field``, elements of cell arrays as ``cell{1}``, counted down the columns.
 
     Args:
         path: The file.
@@ -42,7 +44,7 @@ def open_matlab(path: Path) -> list[Variable]:
         if b"MATLAB 7.3" in head[:116]:
             raise InputError(f"{path}: is a MATLAB 7.3 file without its HDF5 part, it may be truncated")
         variables: list[Variable] = []
-        listed = [entry for entry in scipy.io.whosmat(path) if entry[2] == "struct" or entry[2] in _CLASSES]
+        listed = [entry for entry in scipy.io.whosmat(path) if entry[2] in ("struct", "cell", *_CLASSES)]
         names = {name for name, _, _ in listed}
         if scipy.io.matlab.matfile_version(path)[0] == 1:
             names = check_mat5(path, names)
@@ -50,18 +52,15 @@ def open_matlab(path: Path) -> list[Variable]:
             if name not in names:
                 continue
             shape = tuple(int(n) for n in shape)
-            if kind == "struct" and shape == (1, 1):
-                variables += _fields(name, _load(path, name)[0, 0])
+            if kind == "cell" or (kind == "struct" and shape == (1, 1)):
+                variables += _inside(name, _load(path, name))
             elif kind != "struct":
                 variables.append(_variable(path, name, shape, np.dtype(_CLASSES[kind])))
         return variables
 
 
 def _variable(path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype) -> Variable:
-    elements = 1
-    for length in shape:
-        elements *= length
-    if min(shape, default=0) < 0 or elements > _MOST_ELEMENTS_PER_BYTE * path.stat().st_size:
+    if min(shape, default=0) < 0 or math.prod(shape) > _MOST_ELEMENTS_PER_BYTE * path.stat().st_size:
         raise InputError(f"{path}: {name} claims {shape} elements, more than the file can hold; it is corrupt")
     check_memory(path, shape, 1)
     return Variable(name, shape, dtype, lambda: _checked(path, name, shape))
@@ -81,15 +80,14 @@ def _checked(path: Path, name: str, shape: tuple[int, ...]) -> np.ndarray:
     return array
 
 
-def _fields(prefix: str, record: np.void) -> list[Variable]:
-    """Numeric arrays inside a struct, however deep."""
-    variables: list[Variable] = []
-    for field in record.dtype.names or ():
-        value, name = record[field], f"{prefix}.{field}"
-        if not isinstance(value, np.ndarray):
-            continue
-        if value.dtype.names and value.shape == (1, 1):
-            variables += _fields(name, value[0, 0])
-        elif value.dtype.kind in "biufc" and value.size:
-            variables.append(Variable(name, value.shape, value.dtype, lambda value=value: value))  # type: ignore[misc]
-    return variables
+def _inside(name: str, value: Any) -> list[Variable]:
+    """Numeric arrays inside a struct or a cell array, however deep."""
+    if not isinstance(value, np.ndarray):
+        return []
+    if value.dtype.names and value.shape == (1, 1):
+        parts = [(f"{name}.{field}", value[0, 0][field]) for field in value.dtype.names]
+    elif value.dtype == object:
+        parts = [(f"{name}{{{number}}}", part) for number, part in enumerate(value.ravel("F"), 1)]
+    else:
+        return [variable_of(name, value)] if value.dtype.kind in "biufc" and value.size else []
+    return [variable for part in parts for variable in _inside(*part)]

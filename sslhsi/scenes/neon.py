@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
-from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Raw, Variable, reading
-from sslhsi.scenes.scaling import scaling_of
+from sslhsi.scenes.raw import Raw, Variable, as_text, reading
+from sslhsi.scenes.scaling import nodata_of, scaling_of
+from sslhsi.scenes.wavelengths import centres_of
 
 _CUBES = ("/Reflectance/Reflectance_Data", "/Radiance/Radiance_Data")
 
@@ -50,36 +49,19 @@ def _image(path: Path, cube: Variable, metadata: str, variables: Sequence[Variab
     layers = [v.name.rsplit("/", 1)[1] for v in variables if v.name.startswith(f"{metadata}/Ancillary_Imagery/")]
 
     def read() -> Raw:
-        units = _text(centres.attributes.get("Units", ""))
-        values = np.asarray(centres.load(), dtype=np.float64).ravel()
         note(path, f"NEON file: {cube.name}, no ground truth in it")
         if layers:
             note(path, f"quality and terrain layers passed over: {', '.join(layers)}")
         return Raw(
             cube.load(),
             path,
-            wavelengths=Centres(values, units, str(path)),
-            nodata=_number(cube, "Data_Ignore_Value", path),
+            wavelengths=centres_of(centres, str(path)),
+            nodata=nodata_of(cube.attributes),
             scaling=scaling_of(cube.attributes),
             georeference=_place(path, metadata),
         )
 
     return replace(cube, image=read)
-
-
-def _number(cube: Variable, key: str, path: Path) -> float | None:
-    if key not in cube.attributes:
-        return None
-    try:
-        value = float(np.asarray(cube.attributes[key]).ravel()[0])
-    except (TypeError, ValueError, IndexError) as error:
-        raise InputError(f"{path}: {key} of {cube.name} is no number") from error
-    return value
-
-
-def _text(value: Any) -> str:
-    value = np.asarray(value).ravel()[0] if np.size(value) else ""
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _place(path: Path, metadata: str) -> dict[str, Any] | None:
@@ -88,8 +70,8 @@ def _place(path: Path, metadata: str) -> dict[str, Any] | None:
         group = file.get(f"{metadata}/Coordinate_System")
         if group is None or "Map_Info" not in group:
             return None
-        words = [word.strip() for word in _text(group["Map_Info"][()]).split(",")]
-        code = _text(group["EPSG Code"][()]) if "EPSG Code" in group else ""
+        words = [word.strip() for word in as_text(group["Map_Info"][()]).split(",")]
+        code = as_text(group["EPSG Code"][()]) if "EPSG Code" in group else ""
     try:
         column, row, east, north, width, height = (float(word) for word in words[1:7])
         crs = CRS.from_epsg(int(float(code))) if code else None

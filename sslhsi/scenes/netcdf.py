@@ -10,15 +10,14 @@ import numpy as np
 from scipy.io import netcdf_file
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.hdf5 import open_hdf5, squeezed
+from sslhsi.scenes.hdf5 import open_hdf5
 from sslhsi.scenes.raw import Variable, check_memory, reading
 
 
 def open_netcdf(path: Path) -> list[Variable]:
     """The numeric variables of a netCDF file with the names of their axes.
 
-    Leading axes of length one (a time, say) are left out. Axes, wavelengths, flags of good bands and place are
-    looked up by name (see ``sslhsi.scenes.dimensions``).
+    Axes, wavelengths, flags of good bands and place are looked up by name (see ``sslhsi.scenes.dimensions``).
 
     Args:
         path: The file, netCDF-4 (HDF5) or classic (versions 1 and 2).
@@ -40,8 +39,8 @@ def open_netcdf(path: Path) -> list[Variable]:
             if variable.data.dtype.kind not in "biuf":
                 continue
             shape, dims = variable.data.shape, tuple(variable.dimensions)
-            known = Variable(name, shape, variable.data.dtype, _loader(path, name), dict(variable._attributes), dims)
-            variables.append(squeezed(known))
+            attributes = dict(variable._attributes)
+            variables.append(Variable(name, shape, variable.data.dtype, _loader(path, name), attributes, dims))
     return variables
 
 

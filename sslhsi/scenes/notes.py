@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -46,9 +46,9 @@ def collected_notes() -> Iterator[list[str]]:
 
 
 @contextmanager
-def printed_notes() -> Iterator[None]:
-    """Print every note that is taken inside the block on standard error, each once."""
-    handler = _Printer()
+def printed_notes(words: Callable[[str], str] = str) -> Iterator[None]:
+    """Print every note that is taken inside the block on standard error, each once, in the ``words`` of a command."""
+    handler = _Printer(words)
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)
@@ -62,12 +62,13 @@ def printed_notes() -> Iterator[None]:
 class _Printer(logging.Handler):
     """Prints lines that it has not printed before."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: Callable[[str], str]) -> None:
         super().__init__(logging.INFO)
+        self._words = words
         self._lines: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
-        line = record.getMessage()
+        line = self._words(record.getMessage())
         if line not in self._lines:
             self._lines.add(line)
             print(f"note: {line}", file=sys.stderr, flush=True)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,16 +14,15 @@ from sslhsi.errors import InputError
 from sslhsi.read_options import ReadOptions
 from sslhsi.scenes.dimensions import band_centres, good_bands, in_swath, layout_by_names, place, spectral_cubes
 from sslhsi.scenes.flat import bands_may_come_first, decide_order, unfold
-from sslhsi.scenes.label_files import without_masks
+from sslhsi.scenes.label_files import Truth, without_masks
 from sslhsi.scenes.labels import NO_RULES, LabelRules, image_shapes, named, small_abundances, to_labels, whole
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Given, Raw, TableOfSpectra, Variable, check_memory
-from sslhsi.scenes.scaling import scaling_of
+from sslhsi.scenes.raw import Centres, Raw, TableOfSpectra, Variable, check_memory
+from sslhsi.scenes.scaling import nodata_of, scaling_of
 from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths
 
 _ROWS = {"lines", "line", "rows", "row", "nrow", "nrows", "nr", "nl", "height", "h"}
 _COLUMNS = {"cols", "col", "columns", "samples", "ncol", "ncols", "nc", "width", "w"}
-_NODATA = {"_fillvalue", "data_ignore_value", "missing_value", "nodata", "no_data", "nodata_value", "no_data_value"}
 _METADATA = re.compile(r"scale_?factor|add_offset|data_ignore_value|no_?data", re.IGNORECASE)
 _AXES = {"h": "height", "w": "width", "b": "bands"}
 Shape = tuple[int, int]
@@ -33,8 +31,8 @@ Flat = tuple[Shape, bool]  # of a matrix: (H, W), and whether bands are its firs
 
 def _scalar(variables: Sequence[Variable], names: set[str]) -> int | None:
     for variable in variables:
-        if variable.size == 1 and variable.real and variable.name.lower().split(".")[-1] in names:
-            value = float(np.asarray(variable.load()).ravel()[0])
+        if variable.size == 1 and variable.real and variable.tail.lower() in names:
+            value = float(variable.numbers()[0])
             if value >= 1 and value == round(value):
                 return int(value)
     return None
@@ -92,8 +90,10 @@ def find_cube(
     if not solid and any(v.dtype.kind == "c" and len(v.shape) == 3 for v in variables):
         raise InputError(f"{path}: the cube holds complex numbers; take their magnitude first")
     if shape is None:
-        hints = hints + _shapes_of_maps(variables, hints)
-    flats = _matrices(variables, hints)
+        hints = hints + _shapes_of_maps(variables)
+    # Matrices whose rows or columns are as many as an image has pixels.
+    matrices = [v for v in variables if v.real and len(v.shape) == 2]
+    flats = {v.name: flat for v in matrices if (flat := _bands_first(v, hints)) is not None}
     candidates = solid + [v for v in variables if v.name in flats]
     bands = {v.name: v.shape[2] for v in solid}
     bands |= {v.name: v.shape[0 if flats[v.name][1] else 1] for v in candidates if v.name in flats}
@@ -134,42 +134,32 @@ def _no_image(table: Variable) -> str:
     )
 
 
-def _shapes_of_maps(variables: Sequence[Variable], known: list[Shape]) -> list[Shape]:
-    """Image shapes that label maps and abundance images of the file have, beyond the known ones."""
-    shapes: list[Shape] = []
-    for variable in variables:
-        if variable.real and 2 <= len(variable.shape) <= 3 and _has_image_shape(variable):
-            shapes += [s for s in image_shapes(np.asarray(variable.load())) if s not in known and s not in shapes]
-    return shapes
-
-
-def _matrices(variables: Sequence[Variable], hints: list[Shape]) -> dict[str, Flat]:
-    """Matrices that may be cubes, by name: those whose rows or columns are as many as an image has pixels."""
-    return {
-        v.name: flat
+def _shapes_of_maps(variables: Sequence[Variable]) -> list[Shape]:
+    """Image shapes that label maps and abundance images of the file have."""
+    flat = [v.name for v in variables if v.real and len(v.shape) == 2 and min(v.shape) > 1]
+    maps = [
+        v
         for v in variables
-        if v.real and len(v.shape) == 2 and (flat := _bands_first(v, hints)) is not None
-    }
+        if (whole(np.asarray(v.load())) if v.name in flat else len(v.shape) == 3 and small_abundances(v))
+    ]
+    return [shape for v in maps for shape in image_shapes(np.asarray(v.load()))]
 
 
-def _has_image_shape(variable: Variable) -> bool:
-    """True for abundance images and for label maps, whose height and width are those of the cube."""
-    if len(variable.shape) == 3:
-        return small_abundances(variable)
-    return min(variable.shape) > 1 and whole(np.asarray(variable.load()))
-
-
-def _layout(variable: Variable, variables: Sequence[Variable], hints: list[Shape], bands: int | None) -> str | None:
+def _layout(
+    variable: Variable, variables: Sequence[Variable], hints: list[Shape], given: Centres | str | None
+) -> str | None:
     """The one order of axes that the wavelengths and the label maps fit; "hwb" if several do, None if none does.
 
     Names of axes come before both.
     """
-    if (by_names := layout_by_names(variable, variables)) is not None:
+    by_names = layout_by_names(variable, variables)
+    if by_names is not None:
         return by_names
     a, b, c = variable.shape
     others = [v for v in variables if v.name != variable.name and v.real]
     maps = hints + [(v.shape[0], v.shape[1]) for v in others if len(v.shape) == 2 and min(v.shape) > 1]
-    centres = [bands] if bands else []
+    listed = given if isinstance(given, Centres) else band_centres(variable, others, None)
+    centres = [] if listed is None else [len(listed.values)]
     for length in {a, b, c} - set(centres):
         if pick_wavelengths(others, length) is not None:
             centres.append(length)
@@ -208,96 +198,79 @@ def _order_axes(array: np.ndarray, variable: Variable, axes: str, path: Path, op
     return image
 
 
-def pick(variables: list[Variable], path: Path, options: ReadOptions, given: Given) -> Raw:
+def pick(
+    variables: list[Variable],
+    path: Path,
+    options: ReadOptions,
+    truth: Truth | Literal[False] | None,
+    given: Centres | str | None,
+) -> tuple[Raw, str]:
     """Put an image together from the variables of one file.
 
     Args:
         variables: All arrays of the file.
         path: The file.
         options: What the caller says: cube, purity, layout, shape, order.
-        given: What the caller brings along; text names variables of this file.
+        truth: Labels of the caller, whose shape may tell that of the image; False for none, None to look for them.
+        given: Band centres of the caller, or the name of the variable that holds them.
+
+    Returns:
+        The image, and how flattened pixels run.
 
     Raises:
         InputError: Something is missing, ambiguous or doesn't fit; the message lists the candidates.
     """
-    given = with_arrays(given, variables, path)
-    maps = [m for m in (given.labels, given.abundances) if isinstance(m, np.ndarray)]
-    hints = [shape for each in maps for shape in image_shapes(each)]
+    shown = truth.map if truth else None
+    hints = [] if shown is None else image_shapes(shown)
     variable, flat = find_cube(variables, path, options.cube, hints, options.shape)
     check_memory(path, variable.shape, variable.dtype.itemsize)
     array = variable.load()
     rest = [v for v in variables if v.name != variable.name]
-    default = "F" if path.suffix.lower() == ".mat" else "C"
-    bands = len(given.wavelengths.values) if isinstance(given.wavelengths, Centres) else None
+    order: str = options.order or ("F" if path.suffix.lower() == ".mat" else "C")
     if flat is None:
-        order = options.order or default
-        axes = options.layout or _layout(variable, variables, hints, bands)
+        axes = options.layout or _layout(variable, variables, hints, given)
         axes = axes or _guessed_layout(array, variable, path)
         image = _order_axes(array, variable, axes, path, options)
     else:
         shape, bands_first = flat
         matrix = array if bands_first else array.T
-        order = options.order or _smoother_order(matrix, shape, rest, path, given, default)
+        if options.order is None:
+            # Flattened labels would follow whichever order is assumed and so are no evidence for it.
+            solid = [v for v in rest if shape in (v.shape[:2], v.shape[1:])]
+            evidence = _labels(solid, path, shape, NO_RULES, order) if truth is None else None
+            if truth and shown is not None and hints:
+                evidence = to_labels(shown, shape, where=str(path), order=order, abundances=truth.abundances)
+            order = decide_order(matrix, shape, evidence, order, str(path))
         image = unfold(matrix, shape, order)
-    name = given.wavelengths if isinstance(given.wavelengths, str) else None
-    by_names = options.layout is None  # else names of axes are overruled
-    centres = _by_axis(variable, rest, path) if name is None and bands is None and by_names else None
-    if centres is None:
-        centres = _wavelengths(rest, path, image.shape[2], name, search=bands is None)
-    labels = _labels(rest, path, image.shape[:2], given, rules=LabelRules.of(options), order=order)
     metadata = _metadata(variable, rest)
-    raw = Raw(image, path, centres, labels, nodata=_nodata(metadata), scaling=scaling_of(metadata))
-    if by_names:
-        raw.bad, raw.georeference = good_bands(variable, rest), place(variable, rest)
-        if in_swath(variable, rest):
+    raw = Raw(image, path, nodata=nodata_of(metadata), scaling=scaling_of(metadata))
+    named_axes = layout_by_names(variable, rest) if options.layout is None else None  # else they are overruled
+    if named_axes is not None:
+        raw.bad, raw.georeference = good_bands(rest, image.shape[2]), place(variable, rest, named_axes)
+        if in_swath(raw.size, rest):
             note(path, "in the swath's geometry, not on a map grid: latitudes and longitudes of pixels only")
-    return raw
+    if not isinstance(given, Centres):
+        raw.wavelengths = _wavelengths(variable, rest, path, image.shape[2], given, named_axes)
+    if truth is None:
+        raw.labels = _labels(rest, path, raw.size, LabelRules.of(options), order)
+    return raw, order
 
 
-def with_arrays(given: Given, variables: Sequence[Variable], path: Path) -> Given:
-    """What the caller brings along, with the arrays of the file that labels and abundances name.
-
-    Raises:
-        InputError: No variable has such a name.
-    """
-    arrays: dict[str, Any] = {
-        key: np.asarray(named(variables, value, path).load())
-        for key in ("labels", "abundances")
-        if isinstance(value := getattr(given, key), str)
-    }
-    return replace(given, **arrays)
-
-
-def _by_axis(variable: Variable, others: Sequence[Variable], path: Path) -> Centres | None:
-    """Band centres that stand along the spectral axis, where axes have names."""
-    known = band_centres(variable, others)
-    return None if known is None else Centres(known[0], known[1], f"{path}: {known[2]}")
-
-
-def _smoother_order(
-    matrix: np.ndarray, shape: Shape, rest: Sequence[Variable], path: Path, given: Given, default: str
-) -> str:
-    """How the pixels of a (bands, pixels) matrix run, "C" or "F"."""
-    # Flattened labels would follow whichever order is assumed and so are no evidence for it.
-    solid = [v for v in rest if shape in (v.shape[:2], v.shape[1:])]
-    if isinstance(given.labels, np.ndarray) and not image_shapes(given.labels):
-        given = replace(given, labels=False)
-    if isinstance(given.abundances, np.ndarray) and not image_shapes(given.abundances):
-        given = replace(given, abundances=None)
-    evidence = _labels(solid, path, shape, given, rules=NO_RULES, order=default)
-    return decide_order(matrix, shape, evidence, default, str(path))
+def _wavelengths(
+    variable: Variable, rest: Sequence[Variable], path: Path, bands: int, name: str | None, axes: str | None
+) -> Centres | None:
+    """Band centres in the variable of a name, else those that the cube's attributes or axes tell, else by shape."""
+    known = band_centres(variable, rest, axes) if name is None else None
+    if known is not None and len(known.values) == bands:
+        return known._replace(where=f"{path}: {known.where}")
+    vector = pick_wavelengths(rest, bands) if name is None else named(rest, name, path)
+    return None if vector is None else centres_of(vector, f"{path}: {vector.name}")
 
 
 def _labels(
-    variables: Sequence[Variable], path: Path, shape: Shape, given: Given, *, rules: LabelRules, order: str
+    variables: Sequence[Variable], path: Path, shape: Shape, rules: LabelRules, order: str
 ) -> np.ndarray | None:
-    where = str(path)
-    if isinstance(given.labels, np.ndarray):
-        return to_labels(given.labels, shape, where=where, order=order, rules=rules)
-    if isinstance(given.abundances, np.ndarray):
-        return to_labels(given.abundances, shape, where=where, order=order, rules=rules, abundances=True)
-    if given.labels is False:
-        return None
+    """Labels among the arrays of a file."""
     pixels = math.prod(shape)
     fitting = [
         v for v in variables if v.real and (v.shape == shape or (v.size == pixels and max(v.shape) == pixels > 1))
@@ -321,33 +294,12 @@ def _labels(
             note(path, f"{turned} is not read as labels: the cube is {shape}; layout= says how the cube lies")
         return None
     note(path, f"labels are {candidates[0]}")
-    return to_labels(np.asarray(candidates[0].load()), shape, where=where, order=order, rules=rules)
-
-
-def _wavelengths(
-    variables: Sequence[Variable], path: Path, bands: int, name: str | None, *, search: bool
-) -> Centres | None:
-    if name is not None:
-        variable: Variable | None = named(variables, name, path)
-    else:
-        variable = pick_wavelengths(variables, bands) if search else None
-    return None if variable is None else centres_of(variable, f"{path}: {variable.name}")
+    return to_labels(np.asarray(candidates[0].load()), shape, where=str(path), order=order, rules=rules)
 
 
 def _metadata(variable: Variable, rest: Sequence[Variable]) -> dict[str, Any]:
     """What stands beside the cube: scalars and vectors of the file named as such, then its attributes."""
     beside = {
-        v.name.replace("/", ".").split(".")[-1]: np.asarray(v.load()).ravel()
-        for v in rest
-        if v.real and 0 < v.size <= 1 and _METADATA.search(v.name)
+        v.tail: np.asarray(v.load()).ravel() for v in rest if v.real and 0 < v.size <= 1 and _METADATA.search(v.name)
     }
     return {**beside, **variable.attributes}
-
-
-def _nodata(metadata: Mapping[str, Any]) -> float | None:
-    for key, value in metadata.items():
-        if key.lower().replace(" ", "_") in _NODATA:
-            array = np.asarray(value).ravel()
-            if array.size == 1 and array.dtype.kind in "biuf":
-                return float(array[0])
-    return None

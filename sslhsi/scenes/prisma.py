@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,10 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.detectors import Detector, join
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.products import together
+from sslhsi.scenes.products import IN_SWATH, Detector, images_of, join
 from sslhsi.scenes.raw import Raw, Variable, reading
+from sslhsi.scenes.scaling import Scaling
 
 _FULL = 65535.0  # L2: reflectance = Min + number * (Max - Min) / 65535
 
@@ -45,45 +44,31 @@ def prisma_images(path: Path, variables: Sequence[Variable]) -> list[Variable]:
         attributes = {key: file.attrs[key] for key in file.attrs if file.attrs.get_id(key).dtype.kind in "iufSO"}
     cubes = [v for v in cubes if v.name.rsplit("/", 1)[0] == swaths[0]]
     cubes.sort(key=_word, reverse=True)  # VNIR first: it is the less noisy where both measure
-    both = len(cubes) > 1 and all(f"List_Cw_{_word(cube)}" in attributes for cube in cubes)
-    choices = {"PRISMA": cubes} if both else {}
-    choices |= {name: [cube] for cube in cubes for name in (cube.name, _word(cube).upper())}
-    images = []
-    for name, parts in choices.items():
-        read = _reader(path, parts, attributes, swaths)
-        if len(parts) > 1:
-            bands = sum(part.shape[1] for part in parts)
-            images.append(together(name, (parts[0].shape[0], parts[0].shape[2], bands), read))
-        else:
-            images.append(replace(parts[0], name=name, image=read))
-    return images
+    both = all(f"List_Cw_{_word(cube)}" in attributes for cube in cubes)
 
-
-def _word(cube: Variable) -> str:
-    """The detector as the attributes spell it: "Vnir" or "Swir"."""
-    return cube.name.rsplit("/", 1)[1].split("_")[0].capitalize()
-
-
-def _reader(
-    path: Path, parts: Sequence[Variable], attributes: Mapping[str, Any], swaths: Sequence[str]
-) -> Callable[[], Raw]:
-    def read() -> Raw:
+    def read(parts: Sequence[Variable]) -> Raw:
         detectors = [_detector(part, attributes, path) for part in parts]
         raw = join(detectors, path, padding=0)
         if f"List_Cw_{_word(parts[0])}" not in attributes:
             raw.wavelengths = None
             note(path, "the file lists no band centres (List_Cw_Vnir, List_Cw_Swir): bands in the file's order")
-        names = " and ".join(d.name for d in detectors)
         swath, *others = (name.split("/")[-2] for name in swaths)
+        names = " and ".join(d.name for d in detectors)
         note(path, f"PRISMA product: {names} of {swath}, read as (lines, bands, samples)")
         for name in others:
             note(path, f"swath {name} passed over")
-        raw.georeference = _place(attributes, (raw.cube.shape[0], raw.cube.shape[1]), path)
+        raw.georeference = _place(attributes, raw.size, path)
         if raw.georeference is None:
-            note(path, "not on a map grid: the file gives latitudes and longitudes of pixels only")
+            note(path, IN_SWATH)
         return raw
 
-    return read
+    names = {name: cube for cube in cubes for name in (cube.name, _word(cube).upper())}
+    return images_of(names, "hbw", read, "PRISMA" if both else None)
+
+
+def _word(cube: Variable) -> str:
+    """The detector as the attributes spell it: "Vnir" or "Swir"."""
+    return cube.name.rsplit("/", 1)[1].split("_")[0].capitalize()
 
 
 def _detector(part: Variable, attributes: Mapping[str, Any], path: Path) -> Detector:
@@ -94,16 +79,16 @@ def _detector(part: Variable, attributes: Mapping[str, Any], path: Path) -> Dete
         centres = np.where(flags == 0, 0.0, centres)
     low, high = (_number(attributes, f"L2Scale{word}{end}", path) for end in ("Min", "Max"))
     factor, subtracted = (_number(attributes, f"{key}_{word}", path) for key in ("ScaleFactor", "Offset"))
-    gain, offset = None, 0.0
+    scaling = None
     if low is not None and high is not None:
         if not high > low:
             raise InputError(f"{path}: L2Scale{word}Max is {high}, L2Scale{word}Min is {low}: no scale")
-        gain, offset = (high - low) / _FULL, low
+        scaling = Scaling(gain=(high - low) / _FULL, offset=low)
     elif factor is not None:
         if not factor > 0:
             raise InputError(f"{path}: ScaleFactor_{word} is {factor}: no scale")
-        gain, offset = 1 / factor, -(subtracted or 0.0)
-    return Detector(word.upper(), part.load, part.shape, part.dtype, "hbw", centres, gain, offset)
+        scaling = Scaling(gain=1 / factor, offset=-(subtracted or 0.0))
+    return Detector(word.upper(), part, "hbw", centres, scaling)
 
 
 def _number(attributes: Mapping[str, Any], key: str, path: Path) -> float | None:

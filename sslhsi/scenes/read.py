@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.read_options import ReadOptions, checked
-from sslhsi.scenes.envi import header_beside, open_envi
+from sslhsi.read_options import ARRAYS, ReadOptions, checked
+from sslhsi.scenes.envi import open_envi
+from sslhsi.scenes.envi_header import header_beside
 from sslhsi.scenes.esri import esri_fields, open_esri
 from sslhsi.scenes.finish import finish
 from sslhsi.scenes.geotiff import open_geotiff, open_raster
 from sslhsi.scenes.hdf5 import open_hdf5
-from sslhsi.scenes.label_files import LabelFile, class_names, open_labels
-from sslhsi.scenes.labels import LabelRules, image_shapes, to_labels, whole
+from sslhsi.scenes.label_files import Truth, class_names, open_labels
+from sslhsi.scenes.labels import LabelRules, image_shapes, whole
 from sslhsi.scenes.matlab import open_matlab
 from sslhsi.scenes.netcdf import open_netcdf
-from sslhsi.scenes.notes import collected_notes, note
+from sslhsi.scenes.notes import collected_notes
 from sslhsi.scenes.numpy_files import open_npy, open_npz
-from sslhsi.scenes.pick import pick, with_arrays
-from sslhsi.scenes.placing import laid_onto
+from sslhsi.scenes.pick import pick
 from sslhsi.scenes.products import chosen_image
-from sslhsi.scenes.raw import Centres, Given, Raw, Variable, check_file
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_file
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sidecar import spectral_image, tiff_of
 from sslhsi.scenes.stack import open_stack
 from sslhsi.scenes.text_table import open_text_table
-from sslhsi.scenes.wavelengths import read_wavelengths
+from sslhsi.scenes.wavelength_files import read_wavelengths
 
 PathLike = str | os.PathLike[str]
 
@@ -53,7 +53,8 @@ def open_file(path: Path) -> Raw | list[Variable]:
     """Open a file with the reader of its suffix; what no reader claims goes to GDAL.
 
     A data file with a header beside it is opened by what the header is, ENVI's or ESRI's; a header beside a TIFF,
-    METADATA.XML and the folder of a product (EnMAP, DESIS) stand for their image.
+    METADATA.XML and the folder of a product (EnMAP, DESIS) stand for their image. Of arrays with more than three
+    axes, leading ones of length one (a time, say) are left out.
 
     Raises:
         InputError: Missing, empty, unsupported or unreadable.
@@ -65,7 +66,8 @@ def open_file(path: Path) -> Raw | list[Variable]:
     if suffix == ".xml" and (image := spectral_image(path.parent)) is not None:
         path, suffix = image, image.suffix.lower()
     if suffix in READERS and suffix not in _ENVI:
-        return READERS[suffix](path)
+        opened = READERS[suffix](path)
+        return [variable.squeezed() for variable in opened] if isinstance(opened, list) else opened
     if suffix == ".zip":
         return open_envi(path)
     header = path if suffix == ".hdr" else header_beside(path)
@@ -113,21 +115,17 @@ def read_labels(
     """
     path = Path(path)
     options, _ = checked({"labels_key": labels_key, "shape": shape, **rules}, str(path))
-    source = open_labels(path, options.labels_key, open_file)
+    truth = open_labels(path, options.labels_key, open_file)
     size = options.shape
-    if source.draw is not None:
-        if size is None:
+    if size is None:
+        if truth.array is None:
             raise InputError(
                 f"{path}: has no size by itself; pass shape=(rows, columns), or give it to a scene as labels"
             )
-        return source.draw(size, None)[0]
-    assert source.array is not None
-    if size is None:
-        if not (shapes := image_shapes(source.array)):
-            raise InputError(f"{path}: labels of {source.array.shape} are flattened; pass shape=(rows, columns)")
+        if not (shapes := image_shapes(truth.array)):
+            raise InputError(f"{path}: labels of {truth.array.shape} are flattened; pass shape=(rows, columns)")
         size = shapes[0]
-    order = "F" if path.suffix.lower() == ".mat" else "C"
-    return to_labels(source.array, size, where=str(path), order=order, rules=_rules(options, source))
+    return truth.labels(size, None, LabelRules.of(options), "F" if path.suffix.lower() == ".mat" else "C")[0]
 
 
 def read_scene(path: PathLike, **options: Any) -> Scene:
@@ -180,64 +178,41 @@ def read_scene(path: PathLike, **options: Any) -> Scene:
 def _read(path: Path, options: dict[str, Any]) -> Scene:
     asked, arrays = checked(options, str(path))
     opened = open_stack(path, open_file) if asked.stack else open_file(path)
-    source = _label_source(arrays.get("labels", asked.labels), asked.labels_key)
-    shares = _label_source(arrays.get("abundances", asked.abundances), asked.labels_key)
-    file = source if isinstance(source, LabelFile) else shares if isinstance(shares, LabelFile) else None
-    given = Given(
-        labels=_array(source),
-        abundances=_array(shares),
-        wavelengths=_given_wavelengths(arrays.get("wavelengths", asked.wavelengths)),
-        mask=arrays.get("mask", asked.mask),
-    )
-    rules = _rules(asked, file)
-    image = chosen_image(opened, path, asked) if isinstance(opened, list) else None
-    if isinstance(opened, list) and image is None:
-        # What says where it lies is laid on once the image is known.
-        later = file is not None and (file.draw is not None or file.georeference is not None)
-        raw = pick(opened, path, asked, replace(given, labels=False, abundances=None) if later else given)
-        raw.labels = _image_labels(raw, given, file, rules) if later else raw.labels
-    else:
-        if isinstance(opened, list):
-            assert image is not None
-            given = with_arrays(given, opened, path)
-            raw = image
-        else:
-            raw = _image(opened, path, asked, given)
-        raw.labels = _image_labels(raw, given, file, rules)
-    if isinstance(given.wavelengths, Centres):
-        raw.wavelengths = given.wavelengths
-    raw.classes = asked.classes or _classes(raw, file)
-    return finish(raw, asked, _given_mask(given.mask, raw))
+    given = {key: arrays.get(key, getattr(asked, key)) for key in ARRAYS}
+    truth = _truth(given["labels"], given["abundances"], asked.labels_key)
+    centres = _given_wavelengths(given["wavelengths"])
+    variables = opened if isinstance(opened, list) else []
+    if truth:
+        truth = truth.among(variables, path)
+    raw, order = chosen_image(variables, path, asked) if isinstance(opened, list) else _image(opened, asked), "C"
+    if raw is None:
+        raw, order = pick(variables, path, asked, truth, centres)
+    elif isinstance(centres, str):
+        raise InputError(f"{centres}: no such file, and {path} holds no named variables")
+    if isinstance(centres, Centres):
+        raw.wavelengths = centres
+    named_classes: Sequence[str] = ()
+    if truth:
+        raw.labels, named_classes = truth.labels(raw.size, raw.georeference, LabelRules.of(asked), order)
+    elif truth is False:
+        raw.labels = None
+    listed = class_names(raw.classes, np.zeros(1) if raw.labels is None else raw.labels)[0]
+    raw.classes = asked.classes or tuple(named_classes) or listed
+    return finish(raw, asked, _given_mask(given["mask"], raw))
 
 
-def _label_source(given: Any, key: str | None) -> Any:
-    """An array as it is; an existing file opened; "none" as False; any other text is a variable's name."""
-    if given is None or not isinstance(given, str):
-        return given if given is None else np.asanyarray(given)
-    if given == "none":
-        return False
+def _truth(labels: Any, abundances: Any, key: str | None) -> Truth | Literal[False] | None:
+    """Labels, else abundances: an array, an existing file, or any other text as a variable's name; False for none."""
+    shares = labels is None or (isinstance(labels, str) and labels == "none" and abundances is not None)
+    given = abundances if shares else labels
+    if given is None or (isinstance(given, str) and given == "none"):
+        return None if given is None else False
+    if not isinstance(given, str):
+        return Truth(array=np.asanyarray(given), abundances=shares)
     path = _file_or_name(given, "labels")
-    return open_labels(path, key, open_file) if isinstance(path, Path) else path
-
-
-def _array(source: Any) -> Any:
-    """What of a label source fits in ``Given``; labels that are drawn onto the scene come later."""
-    return (False if source.draw else source.array) if isinstance(source, LabelFile) else source
-
-
-def _rules(options: ReadOptions, file: LabelFile | None) -> LabelRules:
-    rules = LabelRules.of(options)
-    if file is None or not file.zero_is_class or rules.zero_is_class is not None:
-        return rules
-    note(file.path, "its class names give 0 a name, so that 0 is a class (zero_is_class=false overrules)")
-    return replace(rules, zero_is_class=True)
-
-
-def _classes(raw: Raw, file: LabelFile | None) -> tuple[str, ...]:
-    """Names of the labels: those of the labels' file, else of the scene's."""
-    if file is not None and file.classes:
-        return tuple(file.classes)
-    return class_names(raw.classes, np.zeros(1) if raw.labels is None else raw.labels)[0]
+    return replace(
+        open_labels(path, key, open_file) if isinstance(path, Path) else Truth(name=path), abundances=shares
+    )
 
 
 def _file_or_name(given: str, what: str) -> Path | str:
@@ -267,47 +242,21 @@ def _given_mask(given: Any, raw: Raw) -> np.ndarray | None:
     """(H, W) True where a map is not 0; a map that says where it lies is laid onto the image, polygons are drawn."""
     if given is None:
         return None
-    shape = (raw.cube.shape[0], raw.cube.shape[1])
-    where = "mask="
+    where = given if isinstance(given, str) else "mask="
     if isinstance(given, str):
-        where = given
-        file = open_labels(Path(given), None, open_file, truth=False)
-        if file.draw is not None:
-            return file.draw(shape, raw.georeference)[0] > 0
-        given = laid_onto(np.asanyarray(file.array), file.georeference, shape, raw.georeference, where)
+        given = open_labels(Path(given), None, open_file, truth=False).on(raw.size, raw.georeference)
     given = np.ma.filled(np.asanyarray(given), 0)
     if given.dtype.kind == "f":
         given = np.nan_to_num(given)
-    if given.shape != shape or not whole(given):
-        raise InputError(f"{where}: must be booleans of {shape}, not {given.dtype} of {given.shape}")
+    if given.shape != raw.size or not whole(given):
+        raise InputError(f"{where}: must be booleans of {raw.size}, not {given.dtype} of {given.shape}")
     return given != 0
 
 
-def _image(raw: Raw, path: Path, options: ReadOptions, given: Given) -> Raw:
+def _image(raw: Raw, options: ReadOptions) -> Raw:
     for option in ("cube", "layout", "shape", "order"):
         if getattr(options, option) is not None:
-            raise InputError(f"{path}: {option}= is for files of named arrays, this one is an image")
-    if isinstance(given.wavelengths, str):
-        raise InputError(f"{given.wavelengths}: no such file, and {path} holds no named variables")
+            raise InputError(f"{raw.source}: {option}= is for files of named arrays, this one is an image")
     if raw.cube.shape[2] < 2:
-        raise InputError(f"{path}: has one band, a cube needs several; as a label map pass it as labels=")
+        raise InputError(f"{raw.source}: has one band, a cube needs several; as a label map pass it as labels=")
     return raw
-
-
-def _image_labels(raw: Raw, given: Given, file: LabelFile | None, rules: LabelRules) -> np.ndarray | None:
-    shape = (raw.cube.shape[0], raw.cube.shape[1])
-    for source in (given.labels, given.abundances):
-        if isinstance(source, str):
-            raise InputError(f"{source}: no such file, and {raw.source} holds no named variables")
-    if file is not None and file.draw is not None:
-        labels, classes = file.draw(shape, raw.georeference)
-        raw.classes = classes or raw.classes
-        return labels if classes else to_labels(labels, shape, where=str(file.path), rules=rules)
-    where = "labels" if file is None else str(file.path)
-    place = None if file is None else file.georeference
-    for array, abundances in ((given.labels, False), (given.abundances, True)):
-        if isinstance(array, np.ndarray):
-            if file is not None:
-                array = laid_onto(array, place, shape, raw.georeference, where, outside=-1)
-            return to_labels(array, shape, where=where, order="C", rules=rules, abundances=abundances)
-    return None if given.labels is False else raw.labels

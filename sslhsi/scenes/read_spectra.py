@@ -11,17 +11,16 @@ from typing import Any, Literal
 import numpy as np
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.labels import named
+from sslhsi.scenes.labels import named, whole
 from sslhsi.scenes.notes import collected_notes, note
 from sslhsi.scenes.raw import Raw, Variable
 from sslhsi.scenes.read import open_file
 from sslhsi.scenes.spectra import Spectra
-from sslhsi.scenes.spectra_table import rows_of
-from sslhsi.scenes.text_table import read_text, spectra_variables
-from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, read_wavelengths, to_nanometres
+from sslhsi.scenes.text_table import read_text, rows_of, spectra_variables
+from sslhsi.scenes.wavelength_files import read_wavelengths
+from sslhsi.scenes.wavelengths import centres_of, pick_wavelengths, to_nanometres
 
 PathLike = str | os.PathLike[str]
-MOST_CLASSES = 1000
 
 
 def read_spectra(
@@ -180,11 +179,8 @@ def _labels(
 
 
 def _classes(values: np.ndarray) -> bool:
-    """True for few distinct whole numbers."""
-    if values.dtype.kind not in "iuf" or not values.size or not np.isfinite(values).all():
-        return False
-    most = min(MOST_CLASSES, values.size // 2)
-    return bool((values == np.round(values)).all()) and 1 < len(np.unique(values)) <= most
+    """True for few distinct whole numbers, each several times."""
+    return values.dtype.kind != "b" and whole(values) and 1 < len(np.unique(values)) <= values.size // 2
 
 
 def _from_table(path: Path, key: str | None, names: Sequence[str], count: int) -> list[str]:

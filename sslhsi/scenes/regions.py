@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.labels import painted
 from sslhsi.scenes.notes import note
 
 _FIRST = "; ENVI Output of ROIs"
@@ -67,14 +68,14 @@ def read_regions(path: Path) -> Callable[[tuple[int, int], Any], tuple[np.ndarra
                 f"{path}: its regions are of an image of {wanted[0]} lines and {wanted[1]} samples, the scene has "
                 f"{shape[0]} and {shape[1]}; give the regions of this scene"
             )
-        labels, doubtful = np.zeros(shape, np.int32), np.zeros(shape, bool)
-        for (column, row), label in zip(pixels, number, strict=True):
-            doubtful[row, column] |= labels[row, column] not in (0, label)
-            labels[row, column] = label
-        labels[doubtful] = 0
         note(path, f"regions are classes: {', '.join(f'{n} {name}' for n, name in enumerate(classes, 1))}")
-        if doubtful.any():
-            note(path, f"{int(doubtful.sum())} pixels lie in regions of two classes and are left unlabelled")
-        return labels, classes
+        parts = ((n, _drawn(shape, pixels[number == n])) for n in range(1, len(classes) + 1))
+        return painted(shape, parts, path)[0], classes
 
     return draw
+
+
+def _drawn(shape: tuple[int, int], pixels: np.ndarray) -> np.ndarray:
+    mine = np.zeros(shape, bool)
+    mine[pixels[:, 1], pixels[:, 0]] = True
+    return mine

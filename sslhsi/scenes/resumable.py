@@ -140,7 +140,7 @@ def _transfer(job: _Job, report: _Report) -> None:
         if validator:
             headers["If-Range"] = validator
     try:
-        response = _opener().open(urllib.request.Request(job.url, headers=headers), timeout=job.timeout)
+        response = urllib.request.urlopen(urllib.request.Request(job.url, headers=headers), timeout=job.timeout)
     except urllib.error.HTTPError as error:
         if error.code == 416 and have:
             if error.headers.get("Content-Range", "").strip() == f"bytes */{have}":
@@ -180,22 +180,6 @@ def _read(response: Any) -> bytes:
         return response.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
         raise _Interrupted(_reason(error)) from error
-
-
-def _opener() -> urllib.request.OpenerDirector:
-    """An opener without file: and ftp: handlers, so that no redirection leads there."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler,
-        urllib.request.HTTPHandler,
-        urllib.request.HTTPSHandler,
-        urllib.request.HTTPDefaultErrorHandler,
-        urllib.request.HTTPRedirectHandler,
-        urllib.request.HTTPErrorProcessor,
-        urllib.request.UnknownHandler,
-    ):
-        opener.add_handler(handler())
-    return opener
 
 
 def _reason(error: Exception) -> str:

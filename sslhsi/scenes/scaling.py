@@ -10,6 +10,7 @@ import numpy as np
 
 from sslhsi.errors import InputError
 
+_NODATA = {"_fillvalue", "data_ignore_value", "missing_value", "nodata", "no_data", "nodata_value", "no_data_value"}
 _DIVISORS = {"scale_factor", "reflectance_scale_factor", "scalefactor"}  # in any spelling but CF's
 
 
@@ -116,6 +117,16 @@ def scaling_of(attributes: Mapping[str, Any]) -> Scaling:
             number = float(value[0])
             return Scaling(key, gain=number) if 0 < number < 1 else Scaling(key, divisor=number)
     return Scaling()
+
+
+def nodata_of(attributes: Mapping[str, Any]) -> float | None:
+    """The no-data value that metadata beside an array name; None when they name none."""
+    for key, value in attributes.items():
+        if key.lower().replace(" ", "_") in _NODATA:
+            array = np.asarray(value).ravel()
+            if array.size == 1 and array.dtype.kind in "biuf":
+                return float(array[0])
+    return None
 
 
 def _numbers(value: Any) -> np.ndarray | None:

@@ -54,12 +54,7 @@ class Scene:
 
     def __post_init__(self) -> None:
         where = f"scene {self.name!r}" + (f" ({self.source})" if self.source else "")
-        if not isinstance(self.cube, np.ndarray):
-            raise InputError(f"{where}: a cube must be a NumPy array, not {type(self.cube).__name__}")
-        if self.cube.ndim != 3 or 0 in self.cube.shape:
-            raise InputError(f"{where}: a cube must be (height, width, bands), not {self.cube.shape}")
-        if self.cube.dtype.kind not in "biuf":
-            raise InputError(f"{where}: a cube must hold real numbers, not {self.cube.dtype}")
+        check_cube(self.cube, self.mask, f"{where}: ")
         if self.wavelengths is not None:
             wavelengths = np.asarray(self.wavelengths, dtype=np.float64).ravel()
             if wavelengths.shape != (self.bands,):
@@ -67,14 +62,13 @@ class Scene:
             if not np.isfinite(wavelengths).all():
                 raise InputError(f"{where}: wavelengths must be finite numbers in nanometres")
             object.__setattr__(self, "wavelengths", wavelengths)
-        for name, kinds in (("labels", "iu"), ("mask", "b")):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if value.shape != self.cube.shape[:2]:
-                raise InputError(f"{where}: {name} are {value.shape}, the cube is {self.cube.shape[:2]}")
-            if value.dtype.kind not in kinds:
-                raise InputError(f"{where}: {name} must be {'integers' if kinds == 'iu' else 'booleans'}")
+        labels, mask = self.labels, self.mask
+        if labels is not None and labels.shape != self.cube.shape[:2]:
+            raise InputError(f"{where}: labels are {labels.shape}, the cube is {self.cube.shape[:2]}")
+        if labels is not None and labels.dtype.kind not in "iu":
+            raise InputError(f"{where}: labels must be integers")
+        if mask is not None and mask.dtype.kind != "b":
+            raise InputError(f"{where}: mask must be booleans")
         if not self.domain:
             object.__setattr__(self, "domain", self.name)
 
@@ -102,3 +96,19 @@ class Scene:
     def with_(self, **changes: Any) -> Scene:
         """A copy with some fields replaced."""
         return replace(self, **changes)
+
+
+def check_cube(cube: np.ndarray, mask: np.ndarray | None = None, where: str = "") -> None:
+    """Refuse what is no (H, W, B) cube of real numbers, or a mask that doesn't lie on it.
+
+    Raises:
+        InputError: It begins with ``where``.
+    """
+    if not isinstance(cube, np.ndarray):
+        raise InputError(f"{where}a cube must be a NumPy array, not {type(cube).__name__}")
+    if cube.ndim != 3 or 0 in cube.shape:
+        raise InputError(f"{where}a cube must be (height, width, bands), not {cube.shape}")
+    if cube.dtype.kind not in "biuf":
+        raise InputError(f"{where}a cube must hold real numbers, not {cube.dtype}")
+    if mask is not None and mask.shape != cube.shape[:2]:
+        raise InputError(f"{where}the mask is {mask.shape}, the cube is {cube.shape[:2]}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,8 @@ import numpy as np
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.raw import Centres, Raw, Variable, check_memory
-from sslhsi.scenes.wavelengths import joined
+from sslhsi.scenes.scaling import Scaling
+from sslhsi.scenes.wavelengths import joined as joined_centres
 
 _CENTRE_IN_NAME = re.compile(r"(?<![0-9.])(\d{3,5}(?:[._]\d+)?)\s*_?nm(?![a-z])", re.IGNORECASE)
 # What lies beside images and is none.
@@ -34,7 +37,7 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
         open_file: Opens a file of any supported format.
 
     Returns:
-        The cube; its ``source`` is the folder, and ``files`` lists what was read.
+        The cube; its ``source`` is the folder.
 
     Raises:
         InputError: Fewer than two images, or one that doesn't fit the others.
@@ -51,21 +54,40 @@ def open_stack(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) ->
             )
         bands.append(raw)
         _agree(bands[0], raw, files[0], file)
-    cube = _joined(bands, path)
-    nodata = {raw.nodata for raw in bands}
     note(path, f"{len(files)} files read as bands, from {files[0].name} to {files[-1].name}")
     if skipped:
         note(path, f"passed over beside them: {', '.join(p.name for p in skipped[:10])}")
+    raw = joined_bands(bands, path)
+    raw.source = files[0].parent
+    matches = [_CENTRE_IN_NAME.search(file.stem) for file in files]
+    if raw.wavelengths is None and all(matches):
+        numbers = [float(match.group(1).replace("_", ".")) for match in matches if match]
+        raw.wavelengths = Centres(numbers, "nm", f"{raw.source}: names of files")
+    return raw
+
+
+def joined_bands(bands: Sequence[Raw], path: Path) -> Raw:
+    """Images of one band, one size and one place as the bands of one.
+
+    Raises:
+        InputError: They name several no-data values, or are too large together.
+    """
+    dtype = np.result_type(*(raw.cube.dtype for raw in bands)).newbyteorder("=")
+    shape = (*bands[0].size, len(bands))
+    check_memory(path, shape, dtype.itemsize)
+    cube = np.empty(shape, dtype)
+    for number, raw in enumerate(bands):
+        cube[:, :, number] = raw.cube[:, :, 0]
+    nodata = {raw.nodata for raw in bands}
     if len(nodata) > 1:
-        raise InputError(f"{path}: the files name several no-data values ({nodata}); give one with nodata=")
-    return Raw(
-        cube,
-        files[0].parent,
-        wavelengths=_wavelengths(bands, files),
-        nodata=nodata.pop(),
-        scaling=bands[0].scaling,
-        georeference=bands[0].georeference,
-    )
+        raise InputError(f"{path}: the bands name several no-data values ({nodata}); give one with nodata=")
+    centres = joined_centres([raw.wavelengths for raw in bands])
+    joined = replace(bands[0], cube=cube, nodata=nodata.pop(), wavelengths=centres)
+    scalings = [raw.scaling for raw in bands]
+    if len(set(map(str, scalings))) > 1:
+        steps = [(np.ravel(s.gain)[0] / s.divisor, np.ravel(s.offset)[0] / s.divisor) for s in scalings]
+        joined.scaling = Scaling("scales and offsets of the bands", *np.transpose(steps))
+    return joined
 
 
 def stack_name(path: Path) -> str:
@@ -79,21 +101,28 @@ def stack_files(path: Path) -> tuple[list[Path], list[Path]]:
     Raises:
         InputError: Fewer than two images.
     """
-    try:
-        if path.is_dir():
-            candidates = list(path.iterdir())
-        elif path.is_file():
-            raise InputError(f"{path}: is one file; stack= wants a folder, or a pattern such as B*.tif")
-        else:
-            anchor = Path(path.anchor or ".")
-            candidates = list(anchor.glob(str(path.relative_to(anchor) if path.anchor else path)))
-    except (OSError, ValueError, NotImplementedError) as error:
-        raise InputError(f"{path}: can't be opened ({error})") from error
+    if path.is_file():
+        raise InputError(f"{path}: is one file; stack= wants a folder, or a pattern such as B*.tif")
+    candidates = matching(path)
     candidates = [p for p in candidates if p.is_file() and not p.name.startswith(".")]
     files = sorted((p for p in candidates if p.suffix.lower() not in _NO_IMAGES), key=natural)
     if len(files) < 2:
         raise InputError(f"{path}: {len(files)} images there, stack= needs one for each band")
     return files, sorted(set(candidates) - set(files))
+
+
+def matching(path: Path) -> list[Path]:
+    """What lies in a folder, or matches a pattern, whose folders may bear signs of patterns themselves."""
+    try:
+        if path.is_dir():
+            return list(path.iterdir())
+        anchor = Path(path.anchor or ".")
+        parts = list(path.parts[1:] if path.anchor else path.parts)
+        while len(parts) > 1 and (anchor / parts[0]).is_dir():
+            anchor /= parts.pop(0)
+        return list(anchor.glob(os.path.join(*parts)))
+    except (OSError, ValueError, NotImplementedError) as error:
+        raise InputError(f"{path}: can't be opened ({error})") from error
 
 
 def _plane(variables: Sequence[Variable], file: Path) -> Raw:
@@ -117,26 +146,3 @@ def _agree(first: Raw, other: Raw, first_file: Path, file: Path) -> None:
     here, there = (place.get("transform") for place in places)
     if here is not None and there is not None and not here.almost_equals(there, 1e-3 * abs(here.a)):
         raise InputError(f"{file}: lies at another place than {first_file.name}; warp them to one grid first")
-    if str(other.scaling) != str(first.scaling):
-        raise InputError(f"{file}: its scaling differs from that of {first_file.name}")
-
-
-def _joined(bands: Sequence[Raw], path: Path) -> np.ndarray:
-    dtype = np.result_type(*(raw.cube.dtype for raw in bands)).newbyteorder("=")
-    shape = (*bands[0].cube.shape[:2], len(bands))
-    check_memory(path, shape, dtype.itemsize)
-    cube = np.empty(shape, dtype)
-    for number, raw in enumerate(bands):
-        cube[:, :, number] = raw.cube[:, :, 0]
-    return cube
-
-
-def _wavelengths(bands: Sequence[Raw], files: Sequence[Path]) -> Centres | None:
-    known = joined([raw.wavelengths for raw in bands])
-    if known is not None:
-        return known
-    matches = [_CENTRE_IN_NAME.search(file.stem) for file in files]
-    if not all(matches):
-        return None
-    numbers = [float(match.group(1).replace("_", ".")) for match in matches if match]
-    return Centres(numbers, "nm", f"{files[0].parent}: names of files")

@@ -19,7 +19,7 @@ from rasterio.warp import transform as transform_points
 from shapely.errors import ShapelyError
 
 from sslhsi.errors import InputError
-from sslhsi.scenes.labels import MOST_CLASSES
+from sslhsi.scenes.labels import MOST_CLASSES, painted
 from sslhsi.scenes.notes import note
 from sslhsi.scenes.placing import extent
 
@@ -131,17 +131,13 @@ def _moved(path: Path, geometries: np.ndarray, theirs: str | None, target: CRS) 
 def _drawn(
     path: Path, geometries: np.ndarray, numbers: np.ndarray, shape: Shape, scene: dict[str, Any]
 ) -> np.ndarray:
-    labels, doubtful = np.zeros(shape, np.int32), np.zeros(shape, bool)
-    outside = 0
-    for geometry, number in zip(geometries, numbers, strict=True):
-        if number == 0 or geometry is None or geometry.is_empty:
-            continue
-        mine = _pixels(geometry, shape, scene["transform"])
-        outside += not mine.any()
-        doubtful |= mine & (labels > 0) & (labels != number)
-        labels[mine] = number
-    labels[doubtful] = 0
-    if not (labels > 0).any() and not doubtful.any():
+    parts = (
+        (int(number), _pixels(geometry, shape, scene["transform"]))
+        for geometry, number in zip(geometries, numbers, strict=True)
+        if number != 0 and geometry is not None and not geometry.is_empty
+    )
+    labels, count, outside = painted(shape, parts, path)
+    if outside == count:
         west, south, east, north = shapely.total_bounds(geometries)
         bounds = array_bounds(*shape, scene["transform"])
         raise InputError(
@@ -150,8 +146,6 @@ def _drawn(
         )
     if outside:
         note(path, f"{outside} of {len(geometries)} features lie outside the scene")
-    if doubtful.any():
-        note(path, f"{int(doubtful.sum())} pixels bear two classes and are left unlabelled")
     return labels
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import numpy as np
 
 from sslhsi.errors import InputError
 from sslhsi.scenes.notes import note
-from sslhsi.scenes.raw import Centres, Raw, Variable, check_file, reading
-from sslhsi.scenes.wavelength_table import parse_table
+from sslhsi.scenes.raw import Centres, Variable
 
 _LENGTHS = {
     "nm": 1.0, "nanometer": 1.0, "nanometre": 1.0,
@@ -22,17 +20,16 @@ _LENGTHS = {
     "m": 1e9, "meter": 1e9, "metre": 1e9,
 }  # fmt: skip
 _WAVENUMBER = re.compile(r"wave\s*numbers?|(1/cm|cm\^?\(?-1\)?|cm\s*⁻¹|raman)", re.IGNORECASE)
-_UNIT = re.compile(
-    r"(?<![a-zµμ])(nm|nanomet(?:er|re)s?|um|µm|μm|micromet(?:er|re)s?|microns?|angstroms?|å)(?![a-z])", re.IGNORECASE
-)
-_TELLING = re.compile(r"wave|lambda|\bwl", re.IGNORECASE)
+#: A unit of band centres as people write it.
+UNIT = r"nm|nanomet\w+|um|µm|μm|micromet\w+|microns?|å|angstroms?|cm-1|1/cm"
+_UNIT = re.compile(rf"(?<![a-zµμ])({UNIT})(?![a-z])", re.IGNORECASE)
+TELLING = re.compile(r"wave|lambda|\bwl", re.IGNORECASE)
 _NAMED = re.compile(r"wave|lambda|^wl|nm$|cent(er|re)", re.IGNORECASE)
 _NO_CENTRES = re.compile(r"good|bad|flag|valid|quality|mask|bbl|fwhm|width|index|number|count", re.IGNORECASE)
 #: A number and its unit, as descriptions of bands have them.
-NUMBER_UNIT = re.compile(
-    r"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*(nm|nanomet\w+|um|µm|μm|micromet\w+|microns?|angstroms?|cm-1|1/cm)(?![a-z0-9])",
-    re.IGNORECASE,
-)
+NUMBER_UNIT = re.compile(rf"([0-9]+(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*({UNIT})(?![a-z0-9])", re.IGNORECASE)
+#: A heading over band centres.
+CENTRES_HEADING = re.compile(r"wave|lambda|λ|cent(er|re)|\bwl|(?<![0-9] )\bnm\b|raman|cm-1|1/cm", re.IGNORECASE)
 # Where imaging spectrometers see, in nm: between these ranges the air lets nothing through.
 _SPECTROMETERS = ((200.0, 5_600.0), (6_800.0, 16_000.0))
 
@@ -112,33 +109,36 @@ def _by_magnitude(numbers: np.ndarray, word: str, where: str) -> float:
 
 def plausible(variable: Variable) -> bool:
     """True when an array may hold band centres: by its name, or by its values alone."""
-    if not variable.real or variable.size < 2 or max(variable.shape) != variable.size:
+    if not variable.vector:
         return False
-    name = _tail(variable)
-    values = np.asarray(variable.load(), dtype=np.float64).ravel()
+    name, values = variable.tail, variable.numbers()
     if not np.isfinite(values).all() or (values <= 0).any() or _NO_CENTRES.search(name):
         return False
     if _NAMED.search(name):
         return bool(np.ptp(values) > 0)  # flags that are all 1 are no centres
-    # Without a telling name, indices of kept bands (1, 2, 5, ...) must not pass for wavelengths.
-    steps = np.diff(values)
-    ordered = bool((steps > 0).all() or (steps < 0).all())
+    return are_centres(values)
+
+
+def are_centres(values: np.ndarray) -> bool:
+    """True for numbers that only ascend or descend, as nanometres (200 to 20,000) or micrometres do.
+
+    Without a telling name, indices of kept bands (1, 2, 5, ...) must not pass for wavelengths.
+    """
     nanometres = values.min() >= 200 and values.max() <= 20_000
     micrometres = values.min() >= 0.2 and values.max() <= 20 and not (values == np.round(values)).all()
-    return ordered and (nanometres or micrometres)
+    return monotonic(values) and bool(nanometres or micrometres)
 
 
-def _tail(variable: Variable) -> str:
-    return variable.name.replace("/", ".").split(".")[-1]
+def monotonic(values: np.ndarray) -> bool:
+    """True for several finite numbers that only ascend or only descend."""
+    steps = np.diff(values)
+    return len(steps) > 0 and bool((steps > 0).all() or (steps < 0).all())
 
 
 def centres_of(variable: Variable, where: str) -> Centres:
     """Band centres of a variable, with the unit that its attributes or its name tell."""
-    units = [v for key, v in variable.attributes.items() if key.lower() in ("unit", "units")]
-    unit = (
-        units[0].decode(errors="replace") if units and isinstance(units[0], bytes) else str(units[0] if units else "")
-    )
-    return Centres(np.asarray(variable.load()).ravel(), unit or unit_in(_tail(variable)), where)
+    values = np.asarray(variable.load()).ravel()
+    return Centres(values, variable.text("unit", "units") or unit_in(variable.tail), where)
 
 
 def joined(parts: Sequence[Centres | np.ndarray | None]) -> Centres | None:
@@ -178,49 +178,10 @@ def centres_in_names(names: Sequence[str], where: str) -> Centres | None:
 def pick_wavelengths(variables: Sequence[Variable], bands: int) -> Variable | None:
     """The one variable among a file's that holds ``bands`` band centres, or None."""
     vectors = [v for v in variables if v.size == bands and plausible(v)]
-    telling = [v for v in vectors if _TELLING.search(v.name)]
+    telling = [v for v in vectors if TELLING.search(v.name)]
     chosen = telling or vectors
-    exact = [v for v in chosen if _tail(v).lower() in ("wavelength", "wavelengths")]
+    exact = [v for v in chosen if v.tail.lower() in ("wavelength", "wavelengths")]
     chosen = exact if len(exact) == 1 else chosen
     if len(chosen) > 1:
         note("wavelengths", f"could be {', '.join(map(str, chosen))}: left unknown, pass wavelengths=")
     return chosen[0] if len(chosen) == 1 else None
-
-
-def read_wavelengths(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) -> Centres:
-    """Band centres from a separate file.
-
-    Args:
-        path: .txt or .csv (one number a line, or a table with a column of them; see
-            :mod:`sslhsi.scenes.wavelength_table`), an ENVI header, a file with named vectors, or an image that
-            tells them.
-        open_file: Opens a file of any supported format.
-
-    Raises:
-        InputError: Nothing in the file can be band centres, or several vectors can.
-    """
-    check_file(path)
-    if path.suffix.lower() in (".txt", ".csv", ".wl", ".tsv", ".dat", ".asc") and not _binary(path):
-        with reading(path, "a list of wavelengths"):
-            text = path.read_text(encoding="utf-8-sig", errors="replace")
-        values, heading = parse_table(text, path)
-        return Centres(values, unit_in(heading), str(path))
-    opened = open_file(path)
-    if not isinstance(opened, list):
-        if opened.wavelengths is None:
-            raise InputError(f"{path}: tells no wavelengths")
-        known = opened.wavelengths
-        return known if isinstance(known, Centres) else Centres(known, "nm", str(path))
-    vectors = [v for v in opened if v.real and 1 < v.size == max(v.shape)]
-    chosen = vectors
-    if len(vectors) > 1:
-        chosen = [v for v in vectors if _TELLING.search(v.name) and plausible(v)]
-    if len(chosen) != 1:
-        listed = ", ".join(map(str, vectors)) or "no vector"
-        raise InputError(f"{path}: which variable holds the wavelengths is unclear ({listed})")
-    return centres_of(chosen[0], str(path))
-
-
-def _binary(path: Path) -> bool:
-    with path.open("rb") as file:
-        return b"\0" in file.read(4096)

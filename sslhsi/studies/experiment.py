@@ -13,6 +13,7 @@ from sslhsi.errors import InputError
 from sslhsi.files import write_atomic
 from sslhsi.recipe_file import read_settings
 from sslhsi.studies.registry import get_study
+from sslhsi.studies.rows import History, StudyRow
 from sslhsi.studies.study import Experiment
 from sslhsi.studies.table import Table
 
@@ -43,7 +44,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     return read_settings(path, study.settings, overrides)
 
 
-def run_experiment(settings: Experiment, *, show: bool = True) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def run_experiment(settings: Experiment, *, show: bool = True) -> tuple[list[StudyRow], History]:
     """Measure what the folder's table lacks.
 
     Args:
@@ -65,7 +66,7 @@ def run_experiment(settings: Experiment, *, show: bool = True) -> tuple[list[dic
             f"{other[0]}: is there already, without an experiment's rows; move it away or give another output="
         )
     recipe, resolved = settings.folder / "recipe.yaml", settings.model_dump(mode="json")
-    with Table(settings.folder, study.columns, study.key) as table:
+    with Table(settings.folder, study.row) as table:
         if table.rows and recipe.is_file():
             _check_same(settings.folder, recipe, resolved)
         write_atomic(recipe, OmegaConf.to_yaml(OmegaConf.create(resolved)))

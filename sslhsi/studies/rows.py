@@ -1,47 +1,82 @@
-"""Trainings as rows of a study's table."""
+"""Rows of studies: one training, tested once; and the losses that led to it, epoch by epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from sslhsi.encoder.encoder import Encoder
 from sslhsi.evaluation.measure import score_columns, split_columns
-from sslhsi.finetune.cost import step_macs
+from sslhsi.evaluation.rows import Measured
 from sslhsi.finetune.finetune import FineTuned
-from sslhsi.splits.protocols import protocol
 from sslhsi.splits.split import Split
-from sslhsi.studies.training_scene import TrainingScene
+
+# The row that says how well a network learned its source, on pixels of the source that it didn't train on.
+PRETRAINING = "pretraining"
 
 
-def protocol_columns(name: str, scheme: str) -> dict[str, Any]:
-    """The columns ``split`` and ``per_class`` of a protocol under a scheme."""
-    asked = protocol(name)
-    counted = "counts" in asked
-    return {
-        "split": ("given counts" if scheme == "random" else f"{scheme}, given counts") if counted else scheme,
-        "per_class": asked.get("per_class", ""),
-    }
+@dataclass(frozen=True, kw_only=True)
+class StudyRow(Measured):
+    """A row of labelled transfer; see :class:`~sslhsi.evaluation.rows.Measured` for the columns of all rows.
+
+    Args:
+        experiment: Name of the study.
+        network: Name of the network.
+        source: What it was trained on before, in order.
+        target: The scene that it is trained and tested on.
+        epochs: Of the training.
+        trainable, parameters: Numbers that train, and all of them.
+        macs: Multiply-adds of a training step of a full batch.
+        seconds_per_step: Of the training.
+
+    Examples:
+        >>> row = StudyRow(experiment="fusion", method="T1", target="salinas_a", seed=0, oa=90.5, macs=10)
+        >>> StudyRow.from_csv(row.to_csv()) == row
+        True
+    """
+
+    COLUMNS: ClassVar[tuple[str, ...]] = (
+        "experiment", "method", "network", "source", "target", "kind", "data", "split", "per_class", "train", "test",
+        "seed", "settings", "epochs", "oa", "aa", "kappa", "f1_macro", "oa_low", "oa_high", "leak", "leak_overlap",
+        "left_out", "short", "trainable", "parameters", "macs", "seconds_per_step", "seconds", "note", "git",
+        "machine",
+    )  # fmt: skip
+    KEY: ClassVar[tuple[str, ...]] = (
+        "experiment", "method", "network", "source", "target", "data", "split", "per_class", "seed", "settings",
+    )  # fmt: skip
+
+    experiment: str = ""
+    network: str = ""
+    source: str = ""
+    target: str = ""
+    epochs: int | None = None
+    trainable: int | None = None
+    parameters: int | None = None
+    macs: int | None = None
+    seconds_per_step: float | None = None
 
 
-def data_columns(target: TrainingScene, sources: Sequence[TrainingScene] = ()) -> dict[str, Any]:
-    """The columns that name the data: ``source``, ``target``, ``kind``, ``data``."""
-    return {
-        "source": " -> ".join(source.scene.name for source in sources),
-        "target": target.scene.name,
-        "kind": target.labelled.kind,
-        "data": "-".join(s.labelled.digest for s in (target, *sources)),
-    }
+class Epoch(NamedTuple):
+    """Mean loss and training accuracy (percent) of an epoch of a training's phase; None where there is none."""
+
+    epoch: int
+    phase: str
+    loss: float | None
+    accuracy: float | None = None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> Self:
+        """From numbers or their texts by name."""
+        loss, accuracy = (None if entry.get(key) in (None, "") else float(entry[key]) for key in cls._fields[2:])
+        return cls(int(entry["epoch"]), entry["phase"], loss, accuracy)
 
 
-def training_row(
-    job: Mapping[str, Any], drawn: Split, truth: np.ndarray, predicted: np.ndarray, tuned: FineTuned, macs: int
-) -> dict[str, Any]:
-    """A row of the table: scores, split and cost beside the columns that name the job."""
-    cost = {**cost_columns(tuned, macs), "seconds": tuned.record["seconds"]}
-    return {**job, **tested_columns(drawn, truth, predicted), **cost}
+# A whole row with the losses that led to it.
+Made = tuple[StudyRow, Iterable[Epoch]]
+# The losses of all rows.
+History = Sequence[tuple[StudyRow, Epoch]]
 
 
 def tested_columns(drawn: Split, truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
@@ -62,23 +97,10 @@ def cost_columns(tuned: FineTuned, macs: int) -> dict[str, Any]:
     }
 
 
-def test_row(scene: TrainingScene, drawn: Split, tuned: FineTuned, job: Mapping[str, Any]) -> dict[str, Any]:
-    """The row of a training, tested on the split's test pixels; ``macs`` are per step of a full batch."""
-    macs = macs_of_step(tuned, scene.encoder, len(drawn.train))
-    return training_row(job, drawn, scene.labels[tuple(drawn.test.T)], scene.predict(tuned, drawn.test), tuned, macs)
-
-
-def macs_of_step(tuned: FineTuned, encoder: Encoder, samples: int) -> int:
-    """Multiply-adds of a training step of a full batch, or of all samples where they are fewer."""
-    size = min(tuned.record["settings"]["batch_size"], samples)
-    shape = (encoder.projector.channels, encoder.window, encoder.window)
-    return step_macs(tuned.network, tuned.record, shape, size)
-
-
-def epoch_entries(tuned: FineTuned, phase: str) -> list[dict[str, Any]]:
-    """Entries of the history: loss and training accuracy in percent of every epoch."""
+def epochs_of(tuned: FineTuned, phase: str) -> list[Epoch]:
+    """The history of a training."""
     return [
-        {"epoch": e["epoch"], "phase": phase, "loss": round(e["loss"], 6), "accuracy": round(100 * e["accuracy"], 3)}
+        Epoch(e["epoch"], phase, round(e["loss"], 6), round(100 * e["accuracy"], 3))
         for e in tuned.history
         if e["loss"] is not None
     ]

@@ -34,7 +34,7 @@ Protocol = Annotated[str, AfterValidator(_known)]
 class Bands(Section):
     """What a network is given of a spectrum; every scene is projected by itself, aligned by relative band number.
 
-    With neither grid nor components a network gets a scene's own bands, as those do that run on any number.
+    With neither grid nor components a network gets all bands of a scene, as those do that run on any number.
     """
 
     grid: Annotated[int, Field(ge=2)] | None = Field(default=None, description="null: as many as the scene has bands")
@@ -72,7 +72,7 @@ class Schedule(TrainingSettings):
         Args:
             policy: What trains.
             extractor: Share of the rate at which everything but the classifier trains.
-            epochs: In place of the schedule's own.
+            epochs: In place of the schedule's.
         """
         return FineTuning(
             policy=policy,

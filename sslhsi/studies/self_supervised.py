@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 
@@ -14,12 +13,13 @@ from sslhsi.encoder.load import load_backbone
 from sslhsi.errors import InputError
 from sslhsi.evaluation.network import Network
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
-from sslhsi.finetune.finetune import DEFAULT, fine_tune_pixels
+from sslhsi.finetune.finetune import DEFAULT
 from sslhsi.finetune.settings import described
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split
-from sslhsi.studies.jobs import Job, Made
-from sslhsi.studies.rows import epoch_entries, macs_of_step, training_row
+from sslhsi.studies.rows import StudyRow
+from sslhsi.studies.table import Job
+from sslhsi.studies.training_scene import TrainingScene
 
 
 @functools.lru_cache(maxsize=2)
@@ -36,7 +36,7 @@ def opened(folder: str) -> tuple[Encoder, str]:
 def self_supervised_jobs(
     folder: str,
     scene: Scene,
-    columns: Mapping[str, Any],
+    row: StudyRow,
     draw: Callable[[], Split],
     *,
     words: str = "",
@@ -45,13 +45,13 @@ def self_supervised_jobs(
 ) -> list[Job]:
     """A backbone fine-tuned on a split, and its network behind the same projection from random weights.
 
-    The column ``source`` says what the backbone was pretrained on, ``settings`` which backbone it is, and whether its
-    pretraining saw the scene's pixels (without labels).
+    The column ``source`` says what the backbone was pretrained on, ``settings`` which backbone it is, and whether the
+    scene's pixels were part of its pretraining (without labels).
 
     Args:
         folder: A backbone/ folder, a run that holds one, or a hub id.
         scene: A labelled scene, as it came.
-        columns: Those that name experiment, scene, split and ``seed``: of the fine-tuning, and of random weights.
+        row: With experiment, split and ``seed``: of the fine-tuning, and of random weights.
         draw: Gives the split, the same as for the other methods.
         words: What ``settings`` begins with.
         phase: As the history calls the training.
@@ -61,34 +61,31 @@ def self_supervised_jobs(
         InputError: As for :func:`opened`.
     """
     encoder, digest = opened(folder)
+    target = TrainingScene(scene, encoder)
 
-    def job(method: str, pretrained: bool) -> Job:
+    def drawn() -> Split:
+        made = draw()
+        if made.scheme == "blocks" and encoder.window > made.window:
+            raise InputError(
+                f"{folder}: looks at windows of {encoder.window} pixels, and the blocks are apart for windows of "
+                f"{made.window}; give a window of {encoder.window} or more, or leave blocks out"
+            )
+        return replace(made, window=encoder.window) if its_window else made
+
+    jobs = []
+    for method, pretrained in (("self-supervised, fine-tuned", True), ("its network, from scratch", False)):
         source, pretraining_saw, _ = pretraining_of(folder, scene.source) if pretrained else ("", "no", "no")
-        named = {
-            **columns,
-            "method": method,
-            "network": encoder.name,
-            "source": source,
-            "settings": f"{words}window {encoder.window}; {described(DEFAULT)}; backbone {digest}; "
-            f"pretraining saw the target's pixels: {pretraining_saw}",
-        }
+        text = (
+            f"{words}window {encoder.window}; {described(DEFAULT)}; backbone {digest}; pretraining saw the target's "
+            f"pixels: {pretraining_saw}"
+        )
+        named = replace(row, **{**target.columns(), "source": source}, method=method, settings=text)
+        assert row.seed is not None
+        network = functools.partial(_network, encoder, None if pretrained else row.seed)
+        jobs.append(target.job(named, drawn, DEFAULT, network=network, phase=phase))
+    return jobs
 
-        def make() -> Made:
-            drawn = draw()
-            if drawn.scheme == "blocks" and encoder.window > drawn.window:
-                raise InputError(
-                    f"{folder}: looks at windows of {encoder.window} pixels, and the blocks are apart for windows of "
-                    f"{drawn.window}; give a window of {encoder.window} or more, or leave blocks out"
-                )
-            network = encoder if pretrained else untrained(encoder, named["seed"])
-            predicted, tuned = fine_tune_pixels(network, scene, drawn, seed=named["seed"])
-            assert scene.labels is not None
-            truth = scene.labels[tuple(drawn.test.T)]
-            macs = macs_of_step(tuned, encoder, len(drawn.train))
-            if its_window:
-                drawn = replace(drawn, window=encoder.window)
-            return training_row(named, drawn, truth, predicted, tuned, macs), epoch_entries(tuned, phase)
 
-        return Job(named, make)
-
-    return [job("self-supervised, fine-tuned", True), job("its network, from scratch", False)]
+def _network(encoder: Encoder, seed: int | None) -> torch.nn.Module:
+    """The network as it is, or with random weights of a seed."""
+    return (encoder if seed is None else untrained(encoder, seed)).backbone

@@ -1,4 +1,4 @@
-"""What a study is: a recipe of its own, what is measured for it, and the charts of its page."""
+"""What a study is: its recipe, what is measured for it, and the charts of its page."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sslhsi.errors import InputError
 from sslhsi.recipe import SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.report.chart import Chart
-from sslhsi.report.tables import Row
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.sources import expand, open_source
-from sslhsi.studies.table import COLUMNS, KEY, Table
+from sslhsi.studies.rows import History, StudyRow
+from sslhsi.studies.table import Table
 
 
 class Experiment(Section):
@@ -42,17 +42,15 @@ class Study:
         settings: Its recipe, a subclass of :class:`Experiment`.
         run: ``run(settings, table, show)`` adds the rows that the table lacks.
         charts: Rows and history -> charts of the page.
-        columns: Of the rows.
-        key: The columns by which a row that is there already is known again.
+        row: Kind of the rows.
     """
 
     name: str
     title: str
     settings: type[Experiment]
     run: Callable[[Any, Table, bool], None]
-    charts: Callable[[Sequence[Row], Sequence[Row]], list[Chart]]
-    columns: tuple[str, ...] = COLUMNS
-    key: tuple[str, ...] = KEY
+    charts: Callable[[Sequence[Any], History], list[Chart]]
+    row: type[StudyRow] = StudyRow
 
 
 def open_scenes(sources: Sequence[SceneSource]) -> list[Scene]:

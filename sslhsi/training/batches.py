@@ -12,6 +12,7 @@ import torch
 from sslhsi.corpus.corpus import Corpus
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.corpus.sampler import DomainSampler
+from sslhsi.errors import InputError
 from sslhsi.methods.base import Batch, Method
 from sslhsi.recipe import Recipe
 from sslhsi.views import make_views, margin
@@ -47,6 +48,9 @@ class Batches:
         method: Says what is done to each view.
         device: Where the views shall be.
         rank, world: This process and their number.
+
+    Raises:
+        InputError: The method learns from labels, and there are none.
     """
 
     def __init__(
@@ -57,9 +61,19 @@ class Batches:
         self.seed, window = recipe.seed, recipe.corpus.patches.window
         self.reader = PatchReader(data.corpus.arrays, window, margin(self.settings), device)
         self.component_spread = torch.from_numpy(data.corpus.component_spread).to(device)
+        self.labels: np.ndarray | None = None
+        if method.uses_labels:
+            self.labels = data.corpus.centre_labels(data.windows, window)
+            if not (self.labels >= 0).any():
+                raise InputError(
+                    f"method.name: {recipe.method.name} learns from labels, and no window of the pretraining scenes "
+                    "has one; give labels to a scene under corpus.scenes that is not held out, or take "
+                    "method.name=simclr"
+                )
 
     def __call__(self, step: int) -> Batch:
-        windows = self.data.windows[self.data.sampler.indices(step, self.rank, self.world)]
+        chosen = self.data.sampler.indices(step, self.rank, self.world)
+        windows = self.data.windows[chosen]
         first, total = self.rank * len(windows), self.world * len(windows)
         views = make_views(
             self.reader(windows),
@@ -71,7 +85,12 @@ class Batches:
             first=first,
             total=total,
         )
-        return Batch(views, step, self.data.steps, first, total, self.seed)
+        batch = Batch(views, step, self.data.steps, first, total, self.seed)
+        if self.labels is None:
+            return batch
+        scenes = windows[:, 0].astype(np.int64)
+        labels, scenes = (torch.from_numpy(numbers).to(self.device) for numbers in (self.labels[chosen], scenes))
+        return batch._replace(labels=labels, scenes=scenes)
 
     def windows_of(self, step: int) -> np.ndarray:
         """(n, 3) windows of the global batch of a step."""

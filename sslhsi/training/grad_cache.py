@@ -91,8 +91,9 @@ def check_micro_batch(method: type[Method], method_name: str, backbone: nn.Modul
     """
     if not issubclass(method, JointEmbedding):
         raise InputError(
-            f"training.micro_batch: {method_name} passes through more than one network, so that gradients can't be "
-            "cached; set training.micro_batch=0 and spread the batch over more processes, or take method.name=simclr"
+            f"training.micro_batch: {method_name} needs more than one network's embeddings of the views, so that "
+            "gradients can't be cached; set training.micro_batch=0 and spread the batch over more processes, or take "
+            "method.name=simclr"
         )
     for layer, module in backbone.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

@@ -50,7 +50,7 @@ class Metrics:
         InputError: Here and in every method: the disk is full or the folder can't be written.
     """
 
-    COLUMNS = ("step", "epoch", "loss", "lr", "grad_norm", "patches_per_second", "knn")
+    COLUMNS = ("step", "epoch", "loss", "lr", "grad_norm", "patches_per_second", "knn", "knn_class", "rank", "spread")
 
     def __init__(self, folder: Path, step: int, columns: Sequence[str] = ()) -> None:
         from torch.utils.tensorboard import SummaryWriter

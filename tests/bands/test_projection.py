@@ -11,8 +11,8 @@ import torch
 from safetensors.numpy import load_file
 
 from sslhsi.backbones.registry import create_backbone
-from sslhsi.bands.projection import PROJECTIONS, Projection, load_projection, register_projection
-from sslhsi.bands.projector import SpectralProjector
+from sslhsi.bands.projection import PROJECTIONS, Projection, register_projection
+from sslhsi.bands.projector import SpectralProjector, load_projection
 from sslhsi.encoder.encoder import Encoder
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.onnx_export import export_onnx

@@ -25,6 +25,8 @@ from sslhsi.scenes.scene import Scene
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+MEANS = {"window means", "window means, whitened", "window means, standardised"}
+METHODS = {"pretrained", "random weights", "raw spectra"} | MEANS
 
 
 @pytest.fixture(scope="module")
@@ -53,9 +55,9 @@ def words(place: Path, name: str, *more: str) -> list[str]:
 def test_a_table_of_all_methods(place, capsys):
     assert main(words(place, "knn", "--k", "3", "--scheme", "random")) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 4
-    for method in ("pretrained", "random weights", "raw spectra"):
-        line = next(line for line in lines if method in line)
+    assert len(lines) == 1 + len(METHODS)
+    for method in METHODS:
+        line = next(line for line in lines if f"  {method}  " in line)
         # The backbone is not in a run, so nobody knows what it saw; raw spectra know nothing.
         assert ("no / no" if method == "raw spectra" else "unknown") in line
         assert line.split()[-1] == "2"
@@ -92,7 +94,7 @@ def test_json_and_table_hold_the_same_rows_and_are_not_measured_twice(place, tmp
     rows = json.loads(capsys.readouterr().out)
     with out.open(newline="") as stream:
         assert list(csv.DictReader(stream)) == rows
-    assert len(rows) == 2 * 2 * 3
+    assert len(rows) == 2 * 2 * len(METHODS)
     before = out.read_bytes()
     assert main(words(place, "linear", "--out", str(out))) == 0
     assert out.read_bytes() == before
@@ -113,18 +115,21 @@ def test_a_series_leaves_a_table_and_curves(place, tmp_path, capsys):
     given.insert(given.index("2") + 1, "4")
     assert main(given) == 0
     with out.open(newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == 2 * 2 * 2 * 3
+        assert len(list(csv.DictReader(stream))) == 2 * 2 * 2 * len(METHODS)
     pictures = sorted(out.parent.glob("*.png"))
     assert len(pictures) == 1
     assert pictures[0].read_bytes().startswith(b"\x89PNG")
     assert str(pictures[0]) in capsys.readouterr().err
 
 
-def test_raw_spectra_need_no_backbone(place, capsys):
+def test_raw_spectra_and_window_means_need_no_backbone(place, capsys):
     given = words(place, "knn", "--json")
     given[2] = "none"
     assert main(given) == 0
-    assert {row["method"] for row in json.loads(capsys.readouterr().out)} == {"raw spectra"}
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["method"] for row in rows} == METHODS - {"pretrained", "random weights"}
+    # Their projection is fitted on the scene itself, without labels.
+    assert {row["projection_saw_pixels"] for row in rows if row["method"] in MEANS} == {"yes"}
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from sslhsi.cli import main
 from sslhsi.encoder.load import load_backbone
 from sslhsi.encoder.save import save_backbone
 from sslhsi.probes.linear import linear_probe
-from sslhsi.report.rasters import class_palette
+from sslhsi.report.pictures import class_palette
 from sslhsi.scenes.scene import Scene
 
 WAVELENGTHS = np.arange(400.0, 1000.0, 50.0)
@@ -87,18 +87,18 @@ def test_every_format_holds_the_predictions_of_the_pixels(folder, tmp_path, caps
         assert file.nodata == 0
         assert file.tags(1)["class_2"] == "bare soil"
         assert [file.colormap(1)[label][:3] for label in range(4)] == [
-            tuple(c) for c in class_palette(NAMES).tolist()
+            tuple(c) for c in class_palette(len(NAMES)).tolist()
         ]
     image = envi.open(str(tmp_path / "a_classes.hdr"))
     np.testing.assert_array_equal(np.squeeze(image.open_memmap()), expected)
     assert image.metadata["file type"] == "ENVI Classification"
     assert image.metadata["class names"] == ["Unclassified", "water", "bare soil", "forest"]
-    assert [int(c) for c in image.metadata["class lookup"]] == class_palette(NAMES).ravel().tolist()
+    assert [int(c) for c in image.metadata["class lookup"]] == class_palette(len(NAMES)).ravel().tolist()
     with rasterio.open(tmp_path / "a_classes.img") as file:
         assert file.crs.to_epsg() == 32617
         assert file.transform == PLACE
     picture = imread(tmp_path / "a_classes.png")
-    assert {tuple(c) for c in class_palette(NAMES)[1:]} <= {
+    assert {tuple(c) for c in class_palette(len(NAMES))[1:]} <= {
         tuple(c) for c in np.round(255 * picture[..., :3]).reshape(-1, 3)
     }
     assert summary["unclassified"] == 0

@@ -21,10 +21,12 @@ from sslhsi.evaluation.labelled_scene import labelled_pixels
 from sslhsi.evaluation.labelled_windows import labelled_windows
 from sslhsi.evaluation.network import Network, beside
 from sslhsi.evaluation.runner import ProbeSettings, evaluate
+from sslhsi.evaluation.window_means import window_means
 from sslhsi.recipe import Recipe, load_recipe
 from sslhsi.scenes.read import read_scene
 
 OPTIONS = {"width": 6, "mixed": 4, "radii": [0, 1]}
+MEANS = ("window means", "window means, whitened", "window means, standardised")
 SAME = ("scene", "kind", "data", "method", "probe", "seed", "setting", "oa", "aa", "kappa", "f1_macro", "oa_low",
         "oa_high", "leak", "leak_overlap", "train", "test")  # fmt: skip
 
@@ -81,17 +83,18 @@ def test_a_prepared_corpus_gives_the_figures_of_its_raw_scenes(recipe, corpus, t
     ]
     (tmp_path / "elsewhere.npy").rename(source)
     networks = [Network(m, Encoder(b, corpus.projector, {"window": 3}), "x") for m, b in backbones.items()]
+    networks += window_means(corpus.projector)
     probes = {"k-NN": 2, "linear": 2}
     raw = evaluate([labelled_pixels(scene, networks, per_class=(3,))], probes=probes,
                    settings=ProbeSettings(k=5), show=False)  # fmt: skip
     pixels = [row for row in rows if row.task == "pixels"]
-    assert len(pixels) == len(raw) == 2 * 2 * 3 * 2
+    assert len(pixels) == len(raw) == 2 * 2 * 6 * 2
     for one, other in zip(pixels, raw, strict=True):
         assert [getattr(one, key) for key in SAME] == [getattr(other, key) for key in SAME]
     assert {row.corpus for row in rows} == {corpus.key}
     saw = {row.method: (row.pretraining, row.pretraining_saw_pixels) for row in pixels}
     assert saw == {"pretrained": ("small: 2 scenes", "yes"), "random weights": ("none", "no"),
-                   "raw spectra": ("none", "no")}  # fmt: skip
+                   **dict.fromkeys(("raw spectra", *MEANS), ("none", "no"))}  # fmt: skip
 
 
 def test_windows_of_both_sides_share_no_pixel_and_are_told_apart_by_domain(recipe, corpus):
@@ -110,6 +113,7 @@ def test_windows_of_both_sides_share_no_pixel_and_are_told_apart_by_domain(recip
     assert Counter((row.per_class, row.method) for row in rows) == {
         (3, "mean spectrum"): 7, (3, "pretrained"): 7, (3, "random weights"): 7,
         ("all", "mean spectrum"): 1, ("all", "pretrained"): 1, ("all", "random weights"): 5,
+        **{(3, name): 7 for name in MEANS}, **{("all", name): 1 for name in MEANS},
     }  # fmt: skip
     only = labelled_windows(corpus, recipe.corpus.patches, (), per_class=[], tested="town", name="town")
     assert {corpus.scenes[number].name for number in only.windows[only.trained :, 0]} == {"town"}

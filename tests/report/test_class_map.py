@@ -11,8 +11,8 @@ from spectral.io import envi
 from sslhsi.errors import InputError
 from sslhsi.report.class_map import class_map
 from sslhsi.report.feature_picture import feature_picture
-from sslhsi.report.pictures import class_colours
-from sslhsi.report.rasters import write_class_map
+from sslhsi.report.pictures import class_colours, class_palette
+from sslhsi.scenes.write_raster import write_labels
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_awkward_names_and_many_labels_survive(tmp_path):
     labels = np.array([[0, 1, 300], [2, 2, 1]])
     names = ["corn, young {row}", *(f"class {n}" for n in range(2, 301))]
     for ending in ("img", "tif", "npy"):
-        written = write_class_map(tmp_path / f"map.{ending}", labels, names)
+        written = write_labels(tmp_path / f"map.{ending}", labels, names, class_palette(300))
         assert all(path.is_file() for path in written)
     image = envi.open(str(tmp_path / "map.hdr"))
     np.testing.assert_array_equal(np.squeeze(image.open_memmap()), labels)
@@ -69,15 +69,15 @@ def test_what_can_not_be_written(tmp_path):
     labels = np.ones((3, 3), int)
     (tmp_path / "file").write_text("in the way")
     for write in (
-        lambda: write_class_map(tmp_path / "file" / "a.tif", labels, ["x"]),
-        lambda: write_class_map(tmp_path / "file" / "a.img", labels, ["x"]),
+        lambda: write_labels(tmp_path / "file" / "a.tif", labels, ["x"], class_palette(1)),
+        lambda: write_labels(tmp_path / "file" / "a.img", labels, ["x"], class_palette(1)),
         lambda: class_map(tmp_path / "file" / "a.png", labels, ["x"], title="x"),
         lambda: feature_picture(tmp_path / "file" / "a.png", np.random.default_rng(0).random((3, 3, 4))),
     ):
         with pytest.raises(InputError, match="can't be written"):
             write()
     with pytest.raises(InputError, match=r"end the name in \.tif, \.tiff, \.img, \.npy"):
-        write_class_map(tmp_path / "a.jpg", labels, ["x"])
+        write_labels(tmp_path / "a.jpg", labels, ["x"], class_palette(1))
     with pytest.raises(InputError, match="no pixel has finite features"):
         feature_picture(tmp_path / "a.png", np.full((3, 3, 4), np.nan))
 

@@ -11,12 +11,11 @@ from sklearn.metrics import accuracy_score, cohen_kappa_score
 from sslhsi.errors import InputError
 from sslhsi.evaluation.rows import ResultRow
 from sslhsi.report import example_charts
-from sslhsi.report.class_pictures import ERRORS, class_picture, error_picture
 from sslhsi.report.comparison import write_comparison
 from sslhsi.report.embedding import principal, tsne
 from sslhsi.report.examples import Example, make_examples
 from sslhsi.report.pictures import label_colours
-from sslhsi.report.split_picture import SIDES, split_picture
+from sslhsi.report.scene_pictures import ERRORS, SIDES, class_picture, error_picture, split_picture
 from sslhsi.splits.split import split
 
 

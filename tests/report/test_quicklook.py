@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from sslhsi.report.quicklook import choose_bands, quicklook, stretch
+from sslhsi.report.pictures import stretch
+from sslhsi.report.quicklook import quicklook
+from sslhsi.report.scene_pictures import choose_bands
 from sslhsi.scenes.scene import Scene
 
 

@@ -61,3 +61,27 @@ def test_fill_value(tmp_path):
     scene = read_scene(tmp_path / "a.h5")
     assert scene.mask is not None
     assert np.argwhere(~scene.mask).tolist() == [[1, 1]]
+
+
+@pytest.mark.parametrize("axes", ["hwb", "bhw"])
+def test_wavelengths_among_the_attributes_of_the_cube(tmp_path, axes):
+    cube = cube_of()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = cube.transpose(["hwb".index(axis) for axis in axes])
+        file["cube"].attrs["wavelengths"] = np.linspace(0.4, 0.9, 11)
+        file["cube"].attrs["wavelength_units"] = "um"
+    scene = read_scene(tmp_path / "a.h5")
+    np.testing.assert_array_equal(scene.cube, cube)
+    np.testing.assert_allclose(scene.wavelengths, np.linspace(400, 900, 11))
+
+
+def test_a_leading_axis_of_one_is_left_out(tmp_path):
+    cube = cube_of()
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["cube"] = cube[None]
+    np.save(tmp_path / "b.npy", cube[None])
+    np.savez(tmp_path / "c.npz", cube=cube[None])
+    for name in ("a.h5", "b.npy", "c.npz"):
+        scene = read_scene(tmp_path / name, layout="hwb")
+        np.testing.assert_array_equal(scene.cube, cube)
+        assert isinstance(scene.cube, np.memmap) is not name.endswith("z")

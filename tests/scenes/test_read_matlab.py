@@ -229,3 +229,39 @@ def test_label_map_alone(tmp_path):
     labels = np.arange(35).reshape(5, 7) % 3
     save_v73(tmp_path / "gt.mat", gt=labels.astype(np.uint8))
     np.testing.assert_array_equal(read_labels(tmp_path / "gt.mat"), labels)
+
+
+def test_v5_cells_hold_cubes_and_labels(tmp_path):
+    cube, cells = cube_of(), np.empty((2, 2), object)
+    cells[0, 0], cells[1, 0], cells[0, 1], cells[1, 1] = (
+        "Pavia",
+        cube,
+        np.linspace(400, 900, 11),
+        {"gt": cube[..., 0] % 3},
+    )
+    scipy.io.savemat(tmp_path / "a.mat", {"scene": cells})
+    scene = read_scene(tmp_path / "a.mat")
+    np.testing.assert_array_equal(scene.cube, cube)
+    np.testing.assert_array_equal(scene.labels, cube[..., 0] % 3)
+    np.testing.assert_allclose(scene.wavelengths, np.linspace(400, 900, 11))
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.mat", labels_key="gt"), cube[..., 0] % 3)
+    cells[0, 0] = cube + 1
+    scipy.io.savemat(tmp_path / "b.mat", {"scene": cells})
+    with pytest.raises(InputError, match=r"several variables may be the cube \(scene\{1\} .*, scene\{2\}"):
+        read_scene(tmp_path / "b.mat")
+    np.testing.assert_array_equal(read_scene(tmp_path / "b.mat", cube="scene{1}").cube, cube + 1)
+
+
+def test_v73_cells_hold_cubes(tmp_path):
+    cubes = [cube_of(), cube_of() + 1]
+    with h5py.File(tmp_path / "a.mat", "w") as file:
+        references = []
+        for number, cube in enumerate(cubes):
+            references.append(file.create_dataset(f"#refs#/{number}", data=cube.T).ref)
+        dataset = file.create_dataset(
+            "scenes", data=np.array(references, h5py.ref_dtype)[:, None], dtype=h5py.ref_dtype
+        )
+        dataset.attrs["MATLAB_class"] = np.bytes_("cell")
+    for number, cube in enumerate(cubes, 1):
+        scene = read_scene(tmp_path / "a.mat", cube=f"scenes{{{number}}}")
+        np.testing.assert_array_equal(scene.cube, cube)

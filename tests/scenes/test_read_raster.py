@@ -149,6 +149,16 @@ def test_files_of_bands_that_differ(tmp_path, second, message):
         read_scene(tmp_path, stack=True)
 
 
+def test_files_of_bands_with_a_scale_each(tmp_path):
+    cube = cube_of(bands=3)
+    for band, (gain, offset) in enumerate([(1.0, 0.0), (0.5, 2.0), (0.1, 0.0)]):
+        path = raster(tmp_path / f"b{band}.tif", cube[:, :, band : band + 1])
+        with rasterio.open(path, "r+") as file:
+            file.scales, file.offsets = (gain,), (offset,)
+    expected = cube * np.array([1, 0.5, 0.1]) + np.array([0, 2, 0])
+    np.testing.assert_allclose(read_scene(tmp_path, stack=True).cube, expected, rtol=1e-6)
+
+
 def test_stack_of_nothing(tmp_path):
     raster(tmp_path / "b1.tif", cube_of(bands=1))
     for path in (tmp_path, tmp_path / "c*.tif", tmp_path / "b1.tif"):

@@ -1,4 +1,4 @@
-"""What optimisers did while an experiment ran, through PyTorch's own hooks."""
+"""What optimisers did while an experiment ran, through PyTorch's hooks."""
 
 from __future__ import annotations
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
+from sslhsi.studies.rows import Epoch, StudyRow
 from sslhsi.studies.study import Experiment, Study
+from sslhsi.studies.table import Job, run_jobs
 
 measured: list[int] = []
 
@@ -15,13 +18,17 @@ class Settings(Experiment):
 
 
 def run(settings, table, show):
-    for seed in range(settings.seeds):
-        job = {"experiment": "counting", "method": f"m{seed % 2}", "target": "here", "kind": "real", "seed": seed}
-        if table.has(job):
-            continue
-        measured.append(seed)
-        history = [{"epoch": n, "phase": "target", "loss": 1 / n} for n in range(1, settings.last + 1)]
-        table.add({**job, "oa": 50 + seed, "trainable": 10, "macs": 5e9}, history)
+    def job(seed):
+        row = StudyRow(experiment="counting", method=f"m{seed % 2}", target="here", kind="real", seed=seed)
+
+        def make():
+            measured.append(seed)
+            history = [Epoch(n, "target", 1 / n) for n in range(1, settings.last + 1)]
+            return [(replace(row, oa=50.0 + seed, trainable=10, macs=5_000_000_000), history)]
+
+        return Job([row], make)
+
+    run_jobs("counting", [job(seed) for seed in range(settings.seeds)], table, show)
 
 
 STUDY = Study("counting", "Counting", Settings, run, lambda rows, history: [])

@@ -1,7 +1,8 @@
-"""Small labelled scenes in files, as recipes name them."""
+"""Small labelled scenes in files, as recipes name them; and what experiments on them give."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,3 +19,8 @@ def write_scene(folder: Path, name: str, *, classes: int, bands: int = 16, side:
     np.save(folder / f"{name}.npy", cube.astype(np.float32))
     np.save(folder / f"{name}_gt.npy", labels.astype(np.uint8))
     return f"{{path: {folder}/{name}.npy, labels: {folder}/{name}_gt.npy, name: {name}}}"
+
+
+def untimed(rows):
+    """Rows without what differs from one measurement of the same to the next."""
+    return [replace(row, seconds=None, seconds_per_step=None) for row in rows]

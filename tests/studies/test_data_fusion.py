@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_scenes import write_scene
+from small_scenes import untimed, write_scene
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.errors import InputError
-from sslhsi.splits.protocols import INDIAN_PINES_1765
+from sslhsi.splits.protocols import INDIAN_PINES_1765, protocol
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.fusion.charts import charts
 from sslhsi.studies.fusion.study import phases
+from sslhsi.studies.rows import StudyRow
 from sslhsi.studies.study import open_scenes
-from sslhsi.studies.training_scene import TrainingScene
+from sslhsi.studies.training_scene import training_scenes
 
 pytestmark = pytest.mark.slow
 
@@ -81,8 +82,8 @@ def test_the_recipe_holds_the_papers_numbers(monkeypatch):
 def test_phases_in_order_with_everything_but_the_classifier_carried(reduced, trainings):
     rows, history, settings = run([*reduced, *QUICK])
     # T3 and T4 go on from what T1 and T2 trained: four pretrainings, not six.
-    assert [row["method"] for row in rows] == ["pretraining"] * 4 + ["from scratch", "T1", "T2", "T3", "T4"]
-    assert [row["source"] for row in rows] == ["", "", "town", "valley", "", "town", "valley", "town -> valley",
+    assert [row.method for row in rows] == ["pretraining"] * 4 + ["from scratch", "T1", "T2", "T3", "T4"]
+    assert [row.source for row in rows] == ["", "", "town", "valley", "", "town", "valley", "town -> valley",
                                                "valley -> town"]  # fmt: skip
     town, valley, town_valley, valley_town, scratch, t1, t2, t3, t4 = trainings
     for before, after in ((town, town_valley), (valley, valley_town), (town, t1), (valley, t2), (town_valley, t3),
@@ -107,9 +108,9 @@ def test_phases_in_order_with_everything_but_the_classifier_carried(reduced, tra
     assert np.allclose(rates(t3), [(0.01, 0.01)] * 2 + [(0.001, 0.001)])
     assert np.allclose(rates(scratch), rates(t3))
     # Sources' test pixels never train: 6 of each class do, and 3 tell.
-    assert [(row["train"], row["test"]) for row in rows[:2]] == [("24", "12"), ("12", "6")]
-    assert {(row["train"], row["per_class"]) for row in rows[4:]} == {("15", "5")}
-    assert {(entry["method"], entry["phase"]) for entry in history} == {
+    assert [(row.train, row.test) for row in rows[:2]] == [(24, 12), (12, 6)]
+    assert {(row.train, row.per_class) for row in rows[4:]} == {(15, 5)}
+    assert {(row.method, epoch.phase) for row, epoch in history} == {
         ("pretraining", "source 1"), ("pretraining", "source 2"),
         *((method, "target") for method in ("from scratch", "T1", "T2", "T3", "T4")),
     }  # fmt: skip
@@ -117,12 +118,12 @@ def test_phases_in_order_with_everything_but_the_classifier_carried(reduced, tra
 
 def test_ainet_moves_between_cameras_of_different_bands(reduced, trainings):
     rows, _, settings = run([*reduced, *SMALL, "methods=[T2]"])
-    assert [row["network"] for row in rows] == ["ainet", "ainet"]
+    assert [row.network for row in rows] == ["ainet", "ainet"]
     valley, target = trainings
     assert same(parts(valley.ended)[0], parts(target.begun)[0])
     (file,) = (settings.folder / "pretrained").iterdir()
     assert sum(name.endswith("running_var") for name in load_file(file)) == 44  # the norms of 44 convolutions
-    assert int(rows[1]["trainable"]) == int(rows[1]["parameters"]) == 381_952 + 4_704 + 257 * 3
+    assert int(rows[1].trainable) == int(rows[1].parameters) == 381_952 + 4_704 + 257 * 3
 
 
 def test_the_same_command_goes_on_after_a_kill(reduced, trainings):
@@ -135,10 +136,7 @@ def test_the_same_command_goes_on_after_a_kill(reduced, trainings):
     path.write_text("".join(lines[:-1]))
     again, _, _ = run(overrides)
     assert len(trainings) == 5
-    cost = ("seconds", "seconds_per_step")
-    assert [{k: v for k, v in row.items() if k not in cost} for row in rows] == [
-        {k: v for k, v in row.items() if k not in cost} for row in again
-    ]
+    assert untimed(rows) == untimed(again)
 
 
 def test_scaling_a_cube_to_one_changes_nothing_for_ainet():
@@ -165,10 +163,10 @@ def test_scaling_a_cube_to_one_changes_nothing_for_ainet():
 ])  # fmt: skip
 def test_the_papers_tables_of_indian_pines(data, recipe, network, shape, trained):
     settings = load_experiment(RECIPES / f"{recipe}.yaml")
-    (scene,) = open_scenes(settings.targets)
-    target = TrainingScene(scene, settings.network, settings.bands, settings.window)
+    scenes = open_scenes(settings.targets)
+    (target,) = training_scenes(scenes, settings.network, settings.bands, settings.window)
     assert (settings.network.name, settings.window, target.channels) == (network, *shape)
-    drawn = target.draw(settings.protocols[0], "random", 0)
+    drawn = target.draw("random", 0, **protocol(settings.protocols[0]))
     counts = np.bincount(target.labels[tuple(drawn.train.T)], minlength=17)[1:]
     assert len(drawn.train) == counts.sum() == trained
     assert len(drawn.train) + len(drawn.test) == 10249
@@ -193,8 +191,8 @@ def test_given_counts_are_named(reduced, tmp_path, monkeypatch):
     ]
     rows, _, _ = run([*overrides, "training.epochs=2", "training.slow_epochs=0"], RECIPES / "ainet_indian_pines.yaml")
     (row,) = rows
-    assert (row["method"], row["split"], row["per_class"], row["train"]) == ("from scratch", "given counts", "", "10")
-    assert row["source"] == ""
+    assert (row.method, row.split, row.per_class, row.train) == ("from scratch", "given counts", None, 10)
+    assert row.source == ""
 
 
 @pytest.mark.parametrize(
@@ -223,22 +221,18 @@ def test_bad_recipes(reduced, overrides, message):
 def test_charts():
     rows = []
     for kind in ("real", "stand-in"):
-        for per_class in ("15", "30"):
-            for method, oa in (("from scratch", 70.0), ("T1", 75.0), ("T3", 80.0)):
-                for seed in (0, 1):
-                    key = {
-                        "method": method,
-                        "target": "field",
-                        "kind": kind,
-                        "split": "random",
-                        "per_class": per_class,
-                    }
-                    rows.append({**key, "oa": oa + seed, "aa": oa, "kappa": -1.0, "seed": seed})
-        rows.append({"method": "pretraining", "target": "town", "kind": kind, "split": "random", "oa": 99.0})
+        place = {"target": "field", "kind": kind, "split": "random"}
+        rows += [
+            StudyRow(method=method, per_class=size, oa=oa + seed, aa=oa, kappa=-1.0, seed=seed, **place)
+            for size in (15, 30)
+            for method, oa in (("from scratch", 70.0), ("T1", 75.0), ("T3", 80.0))
+            for seed in (0, 1)
+        ]
+        rows.append(StudyRow(method="pretraining", target="town", kind=kind, split="random", oa=99.0))
     drawn = charts(rows, [])
     assert len(drawn) == 4
-    assert "15 per class; overall accuracy: from scratch 70.5; T1 75.5; T3 80.5" in drawn[0].alt
+    assert "15 per class. overall accuracy: from scratch 70.5; T1 75.5; T3 80.5" in drawn[0].alt
     assert [("stand-in" in chart.alt) for chart in drawn] == [False, False, True, True]
     assert "2 seeds" in drawn[0].caption
-    alone = [row for row in rows if row["method"] == "T1"]
+    alone = [row for row in rows if row.method == "T1"]
     assert charts(alone, []) == []

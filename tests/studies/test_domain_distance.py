@@ -14,6 +14,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import norm
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.model_selection import cross_val_predict
+from small_scenes import untimed
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.bands.projector import SpectralProjector
@@ -156,10 +157,6 @@ def distance(rows, axes, *names):
     return next(p.distance for k, p in averaged(rows).items() if k[2] == axes and set(k[3:]) == set(names))
 
 
-def without_seconds(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
-
-
 def test_the_recipe_finds_the_near_source_and_goes_on_after_a_kill(cubes, tmp_path, monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", str(cubes))
     settings, rows, _ = run(cubes, tmp_path / "a")
@@ -175,8 +172,8 @@ def test_the_recipe_finds_the_near_source_and_goes_on_after_a_kill(cubes, tmp_pa
     lines = (settings.folder / "rows.csv").read_text().splitlines(keepends=True)
     (settings.folder / "rows.csv").write_text("".join(lines[:10]))
     _, again, _ = run(cubes, tmp_path / "a")
-    assert without_seconds(again) == without_seconds(rows)
-    assert [r["seconds"] for r in again[:9]] == [r["seconds"] for r in rows[:9]]
+    assert untimed(again) == untimed(rows)
+    assert [r.seconds for r in again[:9]] == [r.seconds for r in rows[:9]]
 
 
 def test_units_part_domains_unless_lengths_are_divided_by(cubes, tmp_path, monkeypatch):
@@ -188,9 +185,9 @@ def test_units_part_domains_unless_lengths_are_divided_by(cubes, tmp_path, monke
 def test_scenes_that_are_too_small_leave_a_note(cubes, tmp_path, monkeypatch):
     monkeypatch.setenv("SSLHSI_DATA", str(cubes))
     _, rows, _ = run(cubes, tmp_path / "a", "seeds=1", "axes=[0]", names=("field", "speck"))
-    notes = {row["note"] for row in rows if "speck" in (row["source"], row["target"])}
+    notes = {row.note for row in rows if "speck" in (row.source, row.target)}
     assert notes == {"speck: too few pixels for 3 folds of tiles 2 pixels apart (spectra)"}
-    assert all(row["distance"] for row in rows if row["source"] == row["target"] == "field")
+    assert all(row.distance is not None for row in rows if row.source == row.target == "field")
     assert len(charts(rows)) == 1  # a matrix, and no list
 
 
@@ -208,11 +205,11 @@ def test_features_are_the_encoders_and_charts_say_what_was_measured(cubes, scene
     config = {"architecture": "pixelnet", "window": 7, "options": options, "border": "reflect"}
     save_backbone(tmp_path / "backbone", network, projector, config)
     _, rows, history = run(cubes, tmp_path / "a", f"backbone={tmp_path / 'backbone'}", "seeds=1", "axes=[0]")
-    features = [row for row in rows if row["method"] == "features"]
-    assert {row["network"] for row in features} == {"pixelnet"}
+    features = [row for row in rows if row.method == "features"]
+    assert {row.network for row in features} == {"pixelnet"}
     # No training window holds a held-out pixel.
-    assert "3 pixels apart" in features[0]["settings"]
-    assert "2 pixels apart" in rows[0]["settings"]
+    assert "3 pixels apart" in features[0].settings
+    assert "2 pixels apart" in rows[0].settings
     domain = Domain("field", (scenes[0],))
     drawn = draw(domain, 50, 3, 3, 0)
     encoder = Encoder(network, projector, config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Literal
 
 import counting_study
@@ -12,6 +13,7 @@ from sslhsi.evaluation.rows import RENAMED
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.page import cost_table, plain_table, score_tables, write_experiment_page
 from sslhsi.studies.registry import STUDIES, get_study
+from sslhsi.studies.rows import StudyRow
 from sslhsi.studies.table import Table
 
 pytestmark = pytest.mark.slow
@@ -34,8 +36,9 @@ def write(tmp_path, text="experiment: counting\nname: c\nseeds: 2\n"):
 def test_every_study_is_whole(name):
     study = get_study(name)
     assert study.name == name
-    assert {*study.key, "note", "git", "machine"} <= set(study.columns)
-    assert not set(study.columns) & RENAMED.keys()  # named as the columns of all other results
+    columns = set(study.row.COLUMNS)
+    assert {*study.row.KEY, "note", "git", "machine"} <= columns <= {field.name for field in fields(study.row)}
+    assert not columns & RENAMED.keys()  # named as the columns of all other results
     assert study.charts([], []) == []
     assert study.settings.model_fields["experiment"].annotation == Literal[name]
 
@@ -43,12 +46,12 @@ def test_every_study_is_whole(name):
 def test_rows_are_measured_once_and_more_seeds_add_to_them(tmp_path, counting):
     settings = write(tmp_path)
     rows, history = run_experiment(settings)
-    assert [row["oa"] for row in rows] == ["50", "51"]
+    assert [row.oa for row in rows] == [50, 51]
     assert len(history) == 6
     again, same = run_experiment(settings)
     assert (again, same) == (rows, history)
     more, _ = run_experiment(settings.model_copy(update={"seeds": 3}))
-    assert [row["oa"] for row in more] == ["50", "51", "52"]
+    assert [row.oa for row in more] == [50, 51, 52]
     assert counting == [0, 1, 2]
 
 
@@ -58,11 +61,11 @@ def test_a_training_that_was_cut_short_is_done_again_and_its_old_losses_are_drop
     # Killed between the last losses and the row.
     lines = (tmp_path / "out" / "rows.csv").read_bytes().splitlines(keepends=True)
     (tmp_path / "out" / "rows.csv").write_bytes(b"".join(lines[:-1]))
-    with Table(tmp_path / "out") as table:
-        assert {row["seed"] for row in table.history} == {"0"}
+    with Table(tmp_path / "out", StudyRow) as table:
+        assert {row.seed for row, _ in table.history} == {0}
     rows, history = run_experiment(settings)
     assert len(rows) == 2
-    assert [(row["seed"], row["epoch"]) for row in history] == [(s, e) for s in "01" for e in "123"]
+    assert [(row.seed, e.epoch) for row, e in history] == [(s, e) for s in (0, 1) for e in (1, 2, 3)]
     assert counting == [0, 1, 1]
 
 
@@ -102,7 +105,7 @@ def test_bad_recipes_are_named(tmp_path, counting, text, message):
 
 def test_tables_hold_means_over_seeds():
     rows = [
-        {"method": m, "source": s, "per_class": n, "seed": seed, "oa": oa + seed, "kind": "real"}
+        StudyRow(method=m, source=s, per_class=n, seed=seed, oa=oa + seed, kind="real")
         for m, s, n, oa in (("a", "x", 15, 60), ("a", "x", 30, 80), ("b", "", 15, 70), ("b", "", 30, 75))
         for seed in (0, 2)
     ]
@@ -120,7 +123,7 @@ def test_tables_hold_means_over_seeds():
 def test_the_page_keeps_kinds_apart(tmp_path, counting):
     settings = write(tmp_path)
     rows, history = run_experiment(settings)
-    rows = [rows[0], {**rows[1], "kind": "stand-in", "target": "<there>", "note": "", "method": "m0"}]
+    rows = [rows[0], replace(rows[1], kind="stand-in", target="<there>", method="m0")]
     page = write_experiment_page(settings, rows, history).read_text()
     assert page.index("Real scenes") < page.index("50.0") < page.index("Stand-ins") < page.index("51.0")
     assert "&lt;there&gt;" in page

@@ -9,7 +9,7 @@ import pytest
 import torch
 from hybridsn_counts import PUBLISHED
 from safetensors.torch import load_file
-from small_scenes import write_scene
+from small_scenes import untimed, write_scene
 from torch import nn
 
 from sslhsi.backbones.registry import create_backbone
@@ -19,10 +19,12 @@ from sslhsi.finetune.classifier import Classifier
 from sslhsi.finetune.cost import step_macs
 from sslhsi.finetune.freezing import freeze, make_head
 from sslhsi.recipe import Network
+from sslhsi.studies.adaptation.image_views import ImageNetwork
 from sslhsi.studies.experiment import load_experiment, run_experiment
 from sslhsi.studies.freezing.charts import charts
+from sslhsi.studies.rows import Epoch, StudyRow
 from sslhsi.studies.study import open_scenes
-from sslhsi.studies.training_scene import TrainingScene
+from sslhsi.studies.training_scene import training_scenes
 
 pytestmark = pytest.mark.slow
 
@@ -59,22 +61,22 @@ def test_the_recipe_holds_the_papers_numbers(monkeypatch):
 def test_rows_bear_the_published_counts(reduced, trainings, tmp_path):
     """At the paper's window and components, on a target of four classes."""
     rows, history, _ = run([*reduced, "seeds=1", "pretraining.epochs=1", "training.epochs=1"])
-    rows = {row["method"]: row for row in rows}
+    rows = {row.method: row for row in rows}
     for policy, count in PUBLISHED.items():
-        assert int(rows[policy]["trainable"]) == count
-        assert int(rows[policy]["parameters"]) == 4_844_148 + (128 * 129 if policy == "Network_1" else 0)
-        assert (rows[policy]["source"], rows[policy]["target"]) == ("fields", "roofs")
-    assert (rows["from scratch"]["source"], rows["pretraining"]["target"]) == ("", "fields")
-    assert {row["kind"] for row in rows.values()} == {"real"}
-    assert all(row["oa"] and float(row["seconds_per_step"]) > 0 for row in rows.values())
-    macs = {policy: int(rows[policy]["macs"]) for policy in PUBLISHED}
+        assert int(rows[policy].trainable) == count
+        assert int(rows[policy].parameters) == 4_844_148 + (128 * 129 if policy == "Network_1" else 0)
+        assert (rows[policy].source, rows[policy].target) == ("fields", "roofs")
+    assert (rows["from scratch"].source, rows["pretraining"].target) == ("", "fields")
+    assert {row.kind for row in rows.values()} == {"real"}
+    assert all(row.oa and float(row.seconds_per_step) > 0 for row in rows.values())
+    macs = {policy: int(rows[policy].macs) for policy in PUBLISHED}
     # Each of these trains what the one before does, and more.
     order = [macs[f"Network_{n}"] for n in (2, 3, 4, 5, 7)] + [macs["original"]]
     assert order == sorted(order)
     assert len(set(order)) == 6
-    assert macs["original"] == int(rows["from scratch"]["macs"])
+    assert macs["original"] == int(rows["from scratch"].macs)
     assert len(history) == len(rows)
-    assert {entry["phase"] for entry in history} == {"source 1", "target"}
+    assert {epoch.phase for _, epoch in history} == {"source 1", "target"}
     # All but the classifier comes from the source, and only what a policy trains moves.
     (file,) = (tmp_path / "out" / "pretrained").iterdir()
     weights = load_file(file)
@@ -94,18 +96,15 @@ def test_rows_bear_the_published_counts(reduced, trainings, tmp_path):
 def test_the_same_command_goes_on_after_a_kill(reduced, trainings, tmp_path):
     overrides = [*reduced, *SMALL, 'policies=["from scratch", original, Network_2]']
     rows, history, settings = run(overrides)
-    assert [row["method"] for row in rows] == ["pretraining", "from scratch", "original", "Network_2"]
+    assert [row.method for row in rows] == ["pretraining", "from scratch", "original", "Network_2"]
     assert len(trainings) == 4
     path = settings.folder / "rows.csv"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([lines[0], *lines[2:4]]) + lines[4][:25])  # the pretraining's row, and half the last one
     again, history_again, _ = run(overrides)
     assert len(trainings) == 5  # the weights of the pretraining are still there
-    cost = ("seconds", "seconds_per_step")
-    plain = [{k: v for k, v in row.items() if k not in cost} for row in rows]
-    resumed = [{k: v for k, v in row.items() if k not in cost} for row in again]
-    assert sorted(plain, key=str) == sorted(resumed, key=str)
-    assert sorted(history, key=str) == sorted(history_again, key=str)
+    assert sorted(untimed(rows), key=str) == sorted(untimed(again), key=str)
+    assert {(row.key, epoch) for row, epoch in history} == {(row.key, epoch) for row, epoch in history_again}
     run([*overrides, "seeds=2"])
     assert len(trainings) == 8  # of another seed, the rows alone: one pretraining serves all
     with path.open(newline="") as stream:
@@ -120,20 +119,19 @@ def test_the_same_command_goes_on_after_a_kill(reduced, trainings, tmp_path):
 def test_layers_of_other_networks_by_name(reduced):
     policies = '[none, all, {method: "norms and first held", hold: [conv_a, norm]}]'
     rows, _, _ = run([*reduced, *SMALL, "network.name=hresnet", f"policies={policies}", "schemes=[random, blocks]"])
-    assert [row["method"] for row in rows[1:4]] == ["none", "all", "norms and first held"]
-    assert "holds conv_a norm" in rows[3]["settings"]
-    assert int(rows[2]["trainable"]) == 65 * 4
-    blocks = [row for row in rows if row["split"] == "blocks"]
+    assert [row.method for row in rows[1:4]] == ["none", "all", "norms and first held"]
+    assert "holds conv_a norm" in rows[3].settings
+    assert int(rows[2].trainable) == 65 * 4
+    blocks = [row for row in rows if row.split == "blocks"]
     assert len(blocks) == 3
-    assert all(row["note"] or float(row["leak_overlap"]) == 0 for row in blocks)
+    assert all(row.note or float(row.leak_overlap) == 0 for row in blocks)
 
 
 def test_held_layers_keep_the_weights_that_they_were_given(reduced):
     settings = load_experiment(RECIPE, [*reduced, *SMALL])
-    (scene,) = open_scenes(settings.targets)
-    target = TrainingScene(scene, Network(name="hresnet"), settings.bands, 9)
+    (target,) = training_scenes(open_scenes(settings.targets), Network(name="hresnet"), settings.bands, 9)
     weights = target.fresh(7).state_dict()
-    drawn = target.draw("per_class_3", "random", 0)
+    drawn = target.draw("random", 0, per_class=3)
     tuned = target.train(drawn, settings.training.tuning(["conv_a", "norm"]), 0, weights)
     state = tuned.network.backbone.state_dict()
     same = {name for name, value in weights.items() if name in state and torch.equal(value, state[name])}
@@ -170,30 +168,29 @@ def test_macs_of_a_step(policy):
 
 def test_a_self_supervised_backbone_on_the_same_splits(reduced, tmp_path):
     settings = load_experiment(RECIPE, [*reduced, *SMALL])
-    (scene,) = open_scenes([settings.source])
-    target = TrainingScene(scene, Network(name="pixelnet"), settings.bands, 5)
+    (target,) = training_scenes(open_scenes([settings.source]), Network(name="pixelnet"), settings.bands, 5)
     options = {"width": 8, "mixed": 8, "radii": [0, 1]}
     config = {"architecture": "pixelnet", "options": options, "window": 5, "recipe": "tiny"}
     backbone = create_backbone("pixelnet", target.channels, 5, **options)
     save_backbone(tmp_path / "tiny", backbone, target.encoder.projector, config)
     more = [f"self_supervised={tmp_path / 'tiny'}", "policies=[from scratch]"]
     rows, _, _ = run([*reduced, *SMALL, *more])
-    assert [row["method"] for row in rows] == [
+    assert [row.method for row in rows] == [
         "from scratch",
         "self-supervised, fine-tuned",
         "its network, from scratch",
     ]
-    assert len({(row["train"], row["test"], row["leak"], row["leak_overlap"]) for row in rows}) == 1
-    assert rows[1]["network"] == rows[2]["network"] == "pixelnet"
-    assert float(rows[1]["oa"]) > 60
-    assert 0 < int(rows[1]["macs"]) == int(rows[2]["macs"])
+    assert len({(row.train, row.test, row.leak, row.leak_overlap) for row in rows}) == 1
+    assert rows[1].network == rows[2].network == "pixelnet"
+    assert float(rows[1].oa) > 60
+    assert 0 < int(rows[1].macs) == int(rows[2].macs)
     # Blocks are apart for the recipe's window: a backbone that looks further would see across.
     config["window"] = 11
     save_backbone(tmp_path / "wide", create_backbone("pixelnet", target.channels, 11, **options),
                   target.encoder.projector, config)  # fmt: skip
     more = [f"self_supervised={tmp_path / 'wide'}", "policies=[from scratch]", f"output={tmp_path / 'other'}"]
     rows, _, _ = run([*reduced, *SMALL, *more, "schemes=[blocks]", "protocols=[per_class_1]"])
-    assert all("the blocks are apart for windows of 9" in row["note"] for row in rows[1:])
+    assert all("the blocks are apart for windows of 9" in row.note for row in rows[1:])
 
 
 @pytest.mark.parametrize(
@@ -232,22 +229,16 @@ def test_charts():
     for kind, data in (("real", "a"), ("stand-in", "b")):
         for method, oa, part in (("from scratch", 70.0, 100), ("Network_2", 50.0, 1)):
             for seed in (0, 1):
-                key = {
-                    "method": method,
-                    "target": "field",
-                    "split": "random",
-                    "per_class": "5",
-                    "data": data,
-                    "seed": seed,
-                }
-                cost = {"trainable": part, "parameters": 100, "macs": part * 10**9, "seconds_per_step": 0.01}
-                rows.append({**key, "kind": kind, "oa": oa + seed, **cost})
-                entry = {"phase": "target", "epoch": "1", "loss": "0.5", "accuracy": "50"}
-                history.append({**{k: str(v) for k, v in key.items()}, **entry})
-        rows.append({"method": "pretraining", "target": "source", "kind": kind, "split": "random", "oa": 99.0})
-    rows.append({"method": "original", "target": "field", "kind": "real", "split": "random", "oa": "", "note": "why"})
+                row = StudyRow(
+                    method=method, target="field", kind=kind, split="random", per_class=5, data=data, seed=seed,
+                    oa=oa + seed, trainable=part, parameters=100, macs=part * 10**9, seconds_per_step=0.01,
+                )  # fmt: skip
+                rows.append(row)
+                history.append((row, Epoch(1, "target", 0.5, 50.0)))
+        rows.append(StudyRow(method="pretraining", target="source", kind=kind, split="random", oa=99.0))
+    rows.append(StudyRow(method="original", target="field", kind="real", split="random", note="why"))
     drawn = charts(rows, history)
-    # Of each kind of its own: accuracy, loss, training accuracy; share, multiply-adds, seconds.
+    # Of each kind by itself: accuracy, loss, training accuracy; share, multiply-adds, seconds.
     assert len(drawn) == 12
     alt = "Overall accuracy by what trains, field, random split, 5 per class: from scratch 70.5; Network_2 50.5"
     assert drawn[0].alt == alt
@@ -255,4 +246,13 @@ def test_charts():
     assert not any("source" in chart.alt for chart in drawn)
     assert any("Multiply-adds of a training step, field" in c.alt and "Network_2 1" in c.alt for c in drawn)
     assert all(chart.uri.startswith("data:image/svg+xml;base64,") for chart in drawn)
-    assert len(charts([row for row in rows if row["kind"] == "stand-in"], [])) == 4  # without losses, the rest
+    assert len(charts([row for row in rows if row.kind == "stand-in"], [])) == 4  # without losses, the rest
+
+
+def test_macs_tell_networks_of_the_same_parameters_apart():
+    """A larger crop costs more, and weights say nothing of it: hresnet is convolutional."""
+    counts = []
+    for crop in (9, 12):
+        body = ImageNetwork(create_backbone("hresnet", 3, 9), crop)
+        counts.append(step_macs(Classifier(body, make_head(64, 4, "none")), freeze(body, "none"), (3, 16, 16), 2))
+    assert counts[0] < counts[1]

@@ -1,4 +1,4 @@
-"""Simulated scene images: the same everywhere, labelled by what was drawn, and told apart by look."""
+"""Simulated scene images: the same everywhere, labelled by what was drawn, and of another look."""
 
 from __future__ import annotations
 

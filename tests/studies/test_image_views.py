@@ -14,8 +14,8 @@ from sslhsi.methods.ntxent import NTXentLoss
 from sslhsi.methods.registry import create_method
 from sslhsi.recipe import MethodChoice
 from sslhsi.studies.adaptation.contrast import Round, contrast
-from sslhsi.studies.adaptation.image_bench import Bench
 from sslhsi.studies.adaptation.image_views import MEAN, STD, ImageNetwork, each, training_view
+from sslhsi.studies.adaptation.images import ImageWeights
 from sslhsi.studies.adaptation.settings import ImageStudy, Settings
 
 
@@ -52,7 +52,7 @@ def study(weights, name="test_resnet", options=None, crop=64, **more):
 
 
 def bench(tmp_path, given):
-    return Bench(Settings(experiment="adaptation", name="x", output=str(tmp_path), images=given), given)
+    return ImageWeights(Settings(experiment="adaptation", name="x", output=str(tmp_path), images=given), given)
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ def test_a_round_by_contrast_minimises_the_loss_of_the_main_job():
         expected = NTXentLoss(0.1)(*simclr.embed(torch.cat(two)).chunk(2))
     losses = [contrast(network, lambda step: two, 30, 1, settings, seed=7) for network in networks]
     assert losses[0] == losses[1]
-    assert losses[0][0]["loss"] == pytest.approx(float(expected), rel=1e-5)
-    assert losses[0][-1]["loss"] < 0.5 * losses[0][0]["loss"]
+    assert losses[0][0].loss == pytest.approx(float(expected), rel=1e-5)
+    assert losses[0][-1].loss < 0.5 * losses[0][0].loss
     assert not networks[0].training
     wild = Round(batch_size=8, lr=1e30, clip=1e30, method=method)
     with pytest.raises(InputError, match="lower lr"):

@@ -43,9 +43,9 @@ def test_published_counts(name, tasks):
     classes = CLASSES[:tasks]
     with torch.device("meta"):
         shared = MultitaskNetwork(name, 103, classes)
-        own = MultitaskNetwork(name, 103, classes, own_first=True)
+        separate = MultitaskNetwork(name, 103, classes, separate_first=True)
     assert feature_parameters(shared) == PUBLISHED[name]
-    assert feature_parameters(own) == PUBLISHED[name] + (tasks - 1) * FIRST[name]
+    assert feature_parameters(separate) == PUBLISHED[name] + (tasks - 1) * FIRST[name]
     assert sum(p.numel() for p in shared.heads.parameters()) == PER_CLASS[name] * sum(classes)
 
 
@@ -58,10 +58,10 @@ def test_it_is_the_backbone_with_a_head_per_task(name):
         zip(windows(name, [4, 7]), network.heads, network(windows(name, [4, 7])), strict=True)
     ):
         backbone = create_backbone(name, 6, WINDOWS[name]).eval()
-        # The task's own statistics are those of a network that is trained for it alone.
-        own = {k.replace(f"mean_{task}", "running_mean"): v for k, v in given.items()}
-        own = {k.replace(f"variance_{task}", "running_var"): v for k, v in own.items()}
-        missing, _ = backbone.load_state_dict(own, strict=False)
+        # The task's statistics are those of a network that is trained for it alone.
+        renamed = {k.replace(f"mean_{task}", "running_mean"): v for k, v in given.items()}
+        renamed = {k.replace(f"variance_{task}", "running_var"): v for k, v in renamed.items()}
+        missing, _ = backbone.load_state_dict(renamed, strict=False)
         assert all(key.endswith("num_batches_tracked") for key in missing)
         for layer in backbone.modules():
             if isinstance(layer, nn.BatchNorm2d):
@@ -73,7 +73,7 @@ def test_it_is_the_backbone_with_a_head_per_task(name):
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_first_weights(name):
     torch.manual_seed(0)
-    network = MultitaskNetwork(name, 103, [200, 200], own_first=True).requires_grad_(False)
+    network = MultitaskNetwork(name, 103, [200, 200], separate_first=True).requires_grad_(False)
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             assert float(layer.weight.std()) == pytest.approx(0.01, rel=0.05)
@@ -86,26 +86,26 @@ def test_first_weights(name):
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-@pytest.mark.parametrize("own_first", [False, True])
-def test_a_task_trains_the_shared_part_and_its_own(name, own_first):
+@pytest.mark.parametrize("separate_first", [False, True])
+def test_a_task_trains_the_shared_part_and_its_own(name, separate_first):
     # In evaluation mode: in training, batch normalisation ties the samples of a batch together.
-    network = MultitaskNetwork(name, 6, [3, 5], own_first=own_first).eval()
+    network = MultitaskNetwork(name, 6, [3, 5], separate_first=separate_first).eval()
     logits = network(windows(name, [4, 7]))
     logits[1].sum().backward()
     trained = {key for key, p in network.named_parameters() if p.grad is not None and p.grad.any()}
     parts = {".".join(key.split(".")[:2]) for key in trained}
     assert "heads.1" in parts
     assert "heads.0" not in parts
-    if own_first:
+    if separate_first:
         assert not any("conv_a" in k or "bank" in k for k in trained if k.startswith("extractors.0"))
         assert any("conv_a" in k or "bank" in k for k in trained if k.startswith("extractors.1"))
     # The shared part counts as the first task's, and trains with the second, too.
     assert any(k.startswith(("extractors.0.conv_1", "extractors.0.merge")) for k in trained)
 
 
-@pytest.mark.parametrize("own_first", [False, True])
-def test_batch_normalisation_takes_each_task_alone(own_first):
-    network = MultitaskNetwork("hresnet", 6, [3, 5], own_first=own_first).train()
+@pytest.mark.parametrize("separate_first", [False, True])
+def test_batch_normalisation_takes_each_task_alone(separate_first):
+    network = MultitaskNetwork("hresnet", 6, [3, 5], separate_first=separate_first).train()
     batches = windows("hresnet", [4, 9])
     network([batches[0], 3 * batches[1]])
     for task, x in enumerate([batches[0], 3 * batches[1]]):

@@ -2,80 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from matplotlib.figure import Figure
-
-from sslhsi.report.bars import grouped_bars
+from sslhsi.evaluation.summary import grouped
 from sslhsi.report.chart import Chart, figure_chart
-from sslhsi.report.plots import domain_style, legend_below, new_figure
-from sslhsi.report.tables import Row, number
-from sslhsi.studies.grouping import PLACE, epochs, grouped, means, methods, over_seeds, title_of
-
-# What is drawn together: rows of one target, of one kind, on one kind of split.
-_PLACE = tuple(column for column in PLACE if column != "per_class")
-# The score of a target: the first that its rows have.
-_SCORES = {"oa": "overall accuracy (%)", "f1_micro": "micro F1 × 100"}
-_ROUND = "second round"
-_WIDTH = 7.2  # inches that a legend of six initialisations takes
+from sslhsi.studies.adaptation.bench import AdaptationRow
+from sslhsi.studies.adaptation.contrast import SECOND
+from sslhsi.studies.charts import by_size, curves, epochs, group_chart, over_seeds, title_of
+from sslhsi.studies.rows import History, StudyRow
 
 
-def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
+def charts(rows: Sequence[AdaptationRow], history: History) -> list[Chart]:
     """Per target, split and readout a chart with the initialisations side by side; then the losses of rounds."""
     pictures = []
-    for place, mine in grouped(rows, _PLACE).items():
-        score = next((score for score in _SCORES if any(number(row.get(score)) is not None for row in mine)), None)
-        if score is None:
-            continue
-        title = title_of((*place, ""))
-        for readout in dict.fromkeys(_readout(row) for row in mine):
-            some = [row for row in mine if _readout(row) == readout]
-            sizes = sorted({str(row["per_class"]) for row in some}, key=lambda size: number(size) or 0)
-            groups = {
-                f"{size} per class" if size else "training images": {
-                    name.rpartition(", ")[0]: values
-                    for name, values in methods([row for row in some if str(row["per_class"]) == size], score).items()
-                }
-                for size in sizes
-            }
-            said = "; ".join(f"{group}: {means(values).replace('; ', ', ')}" for group, values in groups.items())
-            figure = grouped_bars(groups, f"{readout[0].upper()}{readout[1:]}", f"{_SCORES[score]}, not from 0")
-            figure.set_figwidth(max(figure.get_figwidth(), _WIDTH))
-            spread = "; whiskers: one standard deviation over them" if len({row["seed"] for row in some}) > 1 else ""
-            alt = f"{_SCORES[score]} by start, {readout}, {title}. {said}"
-            pictures.append(figure_chart(figure, alt, f"{title}: {readout}. {over_seeds(some)}{spread}."))
+    scored = [row for row in rows if row.score is not None]
+    for (kind, target, split), of_place in grouped(scored, lambda row: (row.kind, row.target, row.split)).items():
+        for readout, mine in grouped(of_place, lambda row: _parts(row)[1]).items():
+            label = "overall accuracy (%)" if mine[0].oa is not None else "micro F1 × 100"
+            groups = by_size(mine, lambda row: row.score, lambda row: _parts(row)[0], "training images")
+            head = f"{readout[0].upper()}{readout[1:]}"
+            pictures.append(group_chart(groups, head, label, title_of(kind, target, split), over_seeds(mine)))
     return pictures + _losses(history)
 
 
-def _readout(row: Row) -> str:
-    return str(row["method"]).rpartition(", ")[2]
+def _parts(row: StudyRow) -> tuple[str, str]:
+    """Initialisation and readout."""
+    name, _, readout = row.method.rpartition(", ")
+    return name, readout
 
 
-def _losses(history: Sequence[Row]) -> list[Chart]:
-    """NT-Xent over the second round, with and without given weights."""
+def _losses(history: History) -> list[Chart]:
+    """Loss over the second round, with and without given weights."""
+    rounds = [one for one in history if one[1].phase == SECOND and "contrast" in one[0].method]
     pictures = []
-    for target in dict.fromkeys(str(row["target"]) for row in history):
-        ours = [
-            {**row, "method": str(row["method"]).rpartition(", ")[0]}
-            for row in history
-            if str(row["target"]) == target and row["phase"] == _ROUND and "contrast" in str(row["method"])
-        ]
-        by_name = grouped(ours, ["method"])
-        lines = {name: line for (name,), mine in by_name.items() if (line := epochs(mine, "loss"))}
+    for target, mine in grouped(rounds, lambda one: one[0].target).items():
+        lines = {name: epochs(same, "loss") for name, same in grouped(mine, lambda one: _parts(one[0])[0]).items()}
         if max(map(len, lines.values()), default=0) > 1:
+            done = {name: {100 * e / max(line): loss for e, loss in line.items()} for name, line in lines.items()}
             said = "; ".join(f"{name}: last {line[max(line)]:.3f}" for name, line in lines.items())
+            figure = curves(done, "Loss of the second round", "part of the round (%)", "NT-Xent (nats)")
             caption = f"{target}: the second round by contrast, from given weights and from random ones."
-            alt = f"NT-Xent loss over the second round, {target}. {said}"
-            pictures.append(figure_chart(_curves(lines), alt, caption))
+            pictures.append(figure_chart(figure, f"NT-Xent loss over the second round, {target}. {said}", caption))
     return pictures
-
-
-def _curves(lines: Mapping[str, Mapping[int, float]]) -> Figure:
-    figure, axis = new_figure(
-        height=3.3, title="Loss of the second round", x="part of the round (%)", y="NT-Xent (nats)"
-    )
-    for place, (name, line) in enumerate(lines.items()):
-        done = [100 * epoch / max(line) for epoch in line]
-        axis.plot(done, list(line.values()), color=domain_style(place)[0], linewidth=1.4, label=name)
-    legend_below(figure, 2)
-    return figure

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -12,11 +12,16 @@ from torch import Tensor, nn
 from sslhsi.backbones.fast import fastest_safe_setting, set_memory_format
 from sslhsi.methods.base import Batch
 from sslhsi.methods.registry import create_method, method_options
-from sslhsi.recipe import BatchSize, MethodChoice, Rate, Share, Strength, TrainingSettings
+from sslhsi.recipe import BatchSize, MethodChoice, Rate, Share, Strength, TrainingSettings, Views
+from sslhsi.studies.rows import Epoch
 from sslhsi.training.loss import check_loss
 from sslhsi.training.optimiser import optimiser, parameter_groups, scale_rates
 from sslhsi.training.schedule import warmup_cosine
 from sslhsi.training.seeded import seeded
+from sslhsi.views import make_views
+
+# As the history calls it.
+SECOND = "second round"
 
 
 class Round(TrainingSettings):
@@ -30,6 +35,7 @@ class Round(TrainingSettings):
     warmup: Share = Field(default=0.1, description="share of the steps")
     clip: Rate = Field(default=1.0, description="largest norm of the gradients")
     method: MethodChoice = MethodChoice()
+    views: Views = Views()
 
     @model_validator(mode="after")
     def known_method(self) -> Self:
@@ -49,7 +55,7 @@ def contrast(
     per_epoch: int,
     settings: Round,
     seed: int = 0,
-) -> list[dict[str, Any]]:
+) -> list[Epoch]:
     """Train a backbone in place; the projection head is thrown away.
 
     Args:
@@ -60,14 +66,11 @@ def contrast(
         settings: How.
         seed: Of the head, and of whatever the views draw from torch's generator.
 
-    Returns:
-        Per epoch ``epoch`` and ``loss``.
-
     Raises:
         InputError: The loss is not a finite number.
     """
     device = next(backbone.parameters()).device
-    history: list[dict[str, Any]] = []
+    history: list[Epoch] = []
     with seeded(seed, device):
         set_memory_format(backbone, fastest_safe_setting(backbone, device)["memory_format"])
         method = create_method(settings.method.name, backbone, settings.method.options).to(device).train()
@@ -86,7 +89,28 @@ def contrast(
             if len(losses) == per_epoch or step + 1 == steps:
                 value = float(torch.stack(losses).mean())
                 check_loss(value, f"contrast, step {step + 1}", f"lower lr ({settings.lr:g})")
-                history.append({"epoch": len(history) + 1, "loss": round(value, 6)})
+                history.append(Epoch(len(history) + 1, SECOND, round(value, 6)))
                 losses = []
     backbone.eval()
     return history
+
+
+def augmented(
+    batch: Callable[[int], Tensor], settings: Round, spread: Tensor, zero: Tensor, seed: int
+) -> Callable[[int], list[Tensor]]:
+    """Two views of a batch by step, for :func:`contrast`.
+
+    Args:
+        batch: Step -> (n, K, S, S) windows with their neighbourhood.
+        settings: With the views.
+        spread: (K,) what noise is measured in.
+        zero: (K,) the components of a spectrum of zeros.
+        seed: Of the views.
+    """
+
+    def views(step: int) -> list[Tensor]:
+        x = batch(step)
+        both, zeros = [settings.views, settings.views], zero.expand(len(x), -1)
+        return make_views(x, both, component_spread=spread, zero_spectrum=zeros, seed=seed, step=step)
+
+    return views

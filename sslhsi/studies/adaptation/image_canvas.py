@@ -1,4 +1,4 @@
-"""The ground from above, as simulated scene images paint it: what covers it, and how a camera sees it."""
+"""Land and water from above, as simulated scene images paint it: what covers it, and how a camera sees it."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
-from sslhsi.errors import InputError
+from sslhsi.errors import InputError, reason_of
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 _TIFF = (".tif", ".tiff")
@@ -59,8 +59,7 @@ def read_image(path: Path, bands: Sequence[int] | None = None, white: float | No
     ) as error:
         if not path.exists():
             raise InputError(f"{path}: there is no such file") from None
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        reason = reason.replace(str(path), "").strip(" :'")
+        reason = reason_of(error).replace(str(path), "").strip(" :'")
         raise InputError(f"{path}: damaged, cut off or no image ({reason}); fetch it again or remove it") from None
 
 

@@ -1,7 +1,7 @@
 """Simulated three-band scene images: a dozen kinds of places from above, by two cameras.
 
-They stand where labelled scene images are at hand neither for reading nor for download: kinds of scenes are told
-apart by layout and texture, not by colour, and what is in sight (water, trees, cars ...) makes a multi-label task.
+They stand where labelled scene images are at hand neither for reading nor for download: kinds of scenes differ
+in layout and texture, not by colour, and what is in sight (water, trees, cars ...) makes a multi-label task.
 The two looks differ in season, light, scale, sharpness, haze and noise. Always named simulated.
 """
 

@@ -35,7 +35,7 @@ def split_images(
     """Divide labelled images into training and test images.
 
     Of several files with the same content only the first is used, and none where they bear different labels. Where
-    the set brings lists of its own, all of its test list is tested, and training images that are copies of a test
+    the set brings its lists, all of its test list is tested, and training images that are copies of a test
     image are left out.
 
     Args:
@@ -53,7 +53,7 @@ def split_images(
     if per_class is not None and images.multilabel:
         raise InputError(f"{images.name}: images bear several labels, so per_class means nothing; give shares")
     if per_class is None and share is None and images.given is None:
-        raise InputError(f"{images.name}: has no lists of its own; give per_class or shares")
+        raise InputError(f"{images.name}: has no lists; give per_class or shares")
     rng = np.random.default_rng(seed)
     if images.given is None:
         pool, notes = _distinct(images, np.arange(len(images)))

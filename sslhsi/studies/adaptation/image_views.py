@@ -103,7 +103,7 @@ def training_view(crop: int) -> nn.Module:
 
 
 def each(view: nn.Module, x: Tensor) -> Tensor:
-    """A view of every image of a batch, each with random numbers of its own."""
+    """A view of every image of a batch, each with other random numbers."""
     return torch.stack([view(image) for image in x])
 
 

@@ -8,107 +8,121 @@ stays that of the given backbone.
 from __future__ import annotations
 
 import copy
-import time
-from dataclasses import dataclass, field
-from functools import cached_property
+import functools
+from collections.abc import Iterable
 from itertools import product
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import nn
 
 from sslhsi.corpus.prepare import neutralise
 from sslhsi.corpus.reader import PatchReader
 from sslhsi.corpus.sampler import DomainSampler
 from sslhsi.encoder.encoder import Encoder, untrained
-from sslhsi.evaluation.labelled_scene import LabelledScene
+from sslhsi.evaluation.labelled_scene import Protocol, Sides
+from sslhsi.evaluation.measure import split_columns
 from sslhsi.evaluation.network import INITIALISATIONS
 from sslhsi.evaluation.pretraining_scenes import pretraining_of
-from sslhsi.finetune.finetune import fine_tune_pixels
-from sslhsi.finetune.samples import Reader, Remembered
-from sslhsi.probes.fit import fit_probe
 from sslhsi.scenes.scene import Scene
-from sslhsi.splits.split import split
-from sslhsi.studies.adaptation.contrast import contrast
-from sslhsi.studies.adaptation.initialisations import PROBE, READOUTS, Initialisation, initialisations
-from sslhsi.studies.adaptation.settings import SceneRound, SceneStudy, SceneTarget, Settings
-from sslhsi.studies.jobs import Job, Made, run_jobs
-from sslhsi.studies.rows import cost_columns, epoch_entries, macs_of_step, tested_columns
+from sslhsi.studies.adaptation.bench import AdaptationRow, Initialisation, Stage, Target, run_round
+from sslhsi.studies.adaptation.contrast import augmented, contrast
+from sslhsi.studies.adaptation.settings import SceneRound, Settings
+from sslhsi.studies.rows import Epoch
 from sslhsi.studies.self_supervised import opened
 from sslhsi.studies.study import open_scenes
-from sslhsi.studies.table import Table
-from sslhsi.studies.weights_cache import cache_key, cached
-from sslhsi.views import make_views
+from sslhsi.studies.training_scene import TrainingScene
+from sslhsi.studies.weights_cache import WeightsCache
 
 # Parts of a round whose mean loss goes into the history: a scene has fewer windows than most rounds have samples.
 NOTED = 20
 
 
-def run(settings: Settings, study: SceneStudy, table: Table, show: bool) -> None:
-    """Measure what the table lacks, as :mod:`sslhsi.studies.adaptation.study` says."""
-    scenes = open_scenes([target.scene for target in study.targets])
-    benches = [SceneBench(settings, study, *both) for both in zip(study.targets, scenes, strict=True)]
-    run_jobs("adaptation: row", [job for bench in benches for job in _jobs(bench)], table, show)
+def scene_targets(settings: Settings) -> list[SceneTarget]:
+    """The cubes of a recipe, each with its backbone."""
+    assert settings.cubes is not None
+    targets, cache = settings.cubes.targets, WeightsCache(settings.folder)
+    scenes = open_scenes([target.scene for target in targets])
+    return [SceneTarget(settings, scene, one.weights, cache) for one, scene in zip(targets, scenes, strict=True)]
 
 
-@dataclass
-class SceneBench:
-    """A target with its backbone at every stage; what is computed for a row is kept for the others."""
+class SceneTarget(Target):
+    """A labelled cube, and its backbone at every stage.
 
-    settings: Settings
-    study: SceneStudy
-    target: SceneTarget
-    scene: Scene
-    features: dict[str, np.ndarray] = field(default_factory=dict)
+    Args:
+        settings: The recipe.
+        scene: With labels.
+        weights: Where the backbone is.
+        cache: Keeps what is trained.
+    """
 
-    def __post_init__(self) -> None:
-        self.encoder, self.backbone_digest = opened(self.target.weights)
-        self.pretraining, self.pretraining_saw, _ = pretraining_of(self.target.weights, self.scene.source)
-        self.labelled = LabelledScene(self.scene, (), self.encoder.window)
+    def __init__(self, settings: Settings, scene: Scene, weights: str, cache: WeightsCache) -> None:
+        assert settings.cubes is not None
+        self.study, self.cache = settings.cubes, cache
+        self.encoder, self.backbone_digest = opened(weights)
+        self.pretraining, self.pretraining_saw, _ = pretraining_of(weights, scene.source)
+        self.place = place = TrainingScene(scene, self.encoder)
+        super().__init__(
+            settings,
+            AdaptationRow(experiment=settings.experiment, **place.columns()),
+            place.labelled.labels,
+            place.reader,
+            (place.channels, self.encoder.window, self.encoder.window),
+            [
+                Protocol(scheme, n, functools.partial(self.draw, scheme, n))
+                for scheme, n in product(self.study.schemes, self.study.per_class)
+            ],
+        )
 
-    @cached_property
-    def reader(self) -> Reader:
-        plain = self.encoder.reader(self.scene.cube, self.scene.wavelengths, mask=self.scene.mask)
-        return Remembered(self.encoder.backbone, plain, self.encoder.windows(self.labelled.pixels))
+    def draw(self, scheme: str, per_class: int, seed: int) -> Sides:
+        """Labelled pixels by number."""
+        drawn = self.place.draw(scheme, seed, per_class=per_class)
+        train, test = (self.place.labelled.sample_map[tuple(side.T)] for side in (drawn.train, drawn.test))
+        return Sides(train, test, split_columns(drawn))
 
-    def encoder_of(self, init: Initialisation, seed: int) -> tuple[str, Encoder, dict[str, Any]]:
-        """A key that stands for the network that a seed is judged with, the network, and how it was adapted."""
-        draw = seed % self.settings.draws
+    def windows(self, numbers: np.ndarray) -> np.ndarray:
+        return self.encoder.windows(self.place.labelled.pixels[numbers])
+
+    def stage(self, init: Initialisation, seed: int, tested: np.ndarray) -> Stage:
+        """Test pixels, too, are part of the second round; see ``pretraining_saw_pixels``."""
         if init.by is None:
             if init.given:
-                return "given", self.encoder, {}
-            return f"random-{seed % INITIALISATIONS}", untrained(self.encoder, seed % INITIALISATIONS), {}
-        how = self.study.contrast
+                return Stage("given", self.encoder.backbone, {})
+            number = seed % INITIALISATIONS
+            return Stage(f"random-{number}", untrained(self.encoder, number).backbone, {})
+        draw = seed % self.settings.draws
+        adapted = copy.deepcopy(self.encoder) if init.given else untrained(self.encoder, draw)
         what = {
             "from": self.backbone_digest,
             "given": init.given,
-            "scene": self.labelled.digest,
-            "how": how.model_dump(mode="json"),
+            "scene": self.row.data,
+            "how": self.study.contrast.model_dump(mode="json"),
             "draw": draw,
         }
-        key = cache_key(what)
-        adapted = copy.deepcopy(self.encoder) if init.given else untrained(self.encoder, draw)
 
-        def train() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            began = time.perf_counter()
-            history = adapt(adapted, self.scene, how, draw)
-            seconds = round(time.perf_counter() - began, 3)
-            return adapted.backbone.state_dict(), {"history": history, "seconds": seconds}
+        def train() -> tuple[nn.Module, Iterable[Epoch]]:
+            return adapted.backbone, adapt(adapted, self.place.scene, self.study.contrast, draw)
 
-        weights, known = cached(self.settings.folder / "pretrained" / f"second-{key}.safetensors", train)
+        key, weights, about = run_round(self.cache, what, train)
         adapted.backbone.load_state_dict(weights)
-        return key, adapted, known
+        return Stage(key, adapted.backbone, about)
 
-    def encoded(self, key: str, encoder: Encoder) -> np.ndarray:
-        """(n, D) features of the labelled pixels."""
-        if key not in self.features:
-            scene, pixels = self.scene, self.labelled.pixels
-            self.features[key] = encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
-        return self.features[key]
+    def encode(self, network: nn.Module) -> np.ndarray:
+        scene, encoder = self.place.scene, Encoder(network, self.encoder.projector, self.encoder.config)
+        pixels = self.place.labelled.pixels
+        return encoder.encode_pixels(scene.cube, pixels, scene.wavelengths, mask=scene.mask)
+
+    def words(self, init: Initialisation) -> dict[str, Any]:
+        sources = [self.pretraining] * init.given + [f"{self.row.target}, unlabelled"] * (init.by is not None)
+        text = [f"window {self.encoder.window}"]
+        text += [f"backbone {self.backbone_digest}"] if init.given else []
+        text += [f"second round: {self.study.contrast}; {self.settings.draws} draws of it"] if init.by else []
+        overlap = "yes" if init.by else self.pretraining_saw if init.given else "no"
+        return {"source": " -> ".join(sources), "settings": "; ".join(text), "pretraining_saw_pixels": overlap}
 
 
-def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> list[dict[str, Any]]:
+def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> list[Epoch]:
     """Train an encoder's network in place by contrast, on the windows around a scene's foreground pixels.
 
     Args:
@@ -118,7 +132,7 @@ def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> lis
         seed: Of the windows' order, the views and the projection head.
 
     Returns:
-        ``epoch`` (the round in ``NOTED`` parts, fewer of a short one), ``phase`` and ``loss``.
+        Losses of the round in ``NOTED`` parts, fewer of a short one.
 
     Raises:
         InputError: The loss is not a finite number, or the camera doesn't fit the backbone.
@@ -129,82 +143,14 @@ def adapt(encoder: Encoder, scene: Scene, how: SceneRound, seed: int = 0) -> lis
     reader = PatchReader([components], window, how.views.neighbours.radius, device)
     # As a prepared corpus has them: what noise is measured in, and the components of a spectrum of zeros.
     values = components[scene.foreground].astype(np.float32)
-    spread = np.ones(values.shape[1]) if projector.noise_whitening else np.sqrt(np.square(values).mean(axis=0))
+    width = np.ones(values.shape[1]) if projector.noise_whitening else np.sqrt(np.square(values).mean(axis=0))
+    spread = torch.tensor(width, dtype=torch.float32, device=device)
     raw = projector.scene_moments(scene.cube, scene.mask)
     _, offset = projector.affine(scene.wavelengths, scene.bands, raw, scene.name)
     zero = torch.tensor(offset / projector.scale, dtype=torch.float32, device=device)
     windows = encoder.windows(np.argwhere(scene.foreground))
-    size = min(how.batch_size, len(windows))
-    sampler = DomainSampler(np.zeros(len(windows), dtype=np.int64), size, seed)
+    domains = np.zeros(len(windows), dtype=np.int64)
+    sampler = DomainSampler(domains, min(how.batch_size, len(windows)), seed)
 
-    def views(step: int) -> list[Tensor]:
-        return make_views(
-            reader(windows[sampler.batch(step)]),
-            [how.views, how.views],
-            component_spread=torch.tensor(spread, dtype=torch.float32, device=device),
-            zero_spectrum=zero.expand(size, -1),
-            seed=seed,
-            step=step,
-        )
-
-    history = contrast(encoder.backbone, views, how.steps, -(-how.steps // NOTED), how, seed)
-    return [{"phase": "second round", **entry} for entry in history]
-
-
-def _jobs(bench: SceneBench) -> list[Job]:
-    study = bench.study
-    return [
-        _job(bench, scheme, per_class, seed, init, readout)
-        for scheme, per_class, seed, init, readout in product(
-            study.schemes, study.per_class, range(bench.settings.seeds), initialisations(["contrast"]), READOUTS
-        )
-    ]
-
-
-def _job(bench: SceneBench, scheme: str, per_class: int, seed: int, init: Initialisation, readout: str) -> Job:
-    settings, scene, encoder = bench.settings, bench.scene, bench.encoder
-    sources = [bench.pretraining] * init.given + [f"{scene.name}, unlabelled"] * (init.by is not None)
-    text = [f"window {encoder.window}"]
-    text += [f"backbone {bench.backbone_digest}"] if init.given else []
-    text += [f"second round: {bench.study.contrast}; {settings.draws} draws of it"] if init.by else []
-    text.append("C chosen on training pixels" if readout == PROBE else str(settings.tuning))
-    columns = {
-        "experiment": settings.experiment,
-        "method": init.method(readout),
-        "network": encoder.name,
-        "source": " -> ".join(sources),
-        "target": scene.name,
-        "kind": bench.labelled.kind,
-        "data": bench.labelled.digest,
-        "split": scheme,
-        "per_class": per_class,
-        "seed": seed,
-        "settings": "; ".join(text),
-    }
-
-    def make() -> Made:
-        drawn = split(bench.labelled.label_map, scheme, encoder.window, per_class=per_class, seed=seed)
-        key, network, known = bench.encoder_of(init, seed)
-        train, test = (bench.labelled.label_map[tuple(side.T)] for side in (drawn.train, drawn.test))
-        history = list(known.get("history", []))
-        began = time.perf_counter()
-        row = {
-            **columns,
-            "pretraining_saw_pixels": "yes" if init.by else bench.pretraining_saw if init.given else "no",
-            "round_seconds": known.get("seconds", ""),
-            "parameters": sum(p.numel() for p in network.backbone.parameters()),
-        }
-        if readout == PROBE:
-            x = bench.encoded(key, network)
-            inner, outer = (x[bench.labelled.sample_map[tuple(side.T)]] for side in (drawn.train, drawn.test))
-            predicted = fit_probe("linear", inner, train, seed=seed)(outer)
-            row["trainable"] = (x.shape[1] + 1) * np.unique(train).size
-        else:
-            tuning = settings.tuning.tuning()
-            predicted, tuned = fine_tune_pixels(network, scene, drawn, tuning, seed=seed, reader=bench.reader)
-            row |= cost_columns(tuned, macs_of_step(tuned, encoder, len(train)))
-            history += epoch_entries(tuned, "target")
-        row |= {**tested_columns(drawn, test, predicted), "seconds": round(time.perf_counter() - began, 3)}
-        return row, history
-
-    return Job(columns, make)
+    views = augmented(lambda step: reader(windows[sampler.batch(step)]), how, spread, zero, seed)
+    return contrast(encoder.backbone, views, how.steps, -(-how.steps // NOTED), how, seed)

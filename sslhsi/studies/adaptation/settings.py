@@ -84,7 +84,6 @@ class SceneRound(Round):
     """A round by contrast on the windows of a scene."""
 
     steps: Positive = 100
-    views: Views = Views()
 
     def __str__(self) -> str:
         return f"{self.steps} steps of {super().__str__()}"
@@ -132,7 +131,7 @@ class SceneTarget(Section):
 
 
 class SceneStudy(Section):
-    """Cubes: a published backbone, a second round on the target's own pixels without labels, then its labels."""
+    """Cubes: a published backbone, a second round on the target's pixels without labels, then its labels."""
 
     targets: Annotated[list[SceneTarget], Field(min_length=1)]
     contrast: SceneRound = SceneRound()

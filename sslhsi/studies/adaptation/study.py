@@ -2,7 +2,7 @@
 
 Risojevic and Stojnic, "Do we still need ImageNet pre-training in remote sensing scene classification?"
 (arXiv:2111.03690): networks from scratch, pretrained, and pretrained with a second round on in-domain images
-("domain-adaptive pre-training") are judged on a target by a linear probe on frozen features and by fine-tuning.
+("domain-adaptive pre-training") are compared on a target by a linear probe on frozen features and by fine-tuning.
 Settings of the paper: ResNet50; Adam, 5 warm-up epochs, rate x 0.2 at epochs 50, 70 and 90 of 100, batch 100; images
 resized to 292, random crops of 256, flips, quarter turns; overall accuracy, on MLRSNet (several labels) F1.
 
@@ -14,28 +14,22 @@ at every step; the last epoch is always the result.
 
 from __future__ import annotations
 
-from sslhsi.studies.adaptation.images import run as run_images
-from sslhsi.studies.adaptation.scenes import run as run_scenes
-from sslhsi.studies.adaptation.settings import Settings
-from sslhsi.studies.table import COLUMNS as COMMON
-from sslhsi.studies.table import Table
+from collections.abc import Sequence
 
-_AT = COMMON.index("f1_macro") + 1
-COLUMNS = (*COMMON[:_AT], "f1_micro", "map", *COMMON[_AT:-3], "pretraining_saw_pixels", "round_seconds", *COMMON[-3:])
+from sslhsi.studies.adaptation.bench import Target
+from sslhsi.studies.adaptation.images import image_targets
+from sslhsi.studies.adaptation.scenes import scene_targets
+from sslhsi.studies.adaptation.settings import Settings
+from sslhsi.studies.table import Table, run_jobs
 
 
 def run(settings: Settings, table: Table, show: bool) -> None:
     """Measure the rows that the table lacks; ``macs`` are multiply-adds per training step of a full batch.
 
-    Beside the common columns: ``f1_micro`` and ``map`` (mean average precision) in percent for targets of several
-    labels, ``pretraining_saw_pixels``, whether any pretraining saw the tested pixels (never their labels), and
-    ``round_seconds`` of the second round.
+    ``pretraining_saw_pixels`` says whether the tested pixels were part of any pretraining (never their labels).
 
     Raises:
         InputError: Data or weights can't be read or don't fit.
     """
-    if settings.images is not None:
-        run_images(settings, settings.images, table, show)
-    else:
-        assert settings.cubes is not None
-        run_scenes(settings, settings.cubes, table, show)
+    targets: Sequence[Target] = image_targets(settings) if settings.images else scene_targets(settings)
+    run_jobs("adaptation: row", [job for target in targets for job in target.jobs()], table, show)

@@ -3,6 +3,4 @@
 from sslhsi.studies.distance import charts, study
 from sslhsi.studies.study import Study
 
-STUDY = Study(
-    "distance", "Distances between domains", study.Settings, study.run, charts.charts, study.COLUMNS, study.KEY
-)
+STUDY = Study("distance", "Distances between domains", study.Settings, study.run, charts.charts, study.DistanceRow)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from sslhsi.evaluation.summary import grouped
 from sslhsi.report import plots
 from sslhsi.report.chart import Chart, dense_chart
 from sslhsi.report.tables import Row
-from sslhsi.studies.distance.study import Pair, averaged, nearest
+from sslhsi.studies.distance.study import DistanceRow, Pair, averaged, nearest
+from sslhsi.studies.rows import History
 
 # Columns of the ordered lists.
 NEAREST = 5
@@ -22,14 +23,14 @@ _COLOURS = "cividis_r"
 _BRIGHT = 1.1
 
 
-def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
+def charts(rows: Sequence[DistanceRow], history: History = ()) -> list[Chart]:
     """A matrix and an ordered list for every representation and number of axes.
 
     Args:
         rows: Of :func:`sslhsi.studies.distance.study.run`.
         history: Nothing is trained over epochs.
     """
-    names = list(dict.fromkeys(str(row[side]) for row in rows for side in ("source", "target")))
+    names = list(dict.fromkeys(name for row in rows for name in (row.source, row.target)))
     pairs = averaged(rows)
     ordered = nearest(rows)
     pictures = []
@@ -44,13 +45,8 @@ def charts(rows: Sequence[Row], history: Sequence[Row] = ()) -> list[Chart]:
                 "one half of a domain's tiles against the other. " + _draws(mine),
             )
         )
-        lists = {
-            target: list(sources)
-            for target, sources in groupby(
-                (row for row in ordered if (row["method"], row["network"], row["axes"]) == view),
-                key=lambda row: str(row["target"]),
-            )
-        }
+        of_view = [row for row in ordered if (row["method"], row["network"], row["axes"]) == view]
+        lists = grouped(of_view, lambda row: str(row["target"]))
         if lists:
             pictures.append(
                 dense_chart(
@@ -72,26 +68,19 @@ def matrix(names: Sequence[str], pairs: Mapping[tuple[str, str], Pair], inputs: 
         inputs: What the distances were measured on.
     """
     both = dict(pairs) | {(b, a): pair for (a, b), pair in pairs.items()}
-    n = len(names)
-    values = np.full((n, n), np.nan)
-    for i, j in np.ndindex(n, n):
-        if j <= i and (names[i], names[j]) in both:
-            values[i, j] = both[names[i], names[j]].distance
-    side = 1.9 + 0.42 * max(n, 4)
-    figure, axis = plots.new_figure(side + 0.7, side)
-    _grid(axis, values)
-    for i, j in np.ndindex(n, n):
+    side = 1.9 + 0.42 * max(len(names), 4)
+    figure, axis = plots.new_figure(side + 0.7, side, title=f"Proxy A-distance, {inputs}")
+    values = np.full((len(names), len(names)), np.nan)
+    for i, j in np.ndindex(values.shape):
         pair = both.get((names[i], names[j]))
         if pair is None:
             _write(axis, i, j, "–", color=plots.INK)
         elif j <= i:
+            values[i, j] = pair.distance
             _write(axis, i, j, f"{pair.distance:.2f}", color=_ink(pair.distance))
         else:
             _write(axis, i, j, f"± {pair.standard_error:.2f}", fontsize=6.5, color=plots.INK, alpha=0.8)
-    short = [plots.short(name, 18) for name in names]
-    axis.set_xticks(range(n), short, rotation=90)
-    axis.set_yticks(range(n), short)
-    axis.set_title(f"Proxy A-distance, {inputs}")
+    _grid(axis, values, names, [plots.short(name, 18) for name in names], rotation=90)
     bar = figure.colorbar(axis.images[0], ax=axis, shrink=0.7, pad=0.02)
     bar.set_label("distance (0 to 2, no unit)", color=plots.INK, fontsize=9)
     bar.ax.tick_params(colors=plots.INK, labelsize=8)
@@ -107,25 +96,32 @@ def nearest_sources(lists: Mapping[str, Sequence[Row]], inputs: str) -> Figure:
         inputs: What the distances were measured on.
     """
     across = min(NEAREST, max(map(len, lists.values())))
+    size = 2.0 + 1.35 * across, 1.1 + 0.42 * len(lists)
+    figure, axis = plots.new_figure(*size, title=f"Nearest sources, {inputs}", x="rank", y="target")
     values = np.full((len(lists), across), np.nan)
-    figure, axis = plots.new_figure(2.0 + 1.35 * across, 1.1 + 0.42 * len(lists))
     for i, sources in enumerate(lists.values()):
         for j, row in enumerate(sources[:across]):
             values[i, j] = row["distance"]
             words = f"{plots.short(str(row['source']), 18)}\n{row['distance']:.2f} ± {row['standard_error']:.2f}"
             _write(axis, i, j, words, fontsize=7.5, color=_ink(row["distance"]))
-    _grid(axis, values, aspect="auto")
-    axis.set_xticks(range(across), [f"{rank}." for rank in range(1, across + 1)])
-    axis.set_yticks(range(len(lists)), [plots.short(name, 20) for name in lists])
-    axis.set(title=f"Nearest sources, {inputs}", xlabel="rank", ylabel="target")
+    _grid(axis, values, list(lists), [f"{rank}." for rank in range(1, across + 1)], aspect="auto")
     return figure
 
 
-def _grid(axis: Axes, values: np.ndarray, aspect: str = "equal") -> None:
+def _grid(
+    axis: Axes,
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    aspect: Any = "equal",
+    rotation: int = 0,
+) -> None:
+    """Colour the cells and name rows and columns."""
     axis.grid(False)
-    axis.imshow(values, cmap=_COLOURS, vmin=0, vmax=2, aspect=aspect)  # type: ignore[arg-type]
-    for spine in axis.spines.values():
-        spine.set_visible(False)
+    axis.imshow(values, cmap=_COLOURS, vmin=0, vmax=2, aspect=aspect)
+    axis.spines[:].set_visible(False)
+    axis.set_xticks(range(len(columns)), columns, rotation=rotation)
+    axis.set_yticks(range(len(rows)), [plots.short(name, 18) for name in rows])
 
 
 def _write(axis: Axes, row: int, column: int, words: str, **look: Any) -> None:

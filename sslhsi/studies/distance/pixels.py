@@ -104,7 +104,7 @@ def spectra_of(domains: Sequence[Domain], bands: Mapping[str, Any], unit_length:
     Args:
         domains: What to fit on.
         bands: Arguments of :class:`~sslhsi.bands.projector.SpectralProjector`.
-        unit_length: Divide each spectrum by its own length first.
+        unit_length: Divide each spectrum by its length first.
     """
     scenes = [_scaled(scene, unit_length) for domain in domains for scene in domain.scenes]
     return SpectralProjector(**bands).fit(scenes)

@@ -12,10 +12,10 @@ Three things decide what the figure means.
   leading principal axes of all domains alone: few axes, coarse differences, distances that can be put in order.
   0 takes all axes, which is the plain proxy A-distance.
 - *What the camera's unit does.* An 8-bit cube and one in reflectance x 10,000 are at distance 2 whatever they
-  show. ``unit_length`` divides each spectrum by its own length first.
+  show. ``unit_length`` divides each spectrum by its length first.
 - *Standardisation.* Where ``corpus.bands.standardize`` is ``scene``, every scene has the same means, and a linear
   classifier finds nothing (below chance even, since a tile's mean is opposite to the rest's): measure spectra
-  without it. A backbone's features are nonlinear and need no such care; it brings its own projection.
+  without it. A backbone's features are nonlinear and need no such care; it brings its projection.
 
 The diagonal is the distance between two halves of one domain, dealt tile by tile: how far one domain
 lies from itself.
@@ -26,30 +26,25 @@ from __future__ import annotations
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations_with_replacement, product
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
+from sslhsi.evaluation.summary import grouped
 from sslhsi.files import write_rows
 from sslhsi.recipe import Corpus, Count
 from sslhsi.studies.distance.a_distance import FEWEST, principal_axes, proxy_a_distance
 from sslhsi.studies.distance.pixels import Domain, Drawn, draw, encode, open_domains, project, sides, spectra_of
-from sslhsi.studies.jobs import Job, Made, run_jobs
+from sslhsi.studies.rows import Made, StudyRow
 from sslhsi.studies.self_supervised import opened
 from sslhsi.studies.study import Experiment
-from sslhsi.studies.table import Table
+from sslhsi.studies.table import Job, Table, run_jobs
 
 SPECTRA, FEATURES = "spectra", "features"
-COLUMNS = (
-    "experiment", "method", "network", "axes", "source", "target", "kind", "data", "seed", "settings", "distance",
-    "standard_error", "raw", "error_source", "error_target", "train", "test", "seconds", "note", "git",
-    "machine",
-)  # fmt: skip
-KEY = ("experiment", "method", "network", "axes", "source", "target", "data", "seed", "settings")
 # Keys whose names have changed, as the first rows have them: the text is part of a row's key.
 _NAMED = {"noise_whitening": "denoise", "quietest_share": "quiet"}
 NEAREST = ("method", "network", "axes", "target", "rank", "source", "distance", "standard_error", "draws")
@@ -61,13 +56,42 @@ class Settings(Experiment):
     experiment: Literal["distance"]
     corpus: Corpus
     backbone: str | None = Field(default=None, description="a backbone/ folder or hub id; null: spectra alone")
-    unit_length: bool = Field(default=False, description="spectra are divided by their own length first")
+    unit_length: bool = Field(default=False, description="spectra are divided by their length first")
     axes: Annotated[list[Count], Field(min_length=1)] = Field(
         default=[3, 10, 0], description="principal axes that the classifier sees; 0 = all"
     )
     samples: Annotated[int, Field(ge=50)] = Field(default=1000, description="pixels of each domain")
     folds: Annotated[int, Field(ge=2)] = 5
     gap: Count = Field(default=2, description="pixels between training and held-out tiles, at least")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceRow(StudyRow):
+    """A pair of domains, looked at in one way, on one draw of pixels, tiles and folds.
+
+    Args:
+        method: ``spectra`` or ``features``.
+        axes: Principal axes that the classifier sees; ``all``.
+        source, target: The domains, or one and the same.
+        distance, raw, standard_error, error_source, error_target: See
+            :class:`~sslhsi.studies.distance.a_distance.ADistance`.
+        train: Training samples per domain, mean over folds.
+    """
+
+    COLUMNS = (
+        "experiment", "method", "network", "axes", "source", "target", "kind", "data", "seed", "settings", "distance",
+        "standard_error", "raw", "error_source", "error_target", "train", "test", "seconds", "note", "git",
+        "machine",
+    )  # fmt: skip
+    KEY = ("experiment", "method", "network", "axes", "source", "target", "data", "seed", "settings")
+
+    axes: str = ""
+    distance: float | None = None
+    standard_error: float | None = None
+    raw: float | None = None
+    error_source: float | None = None
+    error_target: float | None = None
+    train: float | None = None  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)
@@ -114,7 +138,7 @@ def views(settings: Settings, domains: Sequence[Domain]) -> list[View]:
     return ways
 
 
-def run(settings: Settings, table: Table, show: bool) -> None:
+def run(settings: Settings, table: Table[DistanceRow], show: bool) -> None:
     """Measure every pair of domains and every domain against itself, and write the ordered list of sources.
 
     A row is one pair, looked at in one way, on one draw of pixels, tiles and folds. A pair that can't be measured
@@ -134,9 +158,21 @@ def run(settings: Settings, table: Table, show: bool) -> None:
         return {name: (values - mean) @ leading for name, values in samples.items()}
 
     def job(seed: int, view: View, axes: int, pair: tuple[Domain, Domain]) -> Job:
-        columns = _columns(seed, view, axes, pair)
+        source, target = pair
+        row = DistanceRow(
+            experiment="distance",
+            method=view.method,
+            network=view.network,
+            axes=str(axes or "all"),
+            source=source.name,
+            target=target.name,
+            kind=" and ".join(dict.fromkeys(domain.kind for domain in pair)),
+            data=" ".join(dict.fromkeys(domain.digest for domain in pair)),
+            seed=seed,
+            settings=view.settings,
+        )
 
-        def make() -> Made:
+        def make() -> list[Made]:
             (drawn, _), x = looked(seed, view), turned(seed, view, axes)
             began = time.perf_counter()
             both = sides(*pair, drawn, x)
@@ -146,9 +182,9 @@ def run(settings: Settings, table: Table, show: bool) -> None:
                 measured = {"note": f"{small[0]}: too few pixels for {where} ({view.method})"}
             else:
                 measured = {key: round(value, 4) for key, value in asdict(proxy_a_distance(*both)).items()}
-            return {**columns, **measured, "seconds": round(time.perf_counter() - began, 3)}, []
+            return [(replace(row, **measured, seconds=round(time.perf_counter() - began, 3)), ())]
 
-        return Job(columns, make, needed=True)
+        return Job([row], make, needed=True)
 
     pairs = list(combinations_with_replacement(domains, 2))
     asked = product(range(settings.seeds), views(settings, domains), settings.axes, pairs)
@@ -156,7 +192,7 @@ def run(settings: Settings, table: Table, show: bool) -> None:
     write_rows(settings.folder / "nearest.csv", nearest(table.rows), NEAREST)
 
 
-def nearest(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def nearest(rows: Iterable[DistanceRow]) -> list[dict[str, Any]]:
     """For every target the other domains, the nearest first.
 
     Args:
@@ -191,36 +227,16 @@ class Pair:
     draws: int
 
 
-def averaged(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[str, ...], Pair]:
+def averaged(rows: Iterable[DistanceRow]) -> dict[tuple[str, ...], Pair]:
     """Mean distance by (method, network, axes, source, target).
 
-    Its standard error is the root mean square of the draws' own: draws share pixels, so that more of them don't
+    Its standard error is the root mean square of those of the draws: draws share pixels, so that more of them don't
     make a domain better known. Rows without a distance are left out.
     """
-    grouped: dict[tuple[str, ...], list[tuple[float, float]]] = {}
-    for row in rows:
-        if str(row.get("distance", "")):
-            key = tuple(str(row[column]) for column in ("method", "network", "axes", "source", "target"))
-            grouped.setdefault(key, []).append((float(row["raw"]), float(row["standard_error"])))
-    means = {}
-    for key, values in grouped.items():
-        raw, error = np.array(values).T
+    measured = [row for row in rows if row.distance is not None]
+    means: dict[tuple[str, ...], Pair] = {}
+    for key, mine in grouped(measured, lambda r: (r.method, r.network, r.axes, r.source, r.target)).items():
+        raw, error = np.array([(row.raw, row.standard_error) for row in mine]).T
         # Cut to the range once, after averaging: cutting each draw would push small distances up.
-        means[key] = Pair(float(np.clip(raw.mean(), 0, 2)), float(np.sqrt((error**2).mean())), len(values))
+        means[key] = Pair(float(np.clip(raw.mean(), 0, 2)), float(np.sqrt((error**2).mean())), len(mine))
     return means
-
-
-def _columns(seed: int, view: View, axes: int, pair: tuple[Domain, Domain]) -> dict[str, Any]:
-    source, target = pair
-    return {
-        "experiment": "distance",
-        "method": view.method,
-        "network": view.network,
-        "axes": axes or "all",
-        "source": source.name,
-        "target": target.name,
-        "kind": " and ".join(dict.fromkeys(domain.kind for domain in pair)),
-        "data": " ".join(dict.fromkeys(domain.digest for domain in pair)),
-        "seed": seed,
-        "settings": view.settings,
-    }

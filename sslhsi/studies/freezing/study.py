@@ -8,26 +8,24 @@ What the study leaves open, and what is done here. It says that its Network_Orig
 it is the direct training that the others are compared with: both are measured, ``original`` from pretrained and
 ``from scratch`` from random weights. It names no optimiser: SGD with momentum trains HybridSN at the rate of 0.01,
 where Adam, with which HybridSN's authors train at 0.001, goes astray. It pretrains for 6,700 epochs, where HybridSN's
-authors train for 100. Each scene has its own PCA, whitened, as HybridSN's authors do it; windows that leave a scene
+authors train for 100. Every scene has its PCA, whitened, as HybridSN's authors do it; windows that leave a scene
 are mirrored here and padded with zeros there.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sslhsi.finetune.freezing import HYBRIDSN, freeze, known_policy
+from sslhsi.finetune.freezing import HYBRIDSN, known_policy
 from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
-from sslhsi.studies.jobs import Job, run_jobs
-from sslhsi.studies.pretraining import Pretraining
+from sslhsi.splits.protocols import protocol as split_arguments
 from sslhsi.studies.sections import Bands, Protocol, Schedule, check_once
-from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
-from sslhsi.studies.training_scene import SCRATCH, TrainingScene, check_disjoint, check_transferable
-from sslhsi.studies.transfer import TransferSettings, method_job, target_jobs
+from sslhsi.studies.training_scene import SCRATCH
+from sslhsi.studies.transfer import Comparison, Method, TransferSettings, run_transfer
 
 
 class Policy(Section):
@@ -68,45 +66,20 @@ class Settings(TransferSettings):
 
 
 def run(settings: Settings, table: Table, show: bool) -> None:
-    """Measure the rows that the table lacks; ``macs`` are multiply-adds per training step of a full batch.
-
-    Raises:
-        InputError: A scene can't be read or lacks labels, a layer to be held doesn't exist, or pretraining fails.
-    """
-    make = (settings.network, settings.bands, settings.window)
-    source, *targets = (TrainingScene(scene, *make) for scene in open_scenes([settings.source, *settings.targets]))
-    check_disjoint([source], targets)
-    check_transferable([source, *targets])
-    for policy in settings.policies:
-        freeze(source.fresh(0), _holds(policy))  # a layer that doesn't exist stops it before anything is trained
-    run_jobs("freezing: row", _jobs(settings, source, targets), table, show)
-
-
-def _jobs(settings: Settings, source: TrainingScene, targets: list[TrainingScene]) -> list[Job]:
-    text = f"{settings.source_protocol}; {settings.input_text}; {settings.pretraining}"
-    pretraining = Pretraining(
-        settings.folder,
-        {"experiment": settings.experiment, "settings": text},
-        lambda position: settings.pretraining.tuning(),
-        lambda scene, number: scene.draw(settings.source_protocol, "random", number),
+    """Measure the rows that the table lacks; see :func:`sslhsi.studies.transfer.run_transfer`."""
+    study = Comparison(
+        sources=[settings.source],
+        text=f"{settings.source_protocol}; {settings.input_text}; {settings.pretraining}",
+        phases=lambda position: settings.pretraining.tuning(),
+        draw=lambda source, scene, number: scene.draw("random", number, **split_arguments(settings.source_protocol)),
+        methods=dict(_method(settings, policy) for policy in settings.policies),
     )
-    trains = any(policy != SCRATCH for policy in settings.policies)
-    jobs = [pretraining.job([source], number) for number in settings.numbers] if trains else []
-
-    def job(policy: str | Policy, target: TrainingScene, place: dict[str, Any]) -> Job:
-        named = policy.method if isinstance(policy, Policy) else policy
-        words = f"; holds {' '.join(policy.hold)}" if isinstance(policy, Policy) else ""
-        chain = [] if policy == SCRATCH else [source]
-        tuning = settings.training.tuning(_holds(policy))
-        return method_job(settings, named, target, place, tuning, pretraining=pretraining, chain=chain, words=words)
-
-    return jobs + target_jobs(
-        settings, targets, lambda target, place: [job(policy, target, place) for policy in settings.policies]
-    )
+    run_transfer(settings, study, table, show)
 
 
-def _holds(policy: str | Policy) -> str | list[str]:
-    """As ``freeze`` takes it."""
+def _method(settings: Settings, policy: str | Policy) -> tuple[str, Method]:
     if isinstance(policy, Policy):
-        return policy.hold
-    return "none" if policy == SCRATCH else policy
+        return policy.method, Method((0,), settings.training.tuning(policy.hold), f"; holds {' '.join(policy.hold)}")
+    if policy == SCRATCH:
+        return policy, Method((), settings.training.tuning())
+    return policy, Method((0,), settings.training.tuning(policy))

@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import attrgetter
 
-from sslhsi.report.bars import grouped_bars
-from sslhsi.report.chart import Chart, figure_chart
+from sslhsi.report.chart import Chart
 from sslhsi.report.scores import METRICS
-from sslhsi.report.tables import Row
-from sslhsi.studies.grouping import means, methods, over_seeds, places, title_of
-
-SHOWN = ("oa", "aa", "kappa")
+from sslhsi.studies.charts import group_chart, over_seeds, places, title_of, values_of
+from sslhsi.studies.rows import History, StudyRow
 
 
-def charts(rows: Sequence[Row], history: Sequence[Row]) -> list[Chart]:
+def charts(rows: Sequence[StudyRow], history: History) -> list[Chart]:
     """A chart per target, split and number of samples that has two methods or more: OA, AA and kappa of each."""
     pictures = []
     for place, mine in places(rows).items():
-        groups = {METRICS[m]: methods(mine, m) for m in SHOWN}
-        accuracy = groups[METRICS["oa"]]
-        if len(accuracy) < 2:
-            continue
-        title = title_of(place)
-        figure = grouped_bars(groups, title, "%, the axis doesn't start at 0")
-        several = len({row["seed"] for row in mine}) > 1
-        spread = "whiskers: one standard deviation over them" if several else "no spread is known"
-        alt = f"Accuracies by method, {title}; overall accuracy: {means(accuracy)}"
-        pictures.append(figure_chart(figure, alt, f"{title}. {over_seeds(mine)}; {spread}."))
+        groups = {METRICS[metric]: values_of(mine, attrgetter(metric)) for metric in ("oa", "aa", "kappa")}
+        if len(groups[METRICS["oa"]]) > 1:
+            pictures.append(group_chart(groups, "Accuracies by method", "%", title_of(*place), over_seeds(mine)))
     return pictures

@@ -22,7 +22,7 @@ same, but for its epsilon, for any factor and offset common to all bands. Window
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -30,17 +30,14 @@ from sslhsi.finetune.settings import FineTuning, check_slow_epochs
 from sslhsi.recipe import Network, Positive, SceneSource
 from sslhsi.recipe_file import Section
 from sslhsi.splits.split import Split
-from sslhsi.studies.jobs import Job, run_jobs
-from sslhsi.studies.pretraining import Pretraining
 from sslhsi.studies.sections import Protocol, RateShare, Schedule, check_once
-from sslhsi.studies.study import open_scenes
 from sslhsi.studies.table import Table
-from sslhsi.studies.training_scene import SCRATCH, TrainingScene, check_disjoint, check_transferable
-from sslhsi.studies.transfer import TransferSettings, method_job, target_jobs
+from sslhsi.studies.training_scene import SCRATCH, TrainingScene
+from sslhsi.studies.transfer import Comparison, Method, TransferSettings, run_transfer
 
 # The sources of each method, by number, in order.
 CHAINS: dict[str, tuple[int, ...]] = {SCRATCH: (), "T1": (0,), "T2": (1,), "T3": (0, 1), "T4": (1, 0)}
-Method = Literal["from scratch", "T1", "T2", "T3", "T4"]
+MethodName = Literal["from scratch", "T1", "T2", "T3", "T4"]
 
 
 class Source(Section):
@@ -58,7 +55,7 @@ class Settings(TransferSettings):
     sources: Annotated[list[Source], Field(max_length=2)] = []
     network: Network = Network(name="ainet")
     window: Positive = 27
-    methods: Annotated[list[Method], Field(min_length=1)] = ["from scratch", "T1", "T2", "T3", "T4"]
+    methods: Annotated[list[MethodName], Field(min_length=1)] = ["from scratch", "T1", "T2", "T3", "T4"]
     protocols: Annotated[list[Protocol], Field(min_length=1)] = ["per_class_15", "per_class_30"]
     pretraining: Schedule = Schedule(epochs=10, batch_size=20, lr=0.01, optimizer="sgd", weight_decay=1e-5)
     second_extractor: RateShare = Field(
@@ -86,20 +83,20 @@ class Settings(TransferSettings):
 
 
 def run(settings: Settings, table: Table, show: bool) -> None:
-    """Measure the rows that the table lacks; ``macs`` are multiply-adds per training step of a full batch.
-
-    Raises:
-        InputError: A scene can't be read or lacks labels, the network can't take the scenes' bands, or pretraining
-            fails.
-    """
-    make = (settings.network, settings.bands, settings.window)
-    named = [*(source.scene for source in settings.sources), *settings.targets]
-    scenes = [TrainingScene(scene, *make) for scene in open_scenes(named)]
-    sources, targets = scenes[: len(settings.sources)], scenes[len(settings.sources) :]
-    check_disjoint(sources, targets)
-    if sources:
-        check_transferable(scenes)
-    run_jobs("fusion: row", _jobs(settings, sources, targets), table, show)
+    """Measure the rows that the table lacks; see :func:`sslhsi.studies.transfer.run_transfer`."""
+    first, second, target = phases(settings)
+    words = f"; extractor at {settings.target_extractor:g} of the rate"
+    study = Comparison(
+        sources=[source.scene for source in settings.sources],
+        text=_pretraining_text(settings),
+        phases=lambda position: second if position else first,
+        draw=lambda source, scene, number: _source_split(settings.sources[source], scene, number),
+        methods={
+            name: Method(chain, target, words) if (chain := CHAINS[name]) else Method((), settings.training.tuning())
+            for name in settings.methods
+        },
+    )
+    run_transfer(settings, study, table, show)
 
 
 def second_epochs(settings: Settings) -> int:
@@ -113,29 +110,6 @@ def phases(settings: Settings) -> tuple[FineTuning, FineTuning, FineTuning]:
         settings.pretraining.tuning(),
         settings.pretraining.tuning(extractor=settings.second_extractor, epochs=second_epochs(settings)),
         settings.training.tuning(extractor=settings.target_extractor),
-    )
-
-
-def _jobs(settings: Settings, sources: list[TrainingScene], targets: list[TrainingScene]) -> list[Job]:
-    pretraining = Pretraining(
-        settings.folder,
-        {"experiment": settings.experiment, "settings": _pretraining_text(settings)},
-        lambda position: phases(settings)[min(position, 1)],
-        lambda scene, number: _source_split(settings.sources[sources.index(scene)], scene, number),
-    )
-    chains: dict[str, list[TrainingScene]] = {
-        method: [sources[number] for number in CHAINS[method]] for method in settings.methods
-    }
-    jobs = [pretraining.job(chain, number) for number in settings.numbers for chain in chains.values() if chain]
-
-    def job(method: str, target: TrainingScene, place: dict[str, Any]) -> Job:
-        chain = chains[method]
-        tuning = phases(settings)[2] if chain else settings.training.tuning()
-        words = f"; extractor at {settings.target_extractor:g} of the rate" if chain else ""
-        return method_job(settings, method, target, place, tuning, pretraining=pretraining, chain=chain, words=words)
-
-    return jobs + target_jobs(
-        settings, targets, lambda target, place: [job(method, target, place) for method in chains]
     )
 
 

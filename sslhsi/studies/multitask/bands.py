@@ -12,8 +12,7 @@ import numpy as np
 
 from sslhsi.bands.resample import band_positions, common_grid, resampling_matrix
 from sslhsi.errors import InputError
-from sslhsi.scenes.catalog import get_entry
-from sslhsi.scenes.catalog_entry import CatalogEntry
+from sslhsi.scenes.catalog import CatalogEntry, get_entry
 from sslhsi.scenes.scene import Scene
 from sslhsi.scenes.simulated.stand_in import PREFIX
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.flop_counter import FlopCounterMode
 
 from sslhsi.backbones.base import gaussian_
-from sslhsi.backbones.registry import create_backbone
+from sslhsi.backbones.build import BackboneConfig, build_backbone
 from sslhsi.errors import InputError
+from sslhsi.finetune.cost import count_macs
 
 # The layers that see the bands: what the letter calls the first convolution.
 FIRST: dict[str, tuple[str, ...]] = {"hresnet": ("conv_a", "conv_b"), "ccnn": ("bank_1", "bank_3", "bank_5")}
@@ -49,7 +48,7 @@ class TaskNorm(nn.Module):
 
 
 class MultitaskNetwork(nn.Module):
-    """HResNet or CCNN shared by several tasks, each with a dense layer of its own for its classes.
+    """HResNet or CCNN shared by several tasks, each with a linear classifier for its classes.
 
     Liu and Shi, "Multitask Deep Learning With Spectral Knowledge for Hyperspectral Image Classification", IEEE
     GRSL 17(12), 2020 (arXiv:1905.04535), equation 3. Batch normalisations take their statistics from each task alone,
@@ -59,27 +58,28 @@ class MultitaskNetwork(nn.Module):
 
     Weights are drawn from N(0, 0.01^2), biases are zero. At 103 bands the shared features have 133,504
     (HResNet) or 628,736 (CCNN) parameters, biases and one task's running statistics counted, for any number of
-    tasks; first convolutions of their own add 59,392 or 461,824 for every task but the first.
+    tasks; separate first convolutions add 59,392 or 461,824 for every task but the first.
 
     Args:
         name: ``hresnet`` (window 9) or ``ccnn`` (window 5).
         bands: L, the same for all tasks.
         classes: Number of classes of each task.
-        own_first: Give every task a first convolution of its own.
+        separate_first: Give every task a separate first convolution.
 
     Raises:
         InputError: The network is none of these two, or there is no task.
     """
 
-    def __init__(self, name: str, bands: int, classes: Sequence[int], *, own_first: bool = False) -> None:
+    def __init__(self, name: str, bands: int, classes: Sequence[int], *, separate_first: bool = False) -> None:
         super().__init__()
         if name not in FIRST:
             raise InputError(f"multitask: network must be one of {', '.join(FIRST)}, not {name!r}")
         if not classes:
             raise InputError("multitask: there is no task to train for")
         self.window = WINDOWS[name]
-        # Extractors of further tasks have nothing of their own but the first convolution.
-        made = [create_backbone(name, bands, self.window) for _ in (classes if own_first else classes[:1])]
+        # Extractors of further tasks differ in nothing but the first convolution.
+        config = BackboneConfig(architecture=name, window=self.window)
+        made = [build_backbone(config, bands) for _ in (classes if separate_first else classes[:1])]
         for extractor in made[1:]:
             for child in dict(extractor.named_children()).keys() - set(FIRST[name]):
                 setattr(extractor, child, getattr(made[0], child))
@@ -91,7 +91,7 @@ class MultitaskNetwork(nn.Module):
             if isinstance(layer, nn.BatchNorm2d):
                 norm = TaskNorm(layer, len(classes))
                 parent, _, child = name.rpartition(".")
-                for extractor in made:  # a layer of the shared part, which each holds by a name of its own
+                for extractor in made:  # a layer of the shared part, which each holds by another name
                     setattr(extractor.get_submodule(parent), child, norm)
 
     def entry(self, task: int, x: Tensor) -> Tensor:
@@ -132,10 +132,7 @@ def joint_step_macs(network: MultitaskNetwork, bands: int, sizes: Sequence[int])
         bands: L.
         sizes: Samples of each task in the step.
     """
-    image = copy.deepcopy(network).to("meta").train()
     side = network.window
     batches = [torch.empty((n, bands, side, side), device="meta") for n in sizes]
     targets = [torch.zeros(n, dtype=torch.int64, device="meta") for n in sizes]
-    with FlopCounterMode(display=False) as counter:
-        torch.stack(joint_loss(image(batches), targets)).sum().backward()
-    return counter.get_total_flops() // 2
+    return count_macs(network, lambda image: torch.stack(joint_loss(image.train()(batches), targets)).sum())

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from sslhsi.studies.multitask.bands import (
 )
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.settings import BY_RULE, METHODS, Settings
+from sslhsi.studies.rows import StudyRow
 from sslhsi.studies.study import open_scenes
 
 
@@ -34,7 +34,7 @@ class Layout:
         method: Key of ``METHODS``.
         scenes: Numbers of the scenes, in order.
         bands: The bands in words.
-        matrices: (B, L) float64 of each scene, from its own values, not yet scaled, to the network's bands.
+        matrices: (B, L) float64 of each scene, from its values, not yet scaled, to the network's bands.
         targets: Places in ``scenes`` of those whose rows the training fills.
     """
 
@@ -54,10 +54,6 @@ class Training:
     scheme: str
     per_class: int
     seed: int
-
-    @property
-    def words(self) -> str:
-        return f"{METHODS[self.layout.method]}, {self.network}, {self.per_class} per class, seed {self.seed}"
 
 
 class Plan:
@@ -103,32 +99,32 @@ class Plan:
         """The split of a scene, the same for all methods."""
         return split(self.labelled[scene].label_map, scheme, window, per_class=per_class, seed=seed)
 
-    def target_columns(self, target: int, scheme: str, per_class: int, seed: int) -> dict[str, Any]:
-        """The columns that name target and split."""
-        return {
-            "experiment": "multitask",
-            "target": self.names[target],
-            "kind": self.labelled[target].kind,
-            "data": self.digests[target],
-            "split": scheme,
-            "per_class": per_class,
-            "seed": seed,
-        }
+    def target_row(self, target: int, scheme: str, per_class: int, seed: int) -> StudyRow:
+        """What names target and split."""
+        return StudyRow(
+            experiment="multitask",
+            target=self.names[target],
+            kind=self.labelled[target].kind,
+            data=self.digests[target],
+            split=scheme,
+            per_class=per_class,
+            seed=seed,
+        )
 
-    def columns(self, training: Training, place: int) -> dict[str, Any]:
-        """The columns of a training's row that are known beforehand; ``source``: the scenes beside the target."""
+    def row(self, training: Training, place: int) -> StudyRow:
+        """What is known beforehand of a training's row; ``source``: the scenes beside the target."""
         layout = training.layout
         target = layout.scenes[place]
         others = [i for i in layout.scenes if i != target]
-        return {
-            **self.target_columns(target, training.scheme, training.per_class, training.seed),
-            "method": METHODS[layout.method],
-            "network": training.network,
-            "source": " + ".join(self.names[i] for i in others),
-            "data": "-".join(self.digests[i] for i in (target, *others)),
-            "settings": f"window {WINDOWS[training.network]}; {layout.bands}; cube divided by its maximum; "
+        return replace(
+            self.target_row(target, training.scheme, training.per_class, training.seed),
+            method=METHODS[layout.method],
+            network=training.network,
+            source=" + ".join(self.names[i] for i in others),
+            data="-".join(self.digests[i] for i in (target, *others)),
+            settings=f"window {WINDOWS[training.network]}; {layout.bands}; cube divided by its maximum; "
             f"mirrored, 4 copies; {self.settings.schedule}",
-        }
+        )
 
     def _number(self, key: str, name: str) -> int:
         if name not in self.names:
@@ -143,7 +139,7 @@ class Plan:
                 for j in group[:k]:
                     if self.digests[i] == self.digests[j] or (sites[i] and sites[i] == sites[j]):
                         raise InputError(
-                            f"together: {self.names[j]} and {self.names[i]} show the same ground, so that one would "
+                            f"together: {self.names[j]} and {self.names[i]} show the same site, so that one would "
                             "train on test pixels of the other; put them into different joint trainings"
                         )
 
@@ -161,7 +157,7 @@ class Plan:
                 bands = f"resampled to {matrices[0].shape[1]} common wavelengths"
                 yield Layout(method, group, bands, tuple(matrices), targets)
             else:
-                # The rule gives targets of either camera bands of their own, so each has a training of its own.
+                # The rule gives targets of either camera other bands, so each has a separate training.
                 for camera in dict.fromkeys(self._camera(group[k]) for k in targets):
                     mine = tuple(k for k in targets if self._camera(group[k]) == camera)
                     words, matrices = self._by_rule(group, camera, method == "inverse")

@@ -15,11 +15,11 @@ METHODS = {
     "single": "single task",
     "shared": "multitask, shared first layer",
     "shared_wavelength": "multitask, shared first layer, by wavelength",
-    "own": "multitask, own first layers",
+    "separate": "multitask, separate first layers",
     "inverse": "multitask, shared first layer, inverted bands",
 }
 # Methods whose bands are those of the published rule, which knows two cameras.
-BY_RULE = ("shared", "own", "inverse")
+BY_RULE = ("shared", "separate", "inverse")
 _ONCE = ("together", "targets", "networks", "methods", "per_class", "schemes")
 
 
@@ -34,8 +34,8 @@ class Settings(Experiment):
     )
     targets: list[str] = Field(default=[], description="scenes that are tested; all of them when empty")
     networks: Annotated[list[Literal["hresnet", "ccnn"]], Field(min_length=1)] = ["hresnet"]
-    methods: list[Literal["single", "shared", "shared_wavelength", "own", "inverse"]] = [
-        "single", "shared", "own", "inverse"
+    methods: list[Literal["single", "shared", "shared_wavelength", "separate", "inverse"]] = [
+        "single", "shared", "separate", "inverse"
     ]  # fmt: skip
     per_class: Annotated[list[Positive], Field(min_length=1)] = [5, 10, 15, 20, 25, 30]
     schemes: Schemes = ["random"]

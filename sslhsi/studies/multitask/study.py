@@ -14,22 +14,19 @@ value.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 from itertools import product
-from typing import Any
 
 import torch
 
-from sslhsi.errors import InputError
-from sslhsi.studies.jobs import Job, run_jobs
 from sslhsi.studies.multitask.network import WINDOWS
 from sslhsi.studies.multitask.plan import Plan, Training
 from sslhsi.studies.multitask.settings import Settings
 from sslhsi.studies.multitask.training import make_task, train_jointly
-from sslhsi.studies.rows import tested_columns
+from sslhsi.studies.rows import Made, tested_columns
 from sslhsi.studies.self_supervised import self_supervised_jobs
-from sslhsi.studies.table import Table
-from sslhsi.training.progress import Advance, progress
+from sslhsi.studies.table import Job, Table, run_jobs
 
 
 def run(settings: Settings, table: Table, show: bool = True) -> None:
@@ -48,64 +45,45 @@ def run(settings: Settings, table: Table, show: bool = True) -> None:
             training (a split that can't be drawn, a loss that is not finite) leaves rows whose ``note`` says so.
     """
     plan = Plan(settings)
-    trainings = list(plan.trainings())
-    missing = [t for t in trainings if not all(table.has(plan.columns(t, k)) for k in t.layout.targets)]
-    epochs = settings.schedule.total
-    with progress(
-        "multitask: epoch", epochs * len(trainings), epochs * (len(trainings) - len(missing)), show=show
-    ) as advance:
-        for number, training in enumerate(missing, len(trainings) - len(missing)):
-            for row, history in _rows(
-                plan, training, functools.partial(_advance, advance, epochs * number, training)
-            ):
-                if not table.has(row):
-                    table.add(row, history)
+    jobs = [
+        Job([plan.row(one, k) for k in one.layout.targets], functools.partial(_trained, plan, one))
+        for one in plan.trainings()
+    ]
     if settings.self_supervised is not None:
-        run_jobs("self-supervised: row", _self_supervised(plan, settings.self_supervised), table, show)
+        jobs += _self_supervised(plan, settings.self_supervised)
+    run_jobs("multitask: row", jobs, table, show)
 
 
-def _advance(advance: Advance, before: int, training: Training, epoch: int) -> None:
-    advance(before + epoch, training.words)
-
-
-def _rows(
-    plan: Plan, training: Training, epoch_done: Callable[[int], None]
-) -> Iterator[tuple[dict[str, Any], list[dict[str, Any]]]]:
+def _trained(plan: Plan, training: Training) -> Iterator[Made]:
     """The row of each of a training's targets, with its history."""
     layout, schedule = training.layout, plan.settings.schedule
     window, device = WINDOWS[training.network], torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        drawn = [plan.draw(i, training.scheme, training.per_class, training.seed, window) for i in layout.scenes]
-        tasks = [
-            make_task(plan.scenes[i], matrix / plan.scales[i], one, window, device)
-            for i, matrix, one in zip(layout.scenes, layout.matrices, drawn, strict=True)
-        ]
-        joint = train_jointly(
-            training.network,
-            tasks,
-            schedule,
-            targets=layout.targets,
-            own_first=layout.method == "own",
-            seed=training.seed,
-            device=device,
-            epoch_done=epoch_done,
-        )
-    except InputError as error:
-        for k in layout.targets:
-            yield {**plan.columns(training, k), "note": str(error)}, []
-        return
+    drawn = [plan.draw(i, training.scheme, training.per_class, training.seed, window) for i in layout.scenes]
+    tasks = [
+        make_task(plan.scenes[i], matrix / plan.scales[i], one, window, device)
+        for i, matrix, one in zip(layout.scenes, layout.matrices, drawn, strict=True)
+    ]
+    joint = train_jointly(
+        training.network,
+        tasks,
+        schedule,
+        targets=layout.targets,
+        separate_first=layout.method == "separate",
+        seed=training.seed,
+        device=device,
+    )
     for k in layout.targets:
         truth = plan.labelled[layout.scenes[k]].label_map[tuple(drawn[k].test.T)]
-        row = {
-            **plan.columns(training, k),
+        row = replace(
+            plan.row(training, k),
             **tested_columns(drawn[k], truth, joint.predicted[k]),
-            "epochs": schedule.total,
-            "trainable": joint.parameters,
-            "parameters": joint.parameters,
-            "macs": joint.macs,
-            "seconds_per_step": round(joint.seconds / joint.steps, 6),
-            "seconds": round(joint.seconds, 3),
-        }
+            epochs=schedule.total,
+            trainable=joint.parameters,
+            parameters=joint.parameters,
+            macs=joint.macs,
+            seconds_per_step=round(joint.seconds / joint.steps, 6),
+            seconds=round(joint.seconds, 3),
+        )
         yield row, joint.history[k]
 
 
@@ -115,7 +93,7 @@ def _self_supervised(plan: Plan, folder: str) -> list[Job]:
     window = max(WINDOWS[name] for name in settings.networks)
     jobs = []
     for seed, scheme, n, i in product(range(settings.seeds), settings.schemes, settings.per_class, plan.targets):
-        columns = plan.target_columns(i, scheme, n, seed)
+        row = plan.target_row(i, scheme, n, seed)
         draw = functools.partial(plan.draw, i, scheme, n, seed, window)
-        jobs += self_supervised_jobs(folder, plan.scenes[i], columns, draw, phase="fine-tuning", its_window=True)
+        jobs += self_supervised_jobs(folder, plan.scenes[i], row, draw, phase="fine-tuning", its_window=True)
     return jobs

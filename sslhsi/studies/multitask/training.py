@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from sslhsi.recipe import BatchSize, Positive, Rate, TrainingSettings
 from sslhsi.scenes.scene import Scene
 from sslhsi.splits.split import Split
 from sslhsi.studies.multitask.network import MultitaskNetwork, joint_loss, joint_step_macs
+from sslhsi.studies.rows import Epoch
 from sslhsi.training.loss import check_loss
 from sslhsi.training.seeded import seeded
 
@@ -88,7 +88,7 @@ class Joint:
 
     Args:
         predicted: By position of the task: (m,) class ids of its test pixels, in the order of its split.
-        history: By task, entries of ``epoch``, ``phase``, ``loss`` and ``accuracy`` (percent) on its samples.
+        history: By task, losses and accuracies on its samples.
         parameters: All that trained, heads included.
         macs: Multiply-adds of the first step, which is among the largest.
         steps: Number of steps.
@@ -96,7 +96,7 @@ class Joint:
     """
 
     predicted: dict[int, np.ndarray]
-    history: list[list[dict[str, Any]]]
+    history: list[list[Epoch]]
     parameters: int
     macs: int
     steps: int
@@ -154,10 +154,9 @@ def train_jointly(
     schedule: Schedule,
     *,
     targets: Sequence[int],
-    own_first: bool = False,
+    separate_first: bool = False,
     seed: int = 0,
     device: torch.device | None = None,
-    epoch_done: Callable[[int], None] = lambda epoch: None,
 ) -> Joint:
     """Train one extractor for all tasks; a single task is trained in the same way.
 
@@ -169,10 +168,9 @@ def train_jointly(
         tasks: What to train for; all with the same L.
         schedule: How.
         targets: Positions of the tasks whose test pixels shall be classified.
-        own_first: Give every task a first convolution of its own.
+        separate_first: Give every task a separate first convolution.
         seed: Of the weights, dropout and the order of the samples.
         device: Where ``tasks`` lie; the CPU when None.
-        epoch_done: Called after each epoch.
 
     Raises:
         InputError: The loss is not a finite number.
@@ -181,11 +179,11 @@ def train_jointly(
     began, predicting = time.perf_counter(), 0.0
     with seeded(seed, device):
         counts, bands = [len(task.y) for task in tasks], tasks[0].x.shape[1]
-        network = MultitaskNetwork(name, bands, [task.classes.size for task in tasks], own_first=own_first)
+        network = MultitaskNetwork(name, bands, [task.classes.size for task in tasks], separate_first=separate_first)
         set_memory_format(network, fastest_safe_setting(network.extractors[0], device)["memory_format"]).to(device)
         order = torch.Generator().manual_seed(seed)
         ballots = {k: np.zeros((len(tasks[k].split.test), tasks[k].classes.size), dtype=np.int64) for k in targets}
-        history: list[list[dict[str, Any]]] = [[] for _ in tasks]
+        history: list[list[Epoch]] = [[] for _ in tasks]
         steps, solver = 0, _solver(network, schedule.lr)
         for epoch in range(1, schedule.total + 1):
             if epoch == schedule.epochs + 1:
@@ -198,15 +196,12 @@ def train_jointly(
             if epoch == 1 or epoch % NOTED == 0 or epoch == schedule.total:
                 phase = "settling" if epoch > schedule.epochs else "training"
                 for entries, (loss, accuracy) in zip(history, means, strict=True):
-                    entries.append({
-                        "epoch": epoch, "phase": phase, "loss": round(loss, 6), "accuracy": round(100 * accuracy, 3)
-                    })  # fmt: skip
+                    entries.append(Epoch(epoch, phase, round(loss, 6), round(100 * accuracy, 3)))
             if epoch > schedule.settled and (epoch - schedule.settled) % schedule.vote_every == 0:
                 paused = time.perf_counter()
                 for k, counted in ballots.items():
                     counted[np.arange(len(counted)), classify(network, k, tasks[k], device)] += 1
                 predicting += time.perf_counter() - paused
-            epoch_done(epoch)
         seconds = time.perf_counter() - began - predicting
         macs = joint_step_macs(
             network, bands, [len(numbers) for numbers in shares(counts, schedule.batch_size, order)[0]]

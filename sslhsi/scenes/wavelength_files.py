@@ -1,19 +1,47 @@
-"""Band centres from text as people have it: a list, or a table with a heading and more than one column."""
+"""Band centres from files of their own: a list or a table of text as people have it, a header, named vectors."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from sslhsi.errors import InputError
+from sslhsi.scenes.raw import Centres, Raw, Variable, check_file
+from sslhsi.scenes.text_table import WITH_UNIT, is_binary, read_text, rows_of
+from sslhsi.scenes.wavelengths import CENTRES_HEADING, TELLING, centres_of, monotonic, plausible, unit_in
 
-_CENTRE = re.compile(r"wave|lambda|λ|cent(er|re)|\bwl\b|\bnm\b", re.IGNORECASE)
-_WITH_UNIT = re.compile(
-    r"([+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?)\s*(nm|nanomet\w+|um|µm|μm|micromet\w+|microns?|å|angstroms?|cm-1|1/cm)?",
-    re.IGNORECASE,
-)
+
+def read_wavelengths(path: Path, open_file: Callable[[Path], Raw | list[Variable]]) -> Centres:
+    """Band centres from a separate file.
+
+    Args:
+        path: .txt or .csv (one number a line, or a table with a column of them; see
+            :func:`parse_table`), an ENVI header, a file with named vectors, or an image that
+            tells them.
+        open_file: Opens a file of any supported format.
+
+    Raises:
+        InputError: Nothing in the file can be band centres, or several vectors can.
+    """
+    check_file(path)
+    if path.suffix.lower() in (".txt", ".csv", ".wl", ".tsv", ".dat", ".asc") and not is_binary(path):
+        values, heading = parse_table(read_text(path), path)
+        return Centres(values, unit_in(heading), str(path))
+    opened = open_file(path)
+    if not isinstance(opened, list):
+        if opened.wavelengths is None:
+            raise InputError(f"{path}: tells no wavelengths")
+        known = opened.wavelengths
+        return known if isinstance(known, Centres) else Centres(known, "nm", str(path))
+    vectors = [v for v in opened if v.vector]
+    chosen = [v for v in vectors if TELLING.search(v.name) and plausible(v)] if len(vectors) > 1 else vectors
+    if len(chosen) != 1:
+        listed = ", ".join(map(str, vectors)) or "no vector"
+        raise InputError(f"{path}: which variable holds the wavelengths is unclear ({listed})")
+    return centres_of(chosen[0], str(path))
 
 
 def parse_table(text: str, path: Path) -> tuple[np.ndarray, str]:
@@ -33,7 +61,10 @@ def parse_table(text: str, path: Path) -> tuple[np.ndarray, str]:
     """
     lines = [line.strip() for line in text.splitlines()]
     comments = " ".join(line for line in lines if line[:1] in "#%" and line)
-    rows = [_words(line) for line in lines if line and line[0] not in "#%"]
+    text = re.sub(r"[{}\[\]]", " ", text)
+    if ";" in text or "\t" in text:
+        text = re.sub(r"(?<=\d),(?=\d)", ".", text)  # decimal commas
+    rows = [[cell for cell in row if cell] for row in rows_of(text)]
     heading: list[str] = []
     while rows and not any(_value(word) is not None for word in rows[0]):
         heading = rows.pop(0)
@@ -42,7 +73,7 @@ def parse_table(text: str, path: Path) -> tuple[np.ndarray, str]:
         raise InputError(
             f"{path}: a text file of wavelengths must hold numbers, one per line, or a table with a column of them"
         )
-    units = " ".join(match.group(2) or "" for word in rows[0] if (match := _WITH_UNIT.fullmatch(word)))
+    units = " ".join(match.group(2) or "" for word in rows[0] if (match := WITH_UNIT.fullmatch(word)))
     if all(re.fullmatch(r"\d+,\d+", line) for line in lines if line) and len({row[1] for row in numbers}) > 1:
         raise InputError(
             f"{path}: whether the commas part columns or decimals is unclear; write decimals with points, or "
@@ -51,8 +82,7 @@ def parse_table(text: str, path: Path) -> tuple[np.ndarray, str]:
     flat = np.array([value for row in numbers for value in row], dtype=np.float64)
     widths = {len(row) for row in numbers}
     columns = widths.pop() if len(widths) == 1 else 1
-    rising = flat.size > 2 and bool((np.diff(flat) > 0).all() or (np.diff(flat) < 0).all())
-    if columns == 1 or len(numbers) == 1 or rising:
+    if columns == 1 or len(numbers) == 1 or (flat.size > 2 and monotonic(flat)):
         return flat, " ".join([*heading, units, comments])
     table = flat.reshape(len(numbers), columns)
     column = _column(table, heading, path)
@@ -60,27 +90,9 @@ def parse_table(text: str, path: Path) -> tuple[np.ndarray, str]:
     return table[:, column], " ".join([above, units, comments])
 
 
-def _words(line: str) -> list[str]:
-    """The cells of a line; a unit behind a number belongs to its cell."""
-    mark = next((mark for mark in ";\t" if mark in line), None)
-    if mark is not None:
-        line = re.sub(r"(?<=\d),(?=\d)", ".", line)  # decimal commas
-        cells = line.split(mark)
-    elif "," in line:
-        cells = line.strip("{}[]").split(",")
-    else:
-        cells = []
-        for word in line.strip("{}[]").split():
-            if cells and (word[0] in "([" or _WITH_UNIT.fullmatch(f"1 {word}")):
-                cells[-1] += f" {word}"
-            else:
-                cells.append(word)
-    return [cell.strip().strip("{}[]\"'").strip() for cell in cells if cell.strip().strip("{}[]\"'").strip()]
-
-
 def _value(word: str) -> float | None:
     """A number, with or without a unit behind."""
-    match = _WITH_UNIT.fullmatch(word)
+    match = WITH_UNIT.fullmatch(word)
     return float(match.group(1)) if match else None
 
 
@@ -88,12 +100,13 @@ def _column(table: np.ndarray, heading: list[str], path: Path) -> int:
     """Which column holds the centres: the one that the heading names, else the one that isn't number or width."""
     columns = range(table.shape[1])
     if len(heading) == table.shape[1]:
-        named = [c for c in columns if _CENTRE.search(heading[c]) and not re.search("fwhm|width", heading[c], re.I)]
+        named = [
+            c for c in columns if CENTRES_HEADING.search(heading[c]) and not re.search("fwhm|width", heading[c], re.I)
+        ]
         if len(named) == 1:
             return named[0]
     rest = [c for c in columns if not _counts(table[:, c])]
-    steps = [np.diff(table[:, c]) for c in rest]
-    ordered = [c for c, step in zip(rest, steps, strict=True) if (step > 0).all() or (step < 0).all()]
+    ordered = [c for c in rest if monotonic(table[:, c])]
     if len(ordered) == 1:
         return ordered[0]
     # A width is smaller than the centre that it belongs to.

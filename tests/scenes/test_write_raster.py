@@ -9,7 +9,7 @@ from rasterio.crs import CRS
 from rasterio.transform import Affine, from_origin
 
 from sslhsi.errors import InputError
-from sslhsi.report.rasters import write_raster
+from sslhsi.scenes.write_raster import write_raster
 
 PLACE = from_origin(500_000, 4_000_000, 2.0, 2.0)
 VALUES = np.random.default_rng(0).normal(size=(9, 7, 5)).astype(np.float32)
