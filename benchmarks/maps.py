@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads; torch's choice when left out")
     parser.add_argument("--rounds", type=int, default=5, help="of both in turn; the median counts")
-    parser.add_argument("--budget", type=float, default=20.0, help="seconds for a network's windows, about")
+    parser.add_argument("--budget", type=float, default=8.0, help="seconds for a network's windows, about")
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
     parser.add_argument("--quick", action="store_true", help="one small network, a small scene, one round")
     parser.add_argument("--out", type=Path, default=Path("results/maps"))
