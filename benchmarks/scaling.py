@@ -6,10 +6,10 @@
 Measured: seconds of a step of the main job at each share of the batch, with as many processes at once as there are
 shares but none that talks to another; latency and bandwidth of gloo's all-reduce among as many processes; patches
 per second of the main job on processes that do talk. Predicted: a step on N processes is the step of the share
-beside its like, and the traffic of NT-Xent, batch normalisation and gradients. Each process has one thread, except
-where the table says more: there, one process with all cores against one process a core, round by round. The table
-for GPUs takes --rate (patches per second of one GPU, measured with benchmarks/training_loop.py) and links as their
-makers state them.
+beside its like, and the traffic of NT-Xent, batch normalisation and gradients. Then one process with all cores
+against one process a core, round by round: processes that share a run over gloo, and processes that don't talk,
+which is the limit for those that do. The table for GPUs takes --rate (patches per second of one GPU, measured with
+benchmarks/training_loop.py) and links as their makers state them.
 """
 
 from __future__ import annotations
@@ -171,27 +171,29 @@ def checked(folder: Path, network: str, batch: int, steps: int, counts: Sequence
 
 
 def against_threads(folder: Path, network: str, batch: int, steps: int, rounds: int) -> Rows:
-    """One process with all cores, and one process a core: the same batch."""
+    """One process with all cores, and one process a core, that talk and that don't: the same batch.
+
+    What those that don't talk lose is the limit: each of them prepares, clips and updates all weights.
+    """
     cores = os.cpu_count() or 1
-    pairs = []
+    speeds: dict[str, list[float]] = {"one": [], "no exchange": [], "gloo": []}
     for _ in range(rounds):
-        one = together(folder, network, batch, steps, 1, threads=cores)
-        pairs.append((one, together(folder, network, batch, steps, cores)))
-    ratios = [many / one for one, many in pairs]
-    speeds = zip((1, cores), (cores, 1), zip(*pairs, strict=True), strict=True)
+        speeds["one"].append(together(folder, network, batch, steps, 1, threads=cores))
+        speeds["no exchange"].append(cores * side_by_side(folder, network, batch // cores, steps, cores))
+        speeds["gloo"].append(together(folder, network, batch, steps, cores))
     return [
         {
-            "on": f"gloo, this machine, {network}",
-            "ranks": ranks,
-            "threads": threads,
+            "on": f"{name}, this machine, {network}",
+            "ranks": 1 if name == "one" else cores,
+            "threads": cores if name == "one" else 1,
             "batch": batch,
             "measured patches/s": median(measured),
             "range": spread(measured),
-            "of one process": median(ratios) if ranks > 1 else 1.0,
-            "of one process, range": spread(ratios) if ranks > 1 else "",
+            "of one process": median(ratios := [m / one for m, one in zip(measured, speeds["one"], strict=True)]),
+            "of one process, range": spread(ratios),
             "rounds": rounds,
         }
-        for ranks, threads, measured in speeds
+        for name, measured in speeds.items()
     ]
 
 
@@ -229,13 +231,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=SPEED)
     args = parser.parse_args()
-    steps, rounds = (2, 1) if args.quick else (50, args.rounds)
+    steps, rounds = (2, 1) if args.quick else (30, args.rounds)
+    # A process that has started OpenMP's threads can't be forked into one that uses them.
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         make_scenes(folder, 2, 80)
         rows = checked(folder, "pixelnet", args.batch, steps, (1, 2, 4), rounds)
         if not args.quick:
-            rows += against_threads(folder, "resnet10t", 2 * args.batch, 8, rounds)
+            for batch, number in ((64, 6), (256, 3)):
+                rows += against_threads(folder, "resnet10t", batch, number, rounds)
         rows += on_gpus(folder, args.network, args.rate, args.per_gpu)
     write("scaling", "How training scales", " ".join((__doc__ or "").split("\n\n")[2].split()), rows, args.out)
 
