@@ -18,7 +18,7 @@ class ConvBN(nn.Sequential):
         super().__init__(
             Conv3d(inside, outside, kernel, padding=padding, bias=False),
             nn.BatchNorm3d(outside),
-            nn.ReLU6() if act else nn.Identity(),
+            nn.ReLU6(inplace=True) if act else nn.Identity(),
         )
 
 
@@ -42,7 +42,7 @@ class InceptionUnit(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         a, b, c = self.entry(x).split(self.split, dim=1)
         y = torch.cat((a, self.branch_b(b), self.branch_c(c)), dim=1)
-        return F.relu6(y + self.shortcut(x))
+        return F.relu6(y + self.shortcut(x), inplace=True)
 
 
 @register_backbone("ainet")
@@ -84,7 +84,7 @@ class AINet(Backbone):
         super().__init__(in_chans, window)
         choose(self.name, "shortcut", shortcut, ("identity", "projection"))
         everywhere = shortcut == "projection"
-        self.stem = nn.Sequential(Conv3d(1, 32, (8, 3, 3), bias=False), nn.BatchNorm3d(32), nn.ReLU6())
+        self.stem = nn.Sequential(Conv3d(1, 32, (8, 3, 3), bias=False), nn.BatchNorm3d(32), nn.ReLU6(inplace=True))
         self.stages = nn.ModuleList()
         inside = 32
         for width, spectrum_units in ((32, 1), (64, 2), (128, 2), (256, 1)):

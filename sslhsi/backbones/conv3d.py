@@ -14,6 +14,8 @@ class Conv3d(nn.Conv3d):
 
     - (k, 1, 1), stride 1 across: a 2D convolution on (depth, height x width), a view of the input;
     - (1, 1, 1) on a channels-last input: one matrix product, again on a view;
+    - (1, k, k) on maps of one pixel, padded: the kernel's middle, as one (1, 1, 1) matrix product;
+    - (depth, 1, 1), as deep as the input, of many channels: one matrix product on a copy;
     - a kernel as deep as the input: a 2D convolution with channels x depth input channels, where
       those are neighbours in memory.
 
@@ -25,12 +27,17 @@ class Conv3d(nn.Conv3d):
         if x.device.type == "cpu" and self.groups == 1 and self.dilation == (1, 1, 1):
             if self.kernel_size == (1, 1, 1) and self.stride == (1, 1, 1) and self.padding == (0, 0, 0):
                 if x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous():
-                    return self._as_product(x)
+                    return _product(x, self.weight, self.bias)
+            elif self._meets_one_pixel(x):
+                return _product(x, self.weight[..., self._padding[1], self._padding[2], None, None], self.bias)
             elif self.kernel_size[1:] == (1, 1) and self.kernel_size[0] < x.shape[2]:
-                if self.stride[1:] == (1, 1) and self._padding[1:] == (0, 0) and self.in_channels > 1:
+                if self._flat_steps and self.in_channels > 1:
                     return self._as_spectral(x)
-            elif self.kernel_size[0] == x.shape[2] and self._padding[0] == 0 and _merges(x):
-                return self._as_full_depth(x)
+            elif self.kernel_size[0] == x.shape[2] and self._padding[0] == 0:
+                if self.kernel_size[1:] == (1, 1) and self._flat_steps:
+                    return self._as_depth_product(x)
+                if _merges(x):
+                    return self._as_full_depth(x)
         return super().forward(x)
 
     @property
@@ -38,9 +45,18 @@ class Conv3d(nn.Conv3d):
         assert isinstance(self.padding, tuple)
         return self.padding
 
-    def _as_product(self, x: Tensor) -> Tensor:
-        y = F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias)
-        return y.permute(0, 4, 1, 2, 3)
+    @property
+    def _flat_steps(self) -> bool:
+        return self.stride[1:] == (1, 1) and self._padding[1:] == (0, 0)
+
+    def _meets_one_pixel(self, x: Tensor) -> bool:
+        same = all(2 * p + 1 == k for p, k in zip(self._padding, self.kernel_size, strict=True))
+        return x.shape[3:] == (1, 1) and self.kernel_size[0] == 1 and self.stride == (1, 1, 1) and same
+
+    def _as_depth_product(self, x: Tensor) -> Tensor:
+        neighbours = x.permute(0, 3, 4, 2, 1).flatten(3)  # (N, H, W, D x C)
+        weight = self.weight[..., 0, 0].transpose(1, 2).flatten(1)
+        return F.linear(neighbours, weight, self.bias).permute(0, 3, 1, 2).unsqueeze(2)
 
     def _as_spectral(self, x: Tensor) -> Tensor:
         y = F.conv2d(x.flatten(3), self.weight.squeeze(4), self.bias, (self.stride[0], 1), (self._padding[0], 0))
@@ -75,6 +91,11 @@ def convolve_valid(x: Tensor, layer: nn.Conv3d, apart: int = 1) -> Tensor:
     return out
 
 
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = F.linear(x.permute(0, 2, 3, 4, 1), weight.flatten(1), bias)
+    return y.permute(0, 4, 1, 2, 3)
+
+
 def _merges(x: Tensor) -> bool:
     """Channels and depth merge without a copy; a copy would also leave the gradient in another format."""
-    return x.shape[2] == 1 or x.is_contiguous()
+    return 1 in x.shape[1:3] or x.is_contiguous()

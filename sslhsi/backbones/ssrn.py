@@ -22,8 +22,8 @@ class ResidualBlock(nn.Module):
         self.norm_2 = nn.BatchNorm3d(24)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.norm_1(self.conv_1(x)))
-        return F.relu(x + self.norm_2(self.conv_2(y)))
+        y = F.relu(self.norm_1(self.conv_1(x)), inplace=True)
+        return F.relu(x + self.norm_2(self.conv_2(y)), inplace=True)
 
 
 @register_backbone("ssrn")
@@ -60,12 +60,12 @@ class SSRN(Backbone):
         super().__init__(in_chans, window)
         depth = (in_chans - 7) // 2 + 1
         self.spectral = nn.Sequential(
-            Conv3d(1, 24, (7, 1, 1), stride=(2, 1, 1)), nn.BatchNorm3d(24), nn.ReLU(),
+            Conv3d(1, 24, (7, 1, 1), stride=(2, 1, 1)), nn.BatchNorm3d(24), nn.ReLU(inplace=True),
             ResidualBlock((7, 1, 1)), ResidualBlock((7, 1, 1)),
-            Conv3d(24, 128, (depth, 1, 1)), nn.BatchNorm3d(128), nn.ReLU(),
+            Conv3d(24, 128, (depth, 1, 1)), nn.BatchNorm3d(128), nn.ReLU(inplace=True),
         )  # fmt: skip
         self.spatial = nn.Sequential(
-            Conv3d(1, 24, (128, 3, 3)), nn.BatchNorm3d(24), nn.ReLU(),
+            Conv3d(1, 24, (128, 3, 3)), nn.BatchNorm3d(24), nn.ReLU(inplace=True),
             ResidualBlock((1, 3, 3)), ResidualBlock((1, 3, 3)),
         )  # fmt: skip
         he_normal_(self)
