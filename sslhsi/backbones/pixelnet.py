@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor, nn
@@ -16,25 +17,20 @@ from sslhsi.views import box_mean
 BANDWIDTH = 1.0
 
 
-def similarity_pool(values: Tensor, distance: Tensor, radius: int, bandwidth: float) -> Tensor:
-    """Average over the central (2 radius + 1)^2 pixels, weighted by exp(-distance / bandwidth).
+@lru_cache
+def disks(height: int, width: int, radii: tuple[int, ...]) -> Tensor:
+    """Which pixels lie within each radius of the centre, (radii, (height - 2) width - 2) of zeros and ones.
 
-    A non-local mean (Buades, Coll and Morel 2005) of the centre: neighbours of the same material average the
-    noise away, those across an edge get no weight.
-
-    Args:
-        values: (N, K, S, S).
-        distance: (N, S, S) of each pixel to the centre.
-        radius: In pixels; 0 gives the centre pixel itself.
-        bandwidth: Distance at which the weight has fallen to 1/e.
-
-    Returns:
-        (N, K).
+    Pixels are those with 3x3 neighbours, in the order of memory: a row's last two, which have none, stand between
+    the rows and belong to no radius.
     """
-    row, column = values.shape[2] // 2, values.shape[3] // 2
-    near = (slice(row - radius, row + radius + 1), slice(column - radius, column + radius + 1))
-    weight = torch.softmax(-distance[:, *near].flatten(1) / bandwidth, dim=1)
-    return torch.einsum("nkp,np->nk", values[:, :, *near].flatten(2), weight)
+    inside = (height - 2, width - 2)
+    row, column = inside[0] // 2, inside[1] // 2
+    room = min(inside) - 1 - max(row, column)
+    near = torch.zeros(len(radii), inside[0], width)
+    for at, radius in zip(near, (min(radius, room) for radius in radii), strict=True):
+        at[row - radius : row + radius + 1, column - radius : column + radius + 1] = 1
+    return near.flatten(1)[:, :-2]
 
 
 class RandomSpectral(nn.Sequential):
@@ -114,13 +110,18 @@ class PixelNet(Backbone):
 
         (N, K, S, S) -> (N, radii, K), which :meth:`forward_features` takes in place of windows.
         """
-        # Compared by 3x3 means: single pixels are as far apart as their noise makes them.
-        keys, inner = box_mean(x), x[..., 1:-1, 1:-1]
-        row, column = inner.shape[2] // 2, inner.shape[3] // 2
-        distance = (keys - keys[..., row : row + 1, column : column + 1]).square().mean(1)
-        room = min(inner.shape[2], inner.shape[3]) - 1 - max(row, column)
-        pooled = [similarity_pool(inner, distance, min(radius, room), BANDWIDTH) for radius in self.radii]
-        return torch.stack(pooled, dim=1)
+        height, width = x.shape[2:]
+        pixels, centre = x.flatten(2), (height - 2) // 2 * width + (width - 2) // 2
+        # Compared by 3x3 means: single pixels are as far apart as their noise makes them. The sums run through all
+        # rows at once, so that the two pixels at a row's end mix with the next row; no disk has them.
+        count = (height - 2) * width
+        sums = pixels[..., :count] + pixels[..., width : width + count] + pixels[..., 2 * width :]
+        keys = sums[..., :-2] + sums[..., 1:-1] + sums[..., 2:]
+        distance = (keys - keys[..., centre : centre + 1]).square().mean(1) / 81
+        # Non-local means (Buades, Coll and Morel 2005). The centre's distance is 0, so that no weight exceeds 1.
+        weight = (distance / -BANDWIDTH).exp()[:, None] * disks(height, width, self.radii).to(x)
+        weight = weight / weight.sum(2, keepdim=True)
+        return torch.bmm(weight, pixels[..., width + 1 : width - 1 + count].transpose(1, 2))
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, K, S, S), or what :meth:`precompute` made of it -> (N, num_features)."""

@@ -79,3 +79,23 @@ def test_random_features_stand_beside_the_trained_ones_and_stay():
 def test_senseless_options(options):
     with pytest.raises(InputError, match="pixelnet"):
         PixelNet(3, 5, **options)
+
+
+@pytest.mark.parametrize(("side", "radii"), [(15, (0, 1, 3, 6)), (8, (0, 2)), (5, (6, 0))])
+def test_pooling_and_its_gradient_equal_a_softmax_per_radius(side, radii):
+    network = PixelNet(4, side, radii=radii)
+    x = torch.randn(3, 4, side, side, dtype=torch.float64, requires_grad=True)
+    keys, inner = torch.nn.functional.avg_pool2d(x, 3, stride=1), x[..., 1:-1, 1:-1]
+    row = (side - 2) // 2
+    distance = (keys - keys[..., row : row + 1, row : row + 1]).square().mean(1)
+    expected = []
+    for radius in radii:
+        cut = min(radius, side - 3 - row)
+        near = (..., slice(row - cut, row + cut + 1), slice(row - cut, row + cut + 1))
+        weight = torch.softmax(-distance[near].flatten(1), dim=1)
+        expected.append((inner[near].flatten(2) * weight[:, None]).sum(2))
+    ours, theirs = network.precompute(x), torch.stack(expected, 1)
+    torch.testing.assert_close(ours, theirs)
+    upstream = torch.randn_like(theirs)
+    mine, other = (torch.autograd.grad(y, x, upstream)[0] for y in (ours, theirs))
+    torch.testing.assert_close(mine, other)
