@@ -77,11 +77,17 @@ COLUMNS = [
 ]
 
 
+class PlainBatchNorm3d(nn.BatchNorm3d):
+    """torch's, but another class: what is pooled before normalisation is so behind torch's own class alone."""
+
+
 def plain(network: nn.Module) -> nn.Module:
-    """The network with torch's 3D convolutions in place of the rewritten ones."""
+    """The network with torch's 3D convolutions in place of the rewritten ones, and every layer as it is written."""
     for layer in network.modules():
         if isinstance(layer, Conv3d):
             layer.__class__ = nn.Conv3d  # type: ignore[assignment]
+        elif type(layer) is nn.BatchNorm3d:
+            layer.__class__ = PlainBatchNorm3d
     return network
 
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, choose, he_normal_, register_backbone
 from sslhsi.backbones.conv3d import Conv3d
+from sslhsi.backbones.stem_pool import stem_pool
 
 
 class ConvBN(nn.Sequential):
@@ -97,8 +98,10 @@ class AINet(Backbone):
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, 256, 6, 1, 1), the pyramid's cells."""
-        x = self.stem(x.unsqueeze(1))
-        for stage in self.stages:
+        x = stem_pool(x.unsqueeze(1), self.stem[0], self.stem[1])
+        for unit in self.stages[0][1:]:  # type: ignore[index]
+            x = unit(x)
+        for stage in self.stages[1:]:
             x = stage(x)
         # the cells are averages over height and width, whatever the depth: do that once
         x = x.mean((3, 4))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +26,12 @@ class Conv3d(nn.Conv3d):
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if len(x) != 1 or x.device.type != "cpu":
+            return self._computed(x)
+        y: Tensor = _OneWindow.apply(self._computed(_OneWindow.apply(x)))
+        return y
+
+    def _computed(self, x: Tensor) -> Tensor:
         if x.device.type == "cpu" and self.groups == 1 and self.dilation == (1, 1, 1):
             if self.kernel_size == (1, 1, 1) and self.stride == (1, 1, 1) and self.padding == (0, 0, 0):
                 if x.is_contiguous(memory_format=torch.channels_last_3d) and not x.is_contiguous():
@@ -65,6 +73,26 @@ class Conv3d(nn.Conv3d):
     def _as_full_depth(self, x: Tensor) -> Tensor:
         weight = self.weight.flatten(1, 2)
         return F.conv2d(x.flatten(1, 2), weight, self.bias, self.stride[1:], self._padding[1:]).unsqueeze(2)
+
+
+class _OneWindow(torch.autograd.Function):
+    """The same values, and a batch's stride that fits one memory format alone, forward and backward.
+
+    torch gives one window's maps and their gradient a stride that fits several; its batch normalisation then takes
+    one on the way there and another on the way back, and the gradient is wrong.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return _restride(x)
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Tensor) -> Tensor:
+        return _restride(upstream)
+
+
+def _restride(x: Tensor) -> Tensor:
+    return x.as_strided(x.shape, (max(x.stride(0), x[0].numel()), *x.stride()[1:]))
 
 
 def convolve_valid(x: Tensor, layer: nn.Conv3d, apart: int = 1) -> Tensor:

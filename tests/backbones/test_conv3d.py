@@ -20,6 +20,7 @@ CASES = [
     (4, 6, (1, 1, 1), 2, 0, 9),
     (4, 6, (1, 3, 3), 1, (0, 1, 1), 9),
     (4, 6, (1, 3, 3), 1, (0, 1, 1), 1),
+    (1, 6, (9, 3, 3), 1, (0, 1, 1), 9),
     (4, 6, (9, 1, 1), 1, 0, 9),
     (1, 6, (9, 3, 3), 1, 0, 9),
     (4, 6, (9, 3, 3), 1, (4, 1, 1), 9),
@@ -48,7 +49,35 @@ def test_equal_to_torch(inside, outside, kernel, stride, padding, depth, bias, l
         torch.testing.assert_close(mine.grad, other.grad)
 
 
-@pytest.mark.parametrize(("name", "bands", "window"), [("ainet", 40, 9), ("ssrn", 30, 7), ("hybridsn", 15, 11)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_one_pixel_meets_the_middle_of_the_kernel(layout):
+    torch.manual_seed(0)
+    layer = Conv3d(4, 6, (1, 3, 3), padding=(0, 1, 1)).double()
+    x = torch.randn(2, 4, 5, 1, 1, dtype=torch.float64).clone(memory_format=layout)
+    expected = nn.functional.conv3d(x, layer.weight, layer.bias, padding=(0, 1, 1))
+    torch.testing.assert_close(layer(x), expected)
+    upstream = torch.randn_like(expected)
+    mine, theirs = (torch.autograd.grad(y, layer.parameters(), upstream) for y in (layer(x), expected))
+    for a, b in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+@pytest.mark.parametrize("kernel", [(1, 1, 1), (3, 1, 1), (1, 3, 3)])
+def test_gradient_through_batch_normalisation_behind_it(kernel, layout, batch):
+    torch.manual_seed(0)
+    layer = Conv3d(8, 16, kernel, padding=tuple(k // 2 for k in kernel)).double()
+    norm = nn.BatchNorm3d(16).double()
+    x = torch.randn(batch, 8, 12, 3, 3, dtype=torch.float64).clone(memory_format=layout).requires_grad_()
+    y = nn.functional.conv3d(x.contiguous(), layer.weight, layer.bias, padding=layer.padding).contiguous()
+    expected = torch.nn.functional.batch_norm(y, None, None, norm.weight, norm.bias, training=True)
+    upstream = torch.randn_like(expected)
+    mine, theirs = (torch.autograd.grad(z, x, upstream)[0] for z in (norm(layer(x)), expected))
+    torch.testing.assert_close(mine, theirs)
+
+
+@pytest.mark.parametrize(("name", "bands", "window"), [("ssrn", 30, 7), ("ssrn", 40, 5), ("hybridsn", 15, 11)])
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
 def test_whole_network_equals_torch_layers(name, bands, window, layout):
     torch.manual_seed(0)
