@@ -99,8 +99,8 @@ class AINet(Backbone):
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, L, S, S) -> (N, 256, 6, 1, 1), the pyramid's cells."""
         x = stem_pool(x.unsqueeze(1), self.stem[0], self.stem[1])
-        for unit in self.stages[0][1:]:  # type: ignore[index]
-            x = unit(x)
+        for layer in self.stages[0][1:]:  # type: ignore[index]
+            x = layer(x)
         for stage in self.stages[1:]:
             x = stage(x)
         # the cells are averages over height and width, whatever the depth: do that once
