@@ -121,7 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, metavar="NAME", default=["pixelnet", "resnet10t"])
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--steps", type=int, default=8, help="timed, after as many that aren't; PixelNet: five times")
+    parser.add_argument("--steps", type=int, default=6, help="timed, after as many that aren't; PixelNet: five times")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
