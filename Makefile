@@ -83,6 +83,7 @@ bench: $(READY)
 	$(BIN)/python benchmarks/maps.py
 	$(BIN)/python benchmarks/micro_batch.py
 	$(BIN)/python benchmarks/stream_large.py
+	$(BIN)/python benchmarks/gpu.py
 	$(BIN)/python benchmarks/growth.py
 	$(BIN)/python benchmarks/scaling.py
 

@@ -25,6 +25,7 @@ NETWORKS: dict[str, tuple[int, int, dict[str, Any]]] = {
     "pixelnet": (15, 30, {}),
     "resnet10t": (32, 30, {"small_window": False}),
     "resnet18": (32, 30, {"small_window": False}),
+    "vit_small_patch8_224": (32, 30, {}),
 }
 
 

@@ -120,11 +120,16 @@ def write(name: str, title: str, text: str, rows: Sequence[Mapping[str, Any]], f
     command = " ".join(["python", os.path.relpath(sys.argv[0]), *sys.argv[1:]])
     lines = [f"# {title}", "", text, "", f"Command: `{command}`", ""]
     lines += [f"Machine: {machine(torch.device('cuda' if torch.cuda.is_available() else 'cpu'))}.", ""]
-    lines += ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(row.get(c, "")) for c in columns) + " |" for row in rows]
+    lines += table(rows, columns)
     page = write_atomic(folder / f"{name}.md", "\n".join(lines) + "\n")
     print("\n".join(lines[-len(rows) - 2 :]))
     print(page)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    """Lines of a table in Markdown."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return lines + ["| " + " | ".join(_cell(row.get(c, "")) for c in columns) + " |" for row in rows]
 
 
 def _cell(value: Any) -> str:
