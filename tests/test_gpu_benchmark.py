@@ -24,6 +24,7 @@ def table(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:Dynamo detected a call to:UserWarning")
 def test_a_rehearsal_passes_through_every_part_and_goes_on_from_what_is_there(module, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
     words = ["--device", "cpu", "--minutes", "3", "--quick", "--networks", "pixelnet", "--out", str(tmp_path)]
