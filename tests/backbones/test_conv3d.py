@@ -77,16 +77,24 @@ def test_gradient_through_batch_normalisation_behind_it(kernel, layout, batch):
     torch.testing.assert_close(mine, theirs)
 
 
-@pytest.mark.parametrize(("name", "bands", "window"), [("ssrn", 30, 7), ("ssrn", 40, 5), ("hybridsn", 15, 11)])
+NETWORKS = [
+    ("ainet", 40, 9), ("ccnn", 12, 7), ("cnn2d", 3, 27), ("hresnet", 12, 7), ("hybridsn", 15, 11), ("pixelnet", 8, 9),
+    ("ssrn", 30, 7), ("ssrn", 40, 5), ("test_vit", 9, 32), ("timm/resnet10t", 12, 16),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "bands", "window"), NETWORKS)
 @pytest.mark.parametrize("layout", ["contiguous", "channels_last"])
-def test_whole_network_equals_torch_layers(name, bands, window, layout):
+@pytest.mark.parametrize("batch", [1, 2])
+def test_whole_network_equals_torch_layers(name, bands, window, layout, batch):
+    """One window, too, whose batch stride torch leaves ambiguous."""
     torch.manual_seed(0)
     reference = create_backbone(name, bands, window, num_classes=3).double()
     network = set_memory_format(copy.deepcopy(reference), layout)
     for layer in reference.modules():
         if isinstance(layer, Conv3d):
             layer.__class__ = nn.Conv3d
-    x = torch.randn(4, bands, window, window, dtype=torch.float64)
+    x = torch.randn(batch, bands, window, window, dtype=torch.float64)
     for model in (network, reference):
         for layer in model.modules():
             if isinstance(layer, nn.Dropout):
