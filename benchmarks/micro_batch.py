@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 from job import NETWORKS
-from measure import SPEED, alone, median, write
+from measure import SPEED, alone, median, spread, write
 
 from sslhsi.backbones.registry import create_backbone
 from sslhsi.methods.base import Batch
@@ -66,7 +66,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, nargs="+", default=[128, 256, 512, 1024, 4096])
     parser.add_argument("--micro", type=int, default=256)
     parser.add_argument("--limit-gb", type=float, default=8.0)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--out", type=Path, default=SPEED)
     args = parser.parse_args()
@@ -94,6 +94,7 @@ def main() -> None:
                     "pass": name,
                     "views at a time": micro if name == "cached" else 2 * batch,
                     "seconds": median([r[0] for r in runs]),
+                    "seconds, range": spread([r[0] for r in runs]),
                     "extra memory MB": extra / 1e6,
                     "gradients apart from cached": float(apart) if passes["direct"] else "",
                     "rounds": rounds,
