@@ -164,6 +164,10 @@ class Bench:
         mine = [row for row in rows if row["device"] == self.identity["device"]]
         return max([float(row["patches_per_second"] or 0) for row in mine], default=0) or 500
 
+    def steps_in(self, seconds: float, network: str, batch: int, most: int) -> int:
+        """An even number of steps that a network makes in about so many seconds, 4 to ``most``; 4 in a rehearsal."""
+        return 4 if self.quick else max(4, 2 * min(most // 2, int(seconds * self.rate(network) / batch / 2)))
+
     @property
     def some_networks(self) -> list[str]:
         """Those of parts that take long; of a rehearsal the smallest network."""

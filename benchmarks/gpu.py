@@ -176,17 +176,19 @@ def placing(bench: Bench) -> None:
         return timing | {"patches_per_second": len(some) / timing["seconds"]}
 
     def training_from(resident: bool) -> Row:
-        network = bench.networks[0]
         forced = patch.object(batches, "PatchReader", partial(PatchReader, resident=resident))
         with bench.on_corpus(), forced:
-            jobs = [bench.recipe(network, batch, 2 if bench.quick else 50) for _ in range(1 if bench.quick else 5)]
+            jobs = [bench.recipe(network, batch, steps // 2) for _ in range(1 if bench.quick else 5)]
             return {"patches_per_second": median([run(job) for job in jobs])}
 
     for where, resident in (("device", True), ("host", False)):
         bench.measure("corpus", "", f"reading from the {where}", batch, partial(reading, resident))
+    network = bench.networks[0]
+    steps = bench.steps_in(4, network, batch, 100)
+    needs = 10 + 10 * steps * batch / bench.rate(network)
     for where, resident in (("device", True), ("host", False)):
         name = f"training from the {where}"
-        bench.measure("corpus", bench.networks[0], name, batch, partial(training_from, resident), 20)
+        bench.measure("corpus", network, name, batch, partial(training_from, resident), needs)
 
 
 def training(bench: Bench) -> None:
@@ -210,11 +212,12 @@ def training(bench: Bench) -> None:
 
     network = "resnet18" if "resnet18" in bench.networks else bench.networks[0]
     sizes = (4,) if bench.quick else (1024, PUBLISHED_BATCH)
-    stretch = 4 if bench.quick else 200
-    rows = [
-        bench.measure("training", network, "a stretch", batch, partial(steps_of, network, batch, stretch), 30)
-        for batch in sizes
-    ]
+    rows = []
+    for batch in sizes:
+        steps = bench.steps_in(15, network, batch, 200)
+        rows.append(
+            bench.measure("training", network, "a stretch", batch, partial(steps_of, network, batch, steps), 30)
+        )
     for batch, row in zip(sizes, rows, strict=True):
         rate = float(row.get("patches_per_second") or 0)
         if not rate:
