@@ -1,41 +1,47 @@
-"""Speed of every backbone, each setting against the plain float32 network of the same run.
+"""Speed of every backbone against the plain float32 network, and against the machine's own matrix product.
 
-    python benchmarks/backbones.py                        # CPU or GPU, whichever there is
+    python benchmarks/backbones.py                        # CPU or GPU, whichever there is; some minutes
     python benchmarks/backbones.py --quick                # seconds, only to see that it works
+    python benchmarks/backbones.py --networks hybridsn ainet --all-settings
     python benchmarks/backbones.py --compile all          # with torch.compile, minutes more; on a GPU, too
-    python benchmarks/backbones.py --networks hybridsn ainet --compile hybridsn
     python benchmarks/backbones.py --clock process --threads 1     # on a CPU that others use too
 
-Plain means float32, eager, torch's layers (``torch.nn.Conv3d``). The other settings use the
-network as this package builds it: with the equal rewrites of `sslhsi/backbones/conv3d.py`
-("rewritten"), then channels-last, bfloat16 by autocast, both, and torch.compile. All settings of a
-network run in turn, round after round, and the median of the rounds counts; emulated bfloat16 is
-timed once, and not at all on large networks. A training step is forward, backward and an SGD step.
-A network that torch.compile can't compile here, for want of a C++ compiler, say, has no row for it; the
-reason stands below the table.
-``--clock process`` counts the seconds that this process computed instead of those that passed.
-Writes results/backbones/DEVICE.csv and .md.
+Plain means float32, eager, torch's layers (``torch.nn.Conv3d``). The other settings use the network as this package
+builds it, with the equal rewrites of `sslhsi/backbones/conv3d.py`; "default: yes" is what `fastest_safe_setting`
+picks here. A training step is forward, backward and an SGD step. All settings of a network and a large matrix
+product run in turn, round after round: median and range of the rounds, ratios round by round. GFLOP/s count the
+operations that the network's plain definition asks for, padding included, whatever the setting computes, and stand
+beside what the product reached in the same rounds (of bfloat16, where the hardware multiplies it, for settings in
+bfloat16).
+
+By default the settings are the plain and the picked one; ``--all-settings`` adds the rewrites in the plain layout,
+channels-last and bfloat16 (where it is emulated, on small networks alone). A network that torch.compile can't
+compile here, for want of a C++ compiler, say, has no row for it; the reason stands above the table. ``--clock
+process`` counts the seconds that this process computed instead of those that passed. Writes
+results/backbones/DEVICE.csv and .md.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import os
-import platform
-import statistics
+import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+sys.path.insert(0, str(Path(__file__).parent))
+from measure import compared, machine, median, write
+
 from sslhsi.backbones.conv3d import Conv3d
 from sslhsi.backbones.fast import cpu_has_bf16, fastest_safe_setting, set_memory_format
 from sslhsi.backbones.registry import create_backbone
-from sslhsi.files import write_atomic, write_rows
 
 # network: bands, window, batch on a CPU, batch on a GPU
 CASES = {
@@ -50,6 +56,8 @@ CASES = {
     "pixelnet": (30, 15, 64, 1024),
     "timm/resnet18": (30, 32, 4, 256),
 }
+# A second input of a network.
+SMALL = {"ainet": (48, 7, 32, 1024)}
 PLAIN = "float32, plain"
 EMULATED_LIMIT = 1e9  # multiply-adds per step above which emulated bfloat16 would take minutes
 SETTINGS = {
@@ -60,21 +68,7 @@ SETTINGS = {
     "bfloat16, channels-last": ("channels_last", torch.bfloat16, False),
     "float32, compiled": ("contiguous", None, True),
 }
-COLUMNS = [
-    "device",
-    "network",
-    "bands",
-    "window",
-    "batch",
-    "parameters",
-    "multiply_adds",
-    "setting",
-    "mode",
-    "samples_per_second",
-    "ratio",
-    "rounds",
-    "default",
-]
+PRODUCT = {None: "product, float32", torch.bfloat16: "product, bfloat16"}
 
 
 class PlainBatchNorm3d(nn.BatchNorm3d):
@@ -91,13 +85,15 @@ def plain(network: nn.Module) -> nn.Module:
     return network
 
 
-def multiply_adds(network: nn.Module, x: torch.Tensor) -> int:
-    """Multiply-adds of one window's forward pass."""
+def multiply_adds(network: nn.Module, x: torch.Tensor, train: bool = False) -> int:
+    """Multiply-adds of one window's forward pass, or of its forward and backward pass."""
     counter = FlopCounterMode(display=False)
-    network.eval()
-    with torch.no_grad(), counter:
-        network(x[:1])
-    return counter.get_total_flops() // 2
+    x = x[:2]
+    with torch.set_grad_enabled(train), counter:
+        y = network.train(train)(x)
+        if train:
+            y.square().mean().backward()
+    return counter.get_total_flops() // 2 // len(x)
 
 
 def steps(network: nn.Module, x: torch.Tensor, dtype: torch.dtype | None, compiled: bool) -> dict[str, Callable]:
@@ -132,192 +128,150 @@ def seconds(step: Callable, device: torch.device, clock: Callable[[], float]) ->
     return clock() - start
 
 
+def product(side: int, device: torch.device, dtype: torch.dtype | None) -> Callable[[], Any]:
+    a, b = (torch.randn(side, side, device=device, dtype=dtype or torch.float32) for _ in range(2))
+    out = torch.empty_like(a)
+    return lambda: torch.mm(a, b, out=out)
+
+
 def in_turns(
     timed: dict[str, Callable[[], object]],
     device: torch.device,
     rounds: int,
-    budget: float,
-    emulated: bool,
+    limit: float,
     clock: Callable[[], float],
 ) -> tuple[dict[str, list[float]], dict[str, str]]:
-    """Seconds of every setting, round by round, and why a setting could not be compiled.
+    """Seconds a step of every setting, round by round, and why a setting could not be compiled.
 
-    The first run of a setting warms up; it is the only one where bfloat16 is emulated.
+    A round takes as many steps as fit into its part of ``limit`` seconds, at least one.
     """
-    times: dict[str, list[float]] = {}
+    counts: dict[str, int] = {}
     failures: dict[str, str] = {}
+
+    def several(step: Callable[[], object], count: int) -> None:
+        for _ in range(count):
+            step()
+
     for setting, step in timed.items():
         try:
-            first = seconds(step, device, clock)
+            step()
         except Exception as error:
-            if not SETTINGS[setting][2]:
+            if setting not in SETTINGS or not SETTINGS[setting][2]:
                 raise
             # A compiler fails in many ways, each with another error.
             failures[setting] = f"not compiled here: {str(error).strip().splitlines()[0][:120]}"
             continue
-        times[setting] = [first] if SETTINGS[setting][1] and emulated else []
-    repeated = [setting for setting, measured in times.items() if not measured]
-    start = clock()
+        counts[setting] = max(1, int(limit / rounds / seconds(step, device, clock)))
+    times: dict[str, list[float]] = {setting: [] for setting in counts}
     for _ in range(rounds):
-        for setting in repeated:
-            times[setting].append(seconds(timed[setting], device, clock))
-        if clock() - start > budget:
-            break
+        for setting, count in counts.items():
+            times[setting].append(seconds(partial(several, timed[setting], count), device, clock) / count)
     return times, failures
 
 
+def picked(network: nn.Module, device: torch.device) -> tuple[str, torch.dtype | None, bool]:
+    safe = fastest_safe_setting(network, device)
+    return safe["memory_format"], safe["autocast_dtype"], False
+
+
+def settings(original: nn.Module, device: torch.device, every: bool, compiled: bool, emulated_too: bool) -> list[str]:
+    """What to time: the plain network and the picked setting, or ``every`` one; ``compiled`` comes on top."""
+    rewritten = device.type == "cpu" and any(isinstance(layer, Conv3d) for layer in original.modules())
+    names = []
+    for setting, (_, dtype, compile_) in SETTINGS.items():
+        if setting == "float32, rewritten" and not rewritten:
+            continue
+        if dtype and device.type == "cpu" and not cpu_has_bf16() and not emulated_too:
+            continue
+        if compiled if compile_ else every or setting == PLAIN or SETTINGS[setting] == picked(original, device):
+            names.append(setting)
+    return names
+
+
 def measure(
-    name: str,
-    device: torch.device,
-    compiled: bool,
-    rounds: int,
-    budget: float,
-    quick: bool,
-    clock: Callable[[], float],
-) -> tuple[list[dict], dict[str, str]]:
-    """All settings of one network, as rows of the table; stops after ``budget`` seconds per mode.
+    name: str, case: tuple[int, int, int, int], device: torch.device, args: argparse.Namespace
+) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Settings of one network on one input, as rows of the table.
 
     Returns:
         The rows, and what has none: setting -> why.
     """
-    bands, window, cpu_batch, gpu_batch = CASES[name]
-    batch = 2 if quick else gpu_batch if device.type == "cuda" else cpu_batch
+    bands, window, cpu_batch, gpu_batch = case
+    batch = 2 if args.quick else gpu_batch if device.type == "cuda" else cpu_batch
     torch.manual_seed(0)
     original = create_backbone(name, bands, window).to(device)
-    skipped: dict[str, str] = {}
     x = torch.randn(batch, bands, window, window, device=device)
-    safe = fastest_safe_setting(original, device)
-    rewritten = device.type == "cpu" and any(isinstance(layer, Conv3d) for layer in original.modules())
-    macs = multiply_adds(copy.deepcopy(original), x)
-    emulated = device.type == "cpu" and not cpu_has_bf16()
+    macs = {mode: multiply_adds(plain(copy.deepcopy(original)), x, mode == "train") for mode in ("forward", "train")}
+    compiled = "all" in args.compile or name in args.compile
+    names = settings(original, device, args.all_settings, compiled, macs["forward"] * batch < EMULATED_LIMIT)
     timed = {}
-    for setting, (layout, dtype, compile_) in SETTINGS.items():
-        if (compile_ and not compiled) or (setting == "float32, rewritten" and not rewritten):
-            continue
-        if dtype and emulated and macs * batch > EMULATED_LIMIT:
-            continue
+    for setting in names:
+        layout, dtype, compile_ = SETTINGS[setting]
         network = copy.deepcopy(original)
         network = plain(network) if setting == PLAIN else network
         timed[setting] = steps(set_memory_format(network, layout), x, dtype, compile_)
+    products: set[torch.dtype | None] = {None}
+    if device.type == "cuda" or cpu_has_bf16():
+        products |= {SETTINGS[setting][1] for setting in names}
+    side = 256 if args.quick else 8192 if device.type == "cuda" else 2048
+    peaks = {PRODUCT[dtype]: product(side, device, dtype) for dtype in products}
 
-    common = {
-        "device": device.type,
-        "network": name,
-        "bands": bands,
-        "window": window,
-        "batch": batch,
-        "parameters": sum(p.numel() for p in original.parameters()),
-        "multiply_adds": macs,
-    }
-    rows = []
+    clock = time.process_time if args.clock == "process" and device.type == "cpu" else time.perf_counter
+    default = [setting for setting in names if SETTINGS[setting] == picked(original, device)][-1:]
+    rows: list[dict[str, Any]] = []
+    skipped: dict[str, str] = {}
     for mode in ("forward", "train"):
-        times, failures = in_turns(
-            {setting: of[mode] for setting, of in timed.items()}, device, rounds, budget, emulated, clock
-        )
+        runs = {setting: of[mode] for setting, of in timed.items() if setting not in skipped} | peaks
+        times, failures = in_turns(runs, device, args.rounds, args.limit, clock)
         skipped |= failures
-        timed = {setting: of for setting, of in timed.items() if setting not in failures}
-        reference = statistics.median(times[PLAIN])
-        for setting, measured in times.items():
-            layout, dtype, compile_ = SETTINGS[setting]
-            chosen = (layout, dtype) == (safe["memory_format"], safe["autocast_dtype"]) and not compile_
-            median = statistics.median(measured)
-            rows.append(
-                common
-                | {
-                    "setting": setting,
-                    "mode": mode,
-                    "samples_per_second": round(batch / median, 2),
-                    "ratio": round(reference / median, 2),
-                    "rounds": len(measured),
-                    "default": "yes" if chosen and not (rewritten and setting == PLAIN) else "",
-                }
-            )
+        for setting in (setting for setting in times if setting in SETTINGS):
+            dtype = SETTINGS[setting][1]
+            peak = 2e-9 * side**3 / median(times[PRODUCT[dtype] if dtype in products else PRODUCT[None]])
+            row = {"network": name, "bands": bands, "window": window, "batch": batch}
+            row |= {"parameters": sum(p.numel() for p in original.parameters()), "MMAC": macs[mode] / 1e6}
+            row |= {"mode": mode, "setting": setting} | compared(times[setting], times[PLAIN])
+            row |= {"samples/s": batch / row["seconds"], "GFLOP/s": 2e-9 * macs[mode] * batch / row["seconds"]}
+            row |= {"product's GFLOP/s": peak, "% of the product": 100 * row["GFLOP/s"] / peak}
+            rows.append(row | {"default": "yes" if setting in default else ""})
     # A network that compiles in one mode alone has no row for the other, nor for this one.
     return [row for row in rows if row["setting"] not in skipped], skipped
-
-
-def machine(device: torch.device) -> str:
-    """One line that names the hardware and the versions."""
-    model, flags = platform.processor() or platform.machine(), ""
-    if Path("/proc/cpuinfo").exists():
-        text = Path("/proc/cpuinfo").read_text()
-        lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
-        lines = {key.strip(): value.strip() for key, value in lines.items()}
-        model = lines.get("model name", model)
-        model += f" (family {lines.get('cpu family')}, model {lines.get('model')})"
-        present = lines.get("flags", "").split()
-        wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
-        flags = ", ".join(f"{flag} {'yes' if flag in present else 'no'}" for flag in wanted)
-    parts = [model, flags, f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"]
-    if device.type == "cuda":
-        parts.append(torch.cuda.get_device_name(device))
-    return "; ".join([*filter(None, parts), f"torch {torch.__version__}"])
-
-
-def write(rows: list[dict], skipped: list[str], folder: Path, device: torch.device, clock: str) -> None:
-    """Write the CSV and the page, each at once."""
-    write_rows(folder / f"{device.type}.csv", rows, COLUMNS)
-
-    lines = [
-        "# Speed of the backbones",
-        "",
-        "Written by `benchmarks/backbones.py`. Ratios are against plain float32 eager in the same run (higher "
-        "is faster); bold is what `fastest_safe_setting` picks here. MMAC: million multiply-adds per window.",
-        "",
-        f"Machine: {machine(device)}; {clock} clock.",
-        "",
-        "| network | input | batch | parameters | MMAC | setting | forward/s | ratio | train/s | ratio |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    trained = {(row["network"], row["setting"]): row for row in rows if row["mode"] == "train"}
-    for row in (row for row in rows if row["mode"] == "forward"):
-        train = trained[row["network"], row["setting"]]
-        mark = "**" if row["default"] else ""
-        lines.append(
-            f"| {row['network']} | {row['bands']} x {row['window']}² | {row['batch']} | {row['parameters']:,} "
-            f"| {row['multiply_adds'] / 1e6:,.1f} | {mark}{row['setting']}{mark} "
-            f"| {row['samples_per_second']:,.1f} | {row['ratio']:.2f} "
-            f"| {train['samples_per_second']:,.1f} | {mark}{train['ratio']:.2f}{mark} |"
-        )
-    if skipped:
-        lines += ["", *(f"- {line}" for line in skipped)]
-    write_atomic(folder / f"{device.type}.md", "\n".join(lines) + "\n")
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--networks", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
+    parser.add_argument("--all-settings", action="store_true", help="not the plain and the picked one alone")
     parser.add_argument("--compile", nargs="*", default=[], metavar="NAME", help="networks to compile; all")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, help="CPU threads; torch's choice when left out")
-    parser.add_argument("--rounds", type=int, default=15, help="at most this many; the median counts")
-    parser.add_argument("--budget", type=float, default=6.0, help="seconds per network and mode, about")
+    parser.add_argument("--rounds", type=int, default=5, help="the median counts")
+    parser.add_argument("--limit", type=float, default=2.0, help="seconds per setting and mode, about")
     parser.add_argument("--clock", choices=["wall", "process"], default="wall")
-    parser.add_argument("--quick", action="store_true", help="two small networks, two windows, one round")
+    parser.add_argument("--quick", action="store_true", help="two small networks, two windows, two rounds")
     parser.add_argument("--out", type=Path, default=Path("results/backbones"))
     args = parser.parse_args(arguments)
     if args.threads:
         torch.set_num_threads(args.threads)
-    names, rounds = (["hresnet", "ssrn"], 1) if args.quick else (args.networks, args.rounds)
+    if args.quick:
+        args.networks, args.rounds, args.limit = ["hresnet", "ssrn"], 2, 0.0
     device = torch.device(args.device)
-    clock = time.process_time if args.clock == "process" and device.type == "cpu" else time.perf_counter
-    rows: list[dict] = []
+    rows: list[dict[str, Any]] = []
     left_out: list[str] = []
     print(machine(device), flush=True)
-    for name in names:
-        compiled = "all" in args.compile or name in args.compile
-        new, skipped = measure(name, device, compiled, rounds, args.budget, args.quick, clock)
-        for row in new:
-            print(
-                f"{name:14s} {row['mode']:8s} {row['setting']:24s} {row['samples_per_second']:>12,.1f}/s "
-                f"x{row['ratio']:.2f} ({row['rounds']}) {'<- default' if row['default'] else ''}",
-                flush=True,
-            )
-        for setting, why in skipped.items():
-            left_out.append(f"{name}, {setting}: {why}")
-            print(left_out[-1], flush=True)
-        rows += new
-    write(rows, left_out, args.out, device, args.clock)
+    for name in args.networks:
+        for case in filter(None, (CASES[name], SMALL.get(name))):
+            new, skipped = measure(name, case, device, args)
+            for row in new:
+                print(
+                    f"{name:14s} {row['mode']:8s} {row['setting']:24s} {row['samples/s']:>12,.1f}/s "
+                    f"x{row['times faster']:.2f} {row['% of the product']:.0f} % {row['default'] and '<- default'}",
+                    flush=True,
+                )
+            left_out += [f"- {name}, {setting}: {why}" for setting, why in skipped.items()]
+            rows += new
+    text = " ".join((__doc__ or "").split("\n\n")[2].split())
+    text = "\n\n".join(filter(None, [text, "\n".join(left_out)]))
+    write(device.type, "Speed of the backbones", text, rows, args.out)
 
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ from typing import Any
 from unittest.mock import patch
 
 import torch
-from backbones import machine, seconds
+from backbones import seconds
 from bench import COLUMNS, KEY, Bench, Row
 from growth import at_once
 from job import NETWORKS, run
-from measure import SPEED, median, spread, table
+from measure import SPEED, machine, median, spread, table
 from same_on_gpu import INPUTS, LIMITS, loss_errors, network_errors, optimiser_error, views_error
 from torch import Tensor, nn
 from training_loop import BLOCK, WARM_UP, bare_step, in_blocks

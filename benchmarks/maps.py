@@ -28,7 +28,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parent))
-from backbones import machine
+from measure import machine
 
 from sslhsi.backbones.fast import CHANNELS_LAST, CONTIGUOUS, set_memory_format
 from sslhsi.backbones.registry import create_backbone

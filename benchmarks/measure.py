@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import platform
 import statistics
 import sys
 import threading
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from backbones import machine
 
 from sslhsi.files import write_atomic, write_rows
 
@@ -86,6 +86,24 @@ def own_bytes() -> int:
         if line.startswith("RssAnon:"):
             return int(line.split()[1]) * 1024
     raise RuntimeError("/proc/self/status has no RssAnon; this needs Linux")
+
+
+def machine(device: torch.device) -> str:
+    """One line that names the hardware and the versions."""
+    model, flags = platform.processor() or platform.machine(), ""
+    if Path("/proc/cpuinfo").exists():
+        text = Path("/proc/cpuinfo").read_text()
+        lines = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
+        lines = {key.strip(): value.strip() for key, value in lines.items()}
+        model = lines.get("model name", model)
+        model += f" (family {lines.get('cpu family')}, model {lines.get('model')})"
+        present = lines.get("flags", "").split()
+        wanted = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+        flags = ", ".join(f"{flag} {'yes' if flag in present else 'no'}" for flag in wanted)
+    parts = [model, flags, f"{torch.get_num_threads()} threads of {os.cpu_count()} cores"]
+    if device.type == "cuda":
+        parts.append(torch.cuda.get_device_name(device))
+    return "; ".join([*filter(None, parts), f"torch {torch.__version__}"])
 
 
 def median(values: Sequence[float]) -> float:
