@@ -18,7 +18,7 @@ BANDWIDTH = 1.0
 
 
 @lru_cache
-def disks(height: int, width: int, radii: tuple[int, ...]) -> Tensor:
+def disks(height: int, width: int, radii: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
     """Which pixels lie within each radius of the centre, (radii, (height - 2) width - 2) of zeros and ones.
 
     Pixels are those with 3x3 neighbours, in the order of memory: a row's last two, which have none, stand between
@@ -27,10 +27,12 @@ def disks(height: int, width: int, radii: tuple[int, ...]) -> Tensor:
     inside = (height - 2, width - 2)
     row, column = inside[0] // 2, inside[1] // 2
     room = min(inside) - 1 - max(row, column)
-    near = torch.zeros(len(radii), inside[0], width)
-    for at, radius in zip(near, (min(radius, room) for radius in radii), strict=True):
-        at[row - radius : row + radius + 1, column - radius : column + radius + 1] = 1
-    return near.flatten(1)[:, :-2]
+    # What inference made, training could not differentiate through.
+    with torch.inference_mode(False):
+        near = torch.zeros(len(radii), inside[0], width)
+        for at, radius in zip(near, (min(radius, room) for radius in radii), strict=True):
+            at[row - radius : row + radius + 1, column - radius : column + radius + 1] = 1
+        return near.flatten(1)[:, :-2].to(device, dtype)
 
 
 class RandomSpectral(nn.Sequential):
@@ -119,7 +121,7 @@ class PixelNet(Backbone):
         keys = sums[..., :-2] + sums[..., 1:-1] + sums[..., 2:]
         distance = (keys - keys[..., centre : centre + 1]).square().mean(1) / 81
         # Non-local means (Buades, Coll and Morel 2005). The centre's distance is 0, so that no weight exceeds 1.
-        weight = (distance / -BANDWIDTH).exp()[:, None] * disks(height, width, self.radii).to(x)
+        weight = (distance / -BANDWIDTH).exp()[:, None] * disks(height, width, self.radii, x.device, x.dtype)
         weight = weight / weight.sum(2, keepdim=True)
         return torch.bmm(weight, pixels[..., width + 1 : width - 1 + count].transpose(1, 2))
 

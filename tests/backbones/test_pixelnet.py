@@ -99,3 +99,11 @@ def test_pooling_and_its_gradient_equal_a_softmax_per_radius(side, radii):
     upstream = torch.randn_like(theirs)
     mine, other = (torch.autograd.grad(y, x, upstream)[0] for y in (ours, theirs))
     torch.testing.assert_close(mine, other)
+
+
+def test_trains_after_inference() -> None:
+    network, x = PixelNet(5, window=9), torch.randn(4, 5, 9, 9)
+    with torch.inference_mode():
+        network(x)
+    network(x).sum().backward()
+    assert all(weights.grad is not None for weights in network.parameters())
