@@ -120,8 +120,10 @@ class PixelNet(Backbone):
         sums = pixels[..., :count] + pixels[..., width : width + count] + pixels[..., 2 * width :]
         keys = sums[..., :-2] + sums[..., 1:-1] + sums[..., 2:]
         distance = (keys - keys[..., centre : centre + 1]).square().mean(1) / 81
+        # A tensor made while exporting is none outside: the cache must not keep it.
+        boxes = disks.__wrapped__ if torch.compiler.is_compiling() else disks
         # Non-local means (Buades, Coll and Morel 2005). The centre's distance is 0, so that no weight exceeds 1.
-        weight = (distance / -BANDWIDTH).exp()[:, None] * disks(height, width, self.radii, x.device, x.dtype)
+        weight = (distance / -BANDWIDTH).exp()[:, None] * boxes(height, width, self.radii, x.device, x.dtype)
         weight = weight / weight.sum(2, keepdim=True)
         return torch.bmm(weight, pixels[..., width + 1 : width - 1 + count].transpose(1, 2))
 
