@@ -7,12 +7,12 @@
     python benchmarks/backbones.py --clock process --threads 1     # on a CPU that others use too
 
 Plain means float32, eager, torch's layers (``torch.nn.Conv3d``). The other settings use the network as this package
-builds it, with the equal rewrites of `sslhsi/backbones/conv3d.py`; "default: yes" is what `fastest_safe_setting`
-picks here. A training step is forward, backward and an SGD step. All settings of a network and a large matrix
-product run in turn, round after round: median and range of the rounds, ratios round by round. GFLOP/s count the
-operations that the network's plain definition asks for, padding included, whatever the setting computes, and stand
-beside what the product reached in the same rounds (of bfloat16, where the hardware multiplies it, for settings in
-bfloat16).
+builds it, with the equal rewrites of `sslhsi/backbones/conv3d.py` and `conv2d.py`; "default: yes" is what
+`fastest_safe_setting` picks here. A training step is forward, backward and an SGD step. All settings of a network
+and a large matrix product run in turn, round after round: median and range of the rounds, ratios round by round.
+GFLOP/s count the operations that the network's plain definition asks for, padding included, whatever the setting
+computes, and stand beside what the product reached in the same rounds (of bfloat16, where the hardware multiplies
+it, for settings in bfloat16).
 
 By default the settings are the plain and the picked one; ``--all-settings`` adds the rewrites in the plain layout,
 channels-last and bfloat16 (where it is emulated, on small networks alone). A network that torch.compile can't
@@ -39,6 +39,7 @@ from torch.utils.flop_counter import FlopCounterMode
 sys.path.insert(0, str(Path(__file__).parent))
 from measure import compared, machine, median, write
 
+from sslhsi.backbones.conv2d import Conv2d
 from sslhsi.backbones.conv3d import Conv3d
 from sslhsi.backbones.fast import cpu_has_bf16, fastest_safe_setting, set_memory_format
 from sslhsi.backbones.registry import create_backbone
@@ -76,10 +77,12 @@ class PlainBatchNorm3d(nn.BatchNorm3d):
 
 
 def plain(network: nn.Module) -> nn.Module:
-    """The network with torch's 3D convolutions in place of the rewritten ones, and every layer as it is written."""
+    """The network with torch's convolutions in place of the rewritten ones, and every layer as it is written."""
     for layer in network.modules():
         if isinstance(layer, Conv3d):
             layer.__class__ = nn.Conv3d  # type: ignore[assignment]
+        elif isinstance(layer, Conv2d):
+            layer.__class__ = nn.Conv2d  # type: ignore[assignment]
         elif type(layer) is nn.BatchNorm3d:
             layer.__class__ = PlainBatchNorm3d
     return network

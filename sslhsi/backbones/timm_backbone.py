@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from sslhsi.backbones.base import Backbone, choose
+from sslhsi.backbones.conv2d import trim_small_maps
 from sslhsi.errors import InputError, reason_of
 
 STEMS = ("fresh", "tiled", "wavelengths")
@@ -40,7 +41,8 @@ class TimmBackbone(Backbone):
     **Small windows.** Models meant for 224 pixels shrink a 32-pixel window to one cell. Below 64
     pixels (``small_window=None``) a strided first convolution whose kernels overlap gets stride 1, and
     a max pooling right behind it goes; a fresh kernel of 7 or more becomes 3x3, as is usual on CIFAR.
-    A stem that cuts patches (ViT, ConvNeXt) is left alone.
+    A stem that cuts patches (ViT, ConvNeXt) is left alone. Where maps still shrink to one pixel, a CPU computes no
+    products with padding (:class:`~sslhsi.backbones.conv2d.Conv2d`).
 
     What was done is in ``stem_record``, a dictionary that can be written as JSON.
 
@@ -92,6 +94,7 @@ class TimmBackbone(Backbone):
         }
         if small_window or (small_window is None and self.window < SMALL):
             self.stem_record["small_window"] = _keep_resolution(self.net, first, fresh=stem == "fresh")
+        trim_small_maps(self.net)
         if pretrained and load:
             trained = _create(model, 3, self.window, 0, True, options)
             self.stem_record["weights"] = _source(trained)
