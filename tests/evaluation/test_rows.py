@@ -51,7 +51,7 @@ def test_every_measured_table_is_of_such_rows(path: Path) -> None:
         again = row.to_csv()
         assert all(again[name] == value for name, value in text.items() if name not in ("k", "protocol", "leak"))
         # Version 0.1 wrote the samples per class behind the protocol's title.
-        assert text.get("protocol") in (row.protocol, row.setting)
+        assert text.get("protocol", row.setting) in (row.protocol, row.setting)
         assert str(row.leak or 0.0) == (text.get("leak") or "0.0")
 
 
