@@ -29,7 +29,17 @@ from sslhsi.recipe import Recipe  # noqa: E402
 from sslhsi.recipe_file import Section, _section  # noqa: E402
 from sslhsi.splits.protocols import PROTOCOLS  # noqa: E402
 
-NETWORK_HELPERS = {"base", "registry", "fast", "transfer_weights", "conv3d", "stem_pool", "whole_image", "build"}
+NETWORK_HELPERS = {
+    "base",
+    "registry",
+    "fast",
+    "transfer_weights",
+    "conv2d",
+    "conv3d",
+    "stem_pool",
+    "whole_image",
+    "build",
+}
 PIXEL_RESULTS = ("indian_pines", "small_scenes")
 Row = Mapping[str, str]
 
