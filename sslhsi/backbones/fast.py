@@ -25,9 +25,8 @@ def fastest_safe_setting(backbone: nn.Module, device: torch.device | str) -> dic
       their gradients and the optimiser's state stay in float32, which is what makes it safe. Features
       come out in bfloat16: a contrastive loss must take them as ``.float()``.
     - **channels-last** for 2D and 3D networks on a CPU, in either precision, and for 2D networks on
-      GPUs with bfloat16. On an AVX2 CPU in float32 AINet trains twice as fast by it (its max pooling
-      alone runs ten times faster), SSRN 1.8 times together with the rewritten layers of ``conv3d.py``,
-      2D-CNN 1.3, timm's resnet10t on 32x32 windows 1.2; the others stay within ten per cent. Not for
+      GPUs with bfloat16. Together with the rewritten layers AINet trains 1.7 times as fast by it, SSRN 1.3,
+      2D-CNN 1.4; the others stay within ten per cent (``results/backbones/cpu.md``). Not for
       1D-CNN, which has no use for it, nor for 3D-CNN, whose large kernels run slower.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, ClassVar
+from typing import ClassVar
 
 import torch
 from lightly.loss import NegativeCosineSimilarity
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from sslhsi.methods.base import Batch, Method, register_method
 from sslhsi.methods.momentum import full_precision, momentum_copy
-from sslhsi.recipe import Positive
+from sslhsi.recipe import Positive, Share
 from sslhsi.recipe_file import Section
 
 
@@ -37,7 +37,7 @@ class BYOL(Method):
 
         hidden: Positive = Field(default=512, description="width of projector and predictor")
         output: Positive = Field(default=128, description="dimensions of the embeddings")
-        momentum: Annotated[float, Field(ge=0, le=1)] = Field(
+        momentum: Share = Field(
             default=0.996, description="of the moving average at the first step; rises to 1 along half a cosine"
         )
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from sslhsi.methods.base import Batch, Method, register_method
 from sslhsi.methods.gather import gather_rows, world
 from sslhsi.methods.momentum import full_precision, momentum_copy
-from sslhsi.recipe import Positive, Rate
+from sslhsi.recipe import Positive, Rate, Share
 from sslhsi.recipe_file import Section
 
 
@@ -60,7 +60,7 @@ class MoCo(Method):
         hidden: Positive = Field(default=512, description="width of projector and predictor")
         output: Positive = Field(default=128, description="dimensions of queries and keys")
         layers: Annotated[int, Field(ge=2, le=4)] = Field(default=3, description="of the projector")
-        momentum: Annotated[float, Field(ge=0, le=1)] = Field(
+        momentum: Share = Field(
             default=0.99, description="of the moving average at the first step; rises to 1 along half a cosine"
         )
 
