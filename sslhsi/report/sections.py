@@ -81,11 +81,12 @@ def curves(page: Page) -> list[Chart]:
         values = [number(row.get(key)) for row in rows]
         known = [value for value in values if value is not None]
         if known:
-            y = [np.nan if value is None else value for value in values]
+            watched = key in MONITORED
+            # What is measured now and then holds until it is measured again; a loss that is missing leaves a gap.
+            pairs = [(x, y) for x, y in zip(step, values, strict=True) if y is not None or not watched]
+            x, y = zip(*((x, np.nan if y is None else y) for x, y in pairs), strict=True)
             alt = f"{title} over {step[-1]:,.0f} steps, from {known[0]:.4g} to {known[-1]:.4g}"
-            figure = plots.curve(
-                step, y, title, y_label, stairs=key in MONITORED, zero=key in ("lr", "patches_per_second")
-            )
+            figure = plots.curve(x, y, title, y_label, stairs=watched, zero=key in ("lr", "patches_per_second"))
             charts.append(page.chart(figure, key, alt))
     return charts
 
